@@ -1,0 +1,33 @@
+"""The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
+
+from sde_lib.gaussian import Gaussian
+from sde_lib.gaussian_mixture import GaussianMixture
+from sde_lib.loss import denoising_loss, weightings
+from sde_lib.model import Model, from_score
+from sde_lib.prediction import Prediction
+from sde_lib.registry import Registry
+from sde_lib.sde import SDE, Transition, expand, register, sdes
+from sde_lib.subvp import SubVP
+from sde_lib.time_sampling import time_samplers
+from sde_lib.ve import VE
+from sde_lib.vp import VP
+
+__all__ = [
+    "SDE",
+    "VE",
+    "VP",
+    "Gaussian",
+    "GaussianMixture",
+    "Model",
+    "Prediction",
+    "Registry",
+    "SubVP",
+    "Transition",
+    "denoising_loss",
+    "expand",
+    "from_score",
+    "register",
+    "sdes",
+    "time_samplers",
+    "weightings",
+]

@@ -9,7 +9,7 @@ One `Registry` per kind (sde, model, solver, ...), filled by a decorator:
 
     sdes["vp"]                  # the class
     sdes["my_module:MySDE"]     # a user's own, imported
-    sdes["pv"]                  # ValueError: unknown SDE 'pv'; did you mean 'vp'? Known: subvp, ve, vp
+    sdes["pv"]                  # ValueError: unknown SDE 'pv'; did you mean 'vp'? Known: ...
 """
 
 import difflib

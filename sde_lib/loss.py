@@ -1,0 +1,83 @@
+"""Denoising score matching, continuous in time.
+
+    x_t = α data + σ ε,    L = E_t E_ε ω(t) [ w_ε(t) ‖ε̂ − ε‖² + w_d(t) ‖d̂ − data‖² ]      (1)
+
+with ε̂ and d̂ the model's noise and data, and ω the importance weight of the time (`time_sampling`).
+Weightings give (w_ε, w_d):
+
+    sigma2      λ(t) = σ²:  σ² ‖ŝ − s‖² = ‖ε̂ − ε‖²                        (1, 0)
+    likelihood  λ(t) = g²:  g² ‖ŝ − s‖² = (g²/σ²) ‖ε̂ − ε‖²                (g²/σ², 0)
+    edm         the squared error of the network of EDM's preconditioning  (1, 1/σ_d²)
+
+with s = −ε/σ the target score and σ_d the data's standard deviation. The last is EDM's weighting
+(n² + σ_d²)/(n σ_d)² ‖d̂ − data‖², n = σ/α, in a form that is finite where α or σ is 0.
+
+References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood training", eq. 8
+(likelihood); Karras et al. 2022, Table 1 (edm).
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax import Array
+
+from sde_lib.model import Model
+from sde_lib.registry import Registry
+from sde_lib.sde import SDE, expand
+from sde_lib.time_sampling import snr_decay
+
+weightings = Registry("weighting")
+
+
+@weightings.register("sigma2")
+def sigma2(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
+    """(1, 0)."""
+    del sde, data_std
+    return jnp.ones_like(t), jnp.zeros_like(t)
+
+
+@weightings.register("likelihood")
+def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
+    """(g²/σ², 0)."""
+    del data_std
+    return snr_decay(sde, t), jnp.zeros_like(t)
+
+
+@weightings.register("edm")
+def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
+    """(1, 1/σ_d²)."""
+    del sde
+    return jnp.ones_like(t), jnp.full_like(t, 1 / data_std**2)
+
+
+def denoising_loss(
+    sde: SDE,
+    model: Model,
+    data: Array,
+    t: Array,
+    noise: Array,
+    *,
+    weighting: str = "sigma2",
+    data_std: float = 0.5,
+    cond: Array | None = None,
+) -> Array:
+    """The bracket of eq. 1 per example, averaged over the example's dimensions.
+
+    Args:
+      sde: the SDE that perturbs the data.
+      model: `predict(x, t, cond)`.
+      data: [B, ...], in model units.
+      t: times [B].
+      noise: standard normal [B, ...].
+      weighting: a name in `weightings`.
+      data_std: σ_d, for the weighting "edm".
+      cond: what the model is conditioned on.
+
+    Returns:
+      [B]. (The published "½ sum" is this times half the number of dimensions.)
+    """
+    predicted = model(sde.perturb(data, t, noise), t, cond)
+    on_noise, on_data = weightings[weighting](sde, t, data_std)
+    squares = expand(on_noise, data) * (predicted.noise - noise) ** 2
+    squares += expand(on_data, data) * (predicted.data - data) ** 2
+    return jnp.sum(squares, axis=tuple(range(1, data.ndim))) / math.prod(data.shape[1:])

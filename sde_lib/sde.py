@@ -1,0 +1,229 @@
+"""The affine SDE: two curves, and everything that follows from them.
+
+    dx = f(t) x dt + g(t) dw,   t ∈ [0, 1]                                        (1)
+    x_t | x_0 ~ N(α(t) x_0, σ(t)² I)                                              (2)
+    f = d log α / dt,    g² = dσ²/dt − 2 f σ²                                     (3)
+    x_t | x_s ~ N(α_{t|s} x_s, σ²_{t|s} I),   s < t                               (4)
+        α_{t|s} = α_t/α_s,   σ²_{t|s} = σ_t² − α²_{t|s} σ_s²
+    reverse time:       dx = (f x − g² ∇log p_t) dt + g dw̄                        (5)
+    probability flow:   dx = (f x − ½ g² ∇log p_t) dt                             (6)
+
+A subclass writes α and σ. Whatever is derived from them here, by automatic differentiation where
+needed, a subclass may replace by a closed form, which the tests check against the derived one.
+
+Shapes: a time is a scalar or [B]; curves are elementwise in t. Methods that take a state x of shape
+[B, ...] expand t to x's rank once, here.
+
+Reference: Song et al., "Score-Based Generative Modeling through Stochastic Differential Equations",
+ICLR 2021, eq. 5, 6, 13 and 29.
+"""
+
+import abc
+import dataclasses
+import math
+import typing
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from sde_lib.registry import Registry
+
+sdes = Registry("SDE")
+register = sdes.register
+
+# Halvings of [0, 1] that locate any time above 1e-7 to the last bit of float32 (2⁻⁴⁸ ≈ 4e-15).
+_BISECTIONS = 48
+
+
+def expand(t: ArrayLike, x: Array) -> Array:
+    """t, a scalar or [B], shaped to broadcast against x [B, ...].
+
+    Raises:
+      ValueError: t is neither a scalar nor one number per example of x.
+    """
+    t = jnp.asarray(t)
+    if t.ndim == 0:
+        return t
+    if t.shape != x.shape[:1]:
+        raise ValueError(f"t: got shape {t.shape}, takes a scalar or ({x.shape[0]},)")
+    return t.reshape(t.shape + (1,) * (x.ndim - 1))
+
+
+class Transition(NamedTuple):
+    """x_t | x_s ~ N(alpha x_s, variance I); `fraction` = variance / σ_t², from 0 to 1."""
+
+    alpha: Array
+    variance: Array
+    fraction: Array
+
+
+@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
+class SDE(abc.ABC):
+    """An affine SDE. Subclasses become frozen keyword-only dataclasses and pytrees.
+
+    Their fields are leaves: numbers that may be swept, batched or learned without compiling again.
+    """
+
+    def __init_subclass__(cls, **kwargs: typing.Any):
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        jax.tree_util.register_dataclass(cls)
+
+    @abc.abstractmethod
+    def alpha(self, t: ArrayLike) -> Array:
+        """α(t), the scale of the data in x_t."""
+
+    @abc.abstractmethod
+    def sigma(self, t: ArrayLike) -> Array:
+        """σ(t), the standard deviation of the noise in x_t."""
+
+    def validate(self) -> None:
+        """Check the field values; called where a config becomes an SDE, never under tracing.
+
+        Raises:
+          ValueError: a field is not a finite number, or log-SNR does not decrease with t.
+        """
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{field.name}: got {value!r}, takes a finite number")
+        log_snr = self.log_snr(jnp.linspace(1e-3, 0.999, 64))
+        if not bool(jnp.all(jnp.diff(log_snr) < 0)):
+            raise ValueError(f"{type(self).__name__}: log α²/σ² must decrease with t, it does not")
+
+    # --- the curves -----------------------------------------------------------------------------
+
+    def log_alpha(self, t: ArrayLike) -> Array:
+        """log α(t)."""
+        return jnp.log(self.alpha(t))
+
+    def noise_to_signal(self, t: ArrayLike) -> Array:
+        """n(t) = σ/α, increasing in t."""
+        return self.sigma(t) / self.alpha(t)
+
+    def log_snr(self, t: ArrayLike) -> Array:
+        """log α²/σ², decreasing in t."""
+        return -2 * jnp.log(self.noise_to_signal(t))
+
+    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+        """The t in [0, 1] at which log α²/σ² = log_snr, by bisection.
+
+        A Newton step after it carries the derivative, by the implicit function theorem.
+        """
+        target = jnp.asarray(log_snr, dtype=float)
+
+        def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = interval
+            middle = (low + high) / 2
+            early = self.log_snr(middle) > target
+            return jnp.where(early, middle, low), jnp.where(early, high, middle)
+
+        interval = (jnp.zeros_like(target), jnp.ones_like(target))
+        low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, interval)
+        t = jax.lax.stop_gradient((low + high) / 2)
+        value, slope = _value_and_slope(self.log_snr, t)
+        step = (value - target) / jax.lax.stop_gradient(slope)
+        return jnp.clip(t - jnp.where(jnp.isfinite(step), step, 0.0), 0.0, 1.0)
+
+    def time_of_noise_to_signal(self, noise_to_signal: ArrayLike) -> Array:
+        """The t in [0, 1] at which σ/α = noise_to_signal."""
+        return self.time_of_log_snr(-2 * jnp.log(jnp.asarray(noise_to_signal, dtype=float)))
+
+    def drift_coefficient(self, t: ArrayLike) -> Array:
+        """f(t) = d log α / dt."""
+        return _value_and_slope(self.log_alpha, t)[1]
+
+    def diffusion(self, t: ArrayLike) -> Array:
+        """g(t), with g² = dσ²/dt − 2 f σ²."""
+        variance, slope = _value_and_slope(lambda t: self.sigma(t) ** 2, t)
+        return jnp.sqrt(slope - 2 * self.drift_coefficient(t) * variance)
+
+    # --- kernels --------------------------------------------------------------------------------
+
+    def perturb(self, data: Array, t: ArrayLike, noise: Array) -> Array:
+        """x_t = α(t) data + σ(t) noise, eq. 2. data and noise [B, ...]."""
+        return expand(self.alpha(t), data) * data + expand(self.sigma(t), data) * noise
+
+    def transition(self, s: ArrayLike, t: ArrayLike) -> Transition:
+        """The kernel from s to a later t, eq. 4.
+
+        σ²_{t|s}/σ_t² = 1 − (n_s/n_t)² is taken from a difference of log-SNRs, which keeps the
+        digits that σ_t² − α²_{t|s} σ_s² loses when s is close to t.
+        """
+        fraction = -jnp.expm1(self.log_snr(t) - self.log_snr(s))
+        return Transition(
+            alpha=self.alpha(t) / self.alpha(s),
+            variance=fraction * self.sigma(t) ** 2,
+            fraction=fraction,
+        )
+
+    def discrete_transition(self, t: ArrayLike, num_scales: int) -> Transition:
+        """The published kernel of one of `num_scales` steps that ends at t.
+
+        Here the Euler step of eq. 1, α_{t|s} = 1 + f/N and σ²_{t|s} = g²/N. VP and VE have the
+        tables of DDPM and SMLD instead.
+        """
+        variance = self.diffusion(t) ** 2 / num_scales
+        return Transition(
+            alpha=1 + self.drift_coefficient(t) / num_scales,
+            variance=variance,
+            fraction=variance / self.sigma(t) ** 2,
+        )
+
+    def simulate(self, key: Array, x: Array, times: Array) -> Array:
+        """A path of the SDE at increasing `times` [T] from x [B, ...] at times[0].
+
+        Returns:
+          The states [T, B, ...], each drawn from the exact kernel (4) given the one before.
+        """
+
+        def step(x: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            key, s, t = inputs
+            kernel = self.transition(s, t)
+            noise = jax.random.normal(key, x.shape, x.dtype)
+            x = kernel.alpha * x + jnp.sqrt(kernel.variance) * noise
+            return x, x
+
+        keys = jax.random.split(key, len(times) - 1)
+        _, path = jax.lax.scan(step, x, (keys, times[:-1], times[1:]))
+        return jnp.concatenate([x[None], path])
+
+    # --- drifts ---------------------------------------------------------------------------------
+
+    def drift(self, x: Array, t: ArrayLike) -> Array:
+        """f(t) x, eq. 1."""
+        return expand(self.drift_coefficient(t), x) * x
+
+    def reverse_drift(self, x: Array, t: ArrayLike, score: Array) -> Array:
+        """f x − g² score, eq. 5 (its diffusion is g, its time runs down)."""
+        return self.drift(x, t) - expand(self.diffusion(t), x) ** 2 * score
+
+    def probability_flow_drift(self, x: Array, t: ArrayLike, score: Array) -> Array:
+        """f x − ½ g² score, eq. 6."""
+        return self.drift(x, t) - expand(self.diffusion(t), x) ** 2 * score / 2
+
+    # --- prior ----------------------------------------------------------------------------------
+
+    def prior_std(self) -> Array:
+        """The standard deviation of the prior N(0, std² I) that stands for p_1: σ(1)."""
+        return self.sigma(jnp.ones(()))
+
+    def prior_sample(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws of `shape` from the prior."""
+        return self.prior_std() * jax.random.normal(key, shape)
+
+    def prior_log_prob(self, x: Array) -> Array:
+        """log N(x; 0, prior_std² I) in nats, summed over each example of x [B, ...]."""
+        std = self.prior_std()
+        squares = jnp.sum((x / std) ** 2, axis=tuple(range(1, x.ndim)))
+        dim = math.prod(x.shape[1:])
+        return -squares / 2 - dim * (jnp.log(std) + math.log(2 * math.pi) / 2)
+
+
+def _value_and_slope(curve: typing.Callable[[Array], Array], t: ArrayLike) -> tuple[Array, Array]:
+    """A curve that is elementwise in t, and its derivative."""
+    t = jnp.asarray(t, dtype=float)
+    return jax.jvp(curve, (t,), (jnp.ones_like(t),))

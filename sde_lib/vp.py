@@ -1,0 +1,61 @@
+"""The variance-preserving SDE, the continuous limit of DDPM.
+
+    α = e^{−B/2},   σ = √(1 − e^{−B}),   f = −β/2,   g = √β
+
+β and B as in `linear_beta`.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from sde_lib.linear_beta import LinearBeta
+from sde_lib.sde import Transition, register
+
+
+@register("vp")
+class VP(LinearBeta):
+    """Variance preserving: α² + σ² = 1.
+
+    Reference: Song et al. 2021, eq. 11 and 32; Ho et al. 2020 for the discrete table.
+    """
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """√(1 − e^{−B}); expm1, because float32 loses 3.7 % of 1 − e^{−B} near t = 1e-5."""
+        return jnp.sqrt(-jnp.expm1(-self.integrated_beta(t)))
+
+    def log_snr(self, t: ArrayLike) -> Array:
+        """−log(e^B − 1)."""
+        return -jnp.log(jnp.expm1(self.integrated_beta(t)))
+
+    def noise_to_signal(self, t: ArrayLike) -> Array:
+        """√(e^B − 1)."""
+        return jnp.sqrt(jnp.expm1(self.integrated_beta(t)))
+
+    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+        """From B = log(1 + e^{−log_snr})."""
+        return self.time_of_integrated_beta(jax.nn.softplus(-jnp.asarray(log_snr, dtype=float)))
+
+    def diffusion(self, t: ArrayLike) -> Array:
+        """√β."""
+        return jnp.sqrt(self.beta(t))
+
+    def transition(self, s: ArrayLike, t: ArrayLike) -> Transition:
+        """α_{t|s} = e^{−ΔB/2}, σ²_{t|s} = 1 − e^{−ΔB}, with ΔB = B(t) − B(s) factored by t − s."""
+        s, t = jnp.asarray(s, dtype=float), jnp.asarray(t, dtype=float)
+        increment = (t - s) * self.beta((s + t) / 2)
+        variance = -jnp.expm1(-increment)
+        return Transition(
+            alpha=jnp.exp(-increment / 2),
+            variance=variance,
+            fraction=variance / -jnp.expm1(-self.integrated_beta(t)),
+        )
+
+    def discrete_transition(self, t: ArrayLike, num_scales: int) -> Transition:
+        """DDPM: α = √(1 − β_i), σ² = β_i, β_i = linspace(β_min/N, β_max/N, N), i = ⌊t (N − 1)⌋."""
+        step = jnp.floor(jnp.asarray(t, dtype=float) * (num_scales - 1)) / (num_scales - 1)
+        beta = self.beta(step) / num_scales
+        return Transition(
+            alpha=jnp.sqrt(1 - beta), variance=beta, fraction=beta / self.sigma(t) ** 2
+        )
