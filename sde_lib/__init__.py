@@ -5,6 +5,7 @@ from sde_lib.gaussian_mixture import GaussianMixture
 from sde_lib.loss import denoising_loss, weightings
 from sde_lib.model import Model, from_score
 from sde_lib.prediction import Prediction
+from sde_lib.pytree import Pytree, static
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, Transition, expand, register, sdes
 from sde_lib.subvp import SubVP
@@ -20,6 +21,7 @@ __all__ = [
     "GaussianMixture",
     "Model",
     "Prediction",
+    "Pytree",
     "Registry",
     "SubVP",
     "Transition",
@@ -28,6 +30,7 @@ __all__ = [
     "from_score",
     "register",
     "sdes",
+    "static",
     "time_samplers",
     "weightings",
 ]

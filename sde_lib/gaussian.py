@@ -7,7 +7,6 @@ E[ε | x_t]   = Q (σ/v) Qᵀ (x − α m)                                      
 probability flow from t to s:  x_s = α_s m + Q √(v_s/v_t) Qᵀ (x_t − α_t m)    (4)
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -18,12 +17,11 @@ from jax.typing import ArrayLike
 
 from sde_lib.model import Model
 from sde_lib.prediction import Prediction
+from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Gaussian:
+class Gaussian(Pytree):
     """N(mean, eigenvectors diag(eigenvalues) eigenvectorsᵀ) over examples of D numbers.
 
     Args:

@@ -7,7 +7,6 @@ E[x_0 | x_t] = Σ_k r_k (m_k + α s_k²/v_k (x − α m_k))                     
 E[ε | x_t]   = Σ_k r_k σ/v_k (x − α m_k)                                      (4)
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -18,12 +17,11 @@ from jax.typing import ArrayLike
 
 from sde_lib.model import Model
 from sde_lib.prediction import Prediction
+from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GaussianMixture:
+class GaussianMixture(Pytree):
     """Isotropic components over examples of D numbers.
 
     Args:

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from sde_lib.pytree import Pytree
 from sde_lib.registry import Registry
 
 sdes = Registry("SDE")
@@ -60,17 +61,8 @@ class Transition(NamedTuple):
     fraction: Array
 
 
-@typing.dataclass_transform(frozen_default=True, kw_only_default=True)
-class SDE(abc.ABC):
-    """An affine SDE. Subclasses become frozen keyword-only dataclasses and pytrees.
-
-    Their fields are leaves: numbers that may be swept, batched or learned without compiling again.
-    """
-
-    def __init_subclass__(cls, **kwargs: typing.Any):
-        super().__init_subclass__(**kwargs)
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        jax.tree_util.register_dataclass(cls)
+class SDE(Pytree, abc.ABC):
+    """An affine SDE: a subclass declares its numbers as fields and writes `alpha` and `sigma`."""
 
     @abc.abstractmethod
     def alpha(self, t: ArrayLike) -> Array:
@@ -86,7 +78,7 @@ class SDE(abc.ABC):
         Raises:
           ValueError: a field is not a finite number, or log-SNR does not decrease with t.
         """
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{field.name}: got {value!r}, takes a finite number")

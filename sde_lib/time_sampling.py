@@ -8,7 +8,7 @@ A time sampler maps u, uniform on [0, 1), to a time t on [t_min, t_max] and the 
               d(log α²/σ²)/dt = −g²/σ²;   ω = Z / ((t_max − t_min) g²/σ²),
               Z = log-SNR(t_min) − log-SNR(t_max)
 
-Under likelihood weighting, `log_snr` is importance sampling: the weighted error is constant in scale.
+Under likelihood weighting `log_snr` is importance sampling: ω g²/σ² is constant.
 
 References: Song et al. 2021 "Maximum likelihood training of score-based diffusion models" §5.1 (ω);
 Kingma et al. 2021 "Variational diffusion models" App. I.1 (low-discrepancy u).
