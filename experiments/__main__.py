@@ -1,0 +1,8 @@
+"""The command line: `scoresde COMMAND`, or `python -m experiments COMMAND`."""
+
+import sys
+
+from experiments.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""From a checked experiment to the objects that compute.
+
+A class is called by the fields that it declares; a section may hold fields of others (β for VP next
+to σ for VE), so that one config serves an ablation over SDEs.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from experiments.config import Experiment, ModelConfig, SamplingConfig, SDEConfig
+from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL, TRAINING_NOISE_TO_SIGNAL
+from experiments.errors import UserError
+from models import ScoreModel, conditionings, networks, parameterizations
+from samplers import Corrector, Solver, correctors, grids, solvers, tableaux
+from sde_lib import SDE, Registry, sdes, time_samplers, weightings
+from sde_lib.registry import unknown_name
+
+PROBABILITY_FLOW = "probability_flow"
+"""The solver's name that stands for the adaptive ODE, which has tolerances instead of a grid."""
+
+
+def sde(config: SDEConfig) -> SDE:
+    """The SDE of a config, validated.
+
+    Raises:
+      UserError: an unknown name or field, or a value out of range.
+    """
+    cls = lookup(sdes, config.name, "sde.name")
+    built = _construct(cls, config, "sde")
+    try:
+        built.validate()
+    except ValueError as error:
+        raise UserError(f"sde.{error}") from error
+    return built
+
+
+def network(config: ModelConfig) -> nn.Module:
+    """The network of a config.
+
+    Raises:
+      UserError: an unknown name, field or choice.
+    """
+    cls = lookup(networks, config.name, "model.name")
+    return _construct(cls, config, "model")
+
+
+def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> ScoreModel:
+    """The network with its parameters, its SDE and its meaning."""
+    return ScoreModel(
+        network=net,
+        params=params,
+        sde=process,
+        parameterization=str(experiment.model.parameterization),
+        conditioning=str(experiment.model.conditioning),
+        data_std=experiment.data.std,
+    )
+
+
+def solver(config: SamplingConfig) -> Solver:
+    """The fixed-grid solver of a config.
+
+    Raises:
+      UserError: an unknown name or choice.
+    """
+    cls = lookup(solvers, str(config.solver), "sampling.solver")
+    return _construct(cls, config, "sampling")
+
+
+def corrector(config: SamplingConfig) -> Corrector | None:
+    """The corrector of a config, or None for "none".
+
+    Raises:
+      UserError: an unknown name.
+    """
+    if config.corrector == "none":
+        return None
+    cls = lookup(correctors, str(config.corrector), "sampling.corrector")
+    renamed = {"num_steps": config.corrector_steps, "norm": config.corrector_norm}
+    return _construct(cls, config, "sampling", **renamed)
+
+
+def grid(config: SamplingConfig, process: SDE) -> Array:
+    """The time grid of a config."""
+    make = lookup(grids, config.grid, "sampling.grid")
+    return make(process, config.num_steps, sampling_t_min(config, process))
+
+
+def training_t_min(experiment: Experiment, process: SDE) -> float:
+    """Where training's times start: as given, else where σ/α is small enough."""
+    return _t_min(experiment.training.t_min, TRAINING_NOISE_TO_SIGNAL, process)
+
+
+def sampling_t_min(config: SamplingConfig, process: SDE) -> float:
+    """Where sampling ends: as given, else where σ/α is small enough."""
+    return _t_min(config.t_min, SAMPLING_NOISE_TO_SIGNAL, process)
+
+
+def check(experiment: Experiment) -> None:
+    """Build what can be built without data, so that a bad name stops before any work.
+
+    Raises:
+      UserError: the first name, field or value that is wrong.
+    """
+    sde(experiment.sde)
+    network(experiment.model)
+    lookup(parameterizations, str(experiment.model.parameterization), "model.parameterization")
+    lookup(conditionings, str(experiment.model.conditioning), "model.conditioning")
+    lookup(weightings, str(experiment.training.weighting), "training.weighting")
+    lookup(time_samplers, experiment.training.times, "training.times")
+    check_sampling(experiment.sampling)
+    lookup(tableaux, experiment.likelihood.tableau, "likelihood.tableau")
+    one_of(experiment.likelihood.divergence, ("exact", "hutchinson"), "likelihood.divergence")
+    one_of(experiment.likelihood.split, ("train", "test"), "likelihood.split")
+    if not 0 <= (experiment.training.t_min or 0) < 1:
+        raise UserError(f"training.t_min: got {experiment.training.t_min}, takes a time in [0, 1)")
+
+
+def check_sampling(config: SamplingConfig) -> None:
+    """The names and ranges of a sampling config.
+
+    Raises:
+      UserError: the first that is wrong.
+    """
+    if config.solver != PROBABILITY_FLOW:
+        one_of(str(config.solver), [*solvers, PROBABILITY_FLOW], "sampling.solver", "solver")
+        solver(config)
+    one_of(str(config.corrector), ["none", *correctors], "sampling.corrector", "corrector")
+    one_of(config.discretization, ("exact", "published"), "sampling.discretization")
+    one_of(config.variance, ("posterior", "forward"), "sampling.variance")
+    one_of(config.corrector_norm, ("example", "batch"), "sampling.corrector_norm")
+    lookup(grids, config.grid, "sampling.grid")
+    lookup(tableaux, config.tableau, "sampling.tableau")
+    if config.solver == config.corrector == "none":
+        raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
+    if not 0 <= (config.t_min or 0) < 1:
+        raise UserError(f"sampling.t_min: got {config.t_min}, takes a time in [0, 1)")
+
+
+def lookup(registry: Registry, name: str, path: str) -> Any:
+    """The entry of a registry, or an error that names the field.
+
+    Raises:
+      UserError: no such entry.
+    """
+    try:
+        return registry[name]
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def one_of(value: str, choices: Any, path: str, kind: str = "value") -> None:
+    """Stop a value that is neither among the choices nor a user's own `module:name`.
+
+    Raises:
+      UserError: it is not.
+    """
+    if value not in choices and ":" not in value:
+        raise UserError(f"{path}: {unknown_name(kind, value, list(choices))}")
+
+
+def _t_min(given: float | None, noise_to_signal: float, process: SDE) -> float:
+    if given is not None:
+        return given
+    return float(
+        jax.jit(lambda n: process.time_of_noise_to_signal(n))(jnp.asarray(noise_to_signal))
+    )
+
+
+def _construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
+    """cls from the fields of the section that it declares, and all of `args`."""
+    declared = {
+        f.name for f in dataclasses.fields(cls) if f.init and f.name not in ("parent", "name")
+    }
+    given = {**dataclasses.asdict(config), **renamed}
+    args = given.pop("args", {})
+    for name in args:
+        if name not in declared:
+            known = sorted(declared)
+            raise UserError(
+                unknown_name(f"field of {cls.__name__}", f"{section}.args.{name}", known)
+            )
+    chosen = {k: v for k, v in given.items() if k in declared and v is not None}
+    try:
+        return cls(**chosen | args)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{section}.{error}") from error

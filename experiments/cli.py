@@ -1,0 +1,188 @@
+"""The commands and their arguments.
+
+Arguments are read before JAX is imported by anything that uses it, so that `--help` and a mistyped
+flag answer at once, and JAX's devices can still be configured.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.errors import UserError
+
+_OVERRIDES = "--config.SECTION.FIELD=VALUE overrides any field of the config."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+      The exit code: 0, or 2 after one line on standard error for bad input.
+    """
+    # A user's own SDE or network is a module in the folder they stand in.
+    sys.path.insert(0, os.getcwd())
+    options, overrides = _parser().parse_known_args(arguments)
+    try:
+        options.run(options, overrides)
+    except (UserError, OSError) as error:
+        if options.debug:
+            raise
+        print(f"scoresde: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scoresde: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scoresde", description="Score-based generative models by SDEs.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = _command(commands, "train", _train, "train a model; continues where a run stopped")
+    train.add_argument(
+        "--config", required=True, help="a config file, or the name of a packaged one"
+    )
+
+    sample = _command(commands, "sample", _sample, "draw samples from a workdir")
+    _common(sample)
+    sample.add_argument("--solver", help="a predictor, or probability_flow")
+    sample.add_argument("--corrector", help="langevin, annealed_langevin or none")
+    sample.add_argument("--steps", type=_positive, help="steps of the grid")
+    sample.add_argument("--num", type=_positive, help="number of samples")
+    sample.add_argument("--output", help="write OUTPUT.png and OUTPUT.npz instead of samples/...")
+
+    likelihood = _command(commands, "likelihood", _likelihood, "bits/dim of a split of the data")
+    _common(likelihood)
+    likelihood.add_argument("--split", help="train or test")
+    likelihood.add_argument("--limit", type=_positive, help="only the first LIMIT examples")
+
+    demo = _command(commands, "demo", _demo, "train on digits, sample, measure: five minutes")
+    demo.set_defaults(workdir="runs/demo")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, help_line: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=help_line, description=help_line, epilog=_OVERRIDES, allow_abbrev=False
+    )
+    command.add_argument("--workdir", required=name != "demo", help="the experiment's folder")
+    command.add_argument("--devices", type=_positive, help="use the first DEVICES; default all")
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, default=0, help="of the random draws; default 0")
+    command.add_argument("--batch", type=_positive, help="examples at a time")
+    command.add_argument("--raw", action="store_true", help="the parameters, not their average")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"got {value}, takes an integer ≥ 1")
+    return value
+
+
+def _train(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import devices, flags
+    from experiments.config import resolve
+    from experiments.train import train
+    from experiments.workdir import Workdir
+
+    devices.start()
+    experiment = resolve(flags.override(flags.load_config(options.config), overrides))
+    workdir = Workdir(options.workdir)
+    state = train(experiment, workdir, devices.make_mesh(options.devices))
+    print(
+        f"trained {int(state.step)} steps: {workdir.checkpoints}, {workdir.metrics}\n"
+        f"next: scoresde sample --workdir={workdir.path}"
+    )
+
+
+def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import sample as command
+
+    chosen = {
+        "sampling.solver": options.solver,
+        "sampling.corrector": options.corrector,
+        "sampling.num_steps": options.steps,
+        "sampling.num": options.num,
+        "sampling.batch_size": options.batch,
+    }
+    trained = _open(options, overrides, chosen, "sampling")
+    experiment = trained.experiment
+    output = _output(options, trained, f"{command.describe(experiment)}-seed{options.seed}")
+    sampler = command.Sampler(
+        experiment, trained.sde, trained.model, trained.dataset("train").shape, trained.mesh
+    )
+    samples = sampler.draw(experiment.sampling.num, options.seed, progress=sys.stderr.isatty())
+    command.save(samples, experiment, trained.dataset("train"), output)
+    print(command.summary(samples, output))
+
+
+def _likelihood(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import likelihood as command
+
+    chosen = {"likelihood.split": options.split, "likelihood.batch_size": options.batch}
+    trained = _open(options, overrides, chosen, "likelihood")
+    split = trained.experiment.likelihood.split
+    dataset = trained.dataset(split)
+    result = command.evaluate(
+        trained.experiment,
+        trained.sde,
+        trained.model,
+        dataset,
+        trained.mesh,
+        seed=options.seed,
+        limit=options.limit,
+    )
+    name = f"{split}-step{trained.step}-seed{options.seed}"
+    name += f"-limit{options.limit}" if options.limit else ""
+    command.save(result, trained.experiment, trained.workdir, name)
+    print(command.summary(result, split, trained.workdir.path / "likelihood" / name))
+
+
+def _demo(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments.demo import demo
+
+    demo(options.workdir, options.devices, overrides)
+
+
+def _open(
+    options: argparse.Namespace, overrides: list[str], chosen: dict[str, Any], section: str
+) -> Any:
+    """The trained model of the workdir, with flags and overrides of one section applied."""
+    from experiments import devices
+    from experiments.trained import Trained
+
+    devices.start()
+    given = [f"--config.{path}={value}" for path, value in chosen.items() if value is not None]
+    for argument in overrides:
+        if argument.startswith("--config.") and not argument.startswith(f"--config.{section}."):
+            raise UserError(
+                f"{argument}: {options.command} takes --config.{section}.*; "
+                "the rest is the workdir's"
+            )
+    return Trained.open(
+        options.workdir, overrides + given, devices.make_mesh(options.devices), raw=options.raw
+    )
+
+
+def _output(options: argparse.Namespace, trained: Any, name: str) -> pathlib.Path:
+    """Where to write, without suffix; a file that was named by hand is never overwritten."""
+    if options.output is None:
+        return trained.workdir.folder("samples") / f"step{trained.step}-{name}"
+    output = pathlib.Path(options.output).with_suffix("")
+    for path in (output.with_suffix(".png"), output.with_suffix(".npz")):
+        if path.exists():
+            raise UserError(f"--output: {path} exists, takes a new name")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output

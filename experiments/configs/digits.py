@@ -1,0 +1,50 @@
+"""Handwritten digits, 8 × 8 pixels, embedded: a diffusion model in minutes on a CPU.
+
+    scoresde train --config=digits --workdir=runs/digits
+
+About two and a half minutes on 2 CPU cores. Expect a loss of about 0.4, digits that a classifier
+recognises, and about 1.9 bits/dim (17 grey levels; a uniform guess has 4.09).
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.config import default_config
+
+
+def get_config() -> ConfigDict:
+    """The experiment."""
+    config = default_config()
+    config.data.source = "digits"
+    config.data.dequantization = True
+    config.data.centered = True
+    config.data.std = 0.71
+
+    # The largest distance between two digits, for VE.
+    config.sde.sigma_max = 20.0
+
+    # EDM's preconditioning and noise conditioning mean the same under every SDE.
+    config.model.parameterization = "edm"
+    config.model.conditioning = "log_noise"
+    config.model.nf = 32
+    config.model.ch_mult = (1, 2)
+    config.model.num_res_blocks = 2
+    config.model.attn_resolutions = (4,)
+    config.model.dropout = 0.1
+
+    config.training.num_steps = 1000
+    config.training.batch_size = 128
+    config.training.learning_rate = 2e-3
+    config.training.warmup = 100
+    config.training.weighting = "edm"
+    config.training.ema_decay = 0.995
+    config.training.log_every = 50
+    config.training.save_every = 500
+    config.training.sample_every = 500
+
+    config.sampling.solver = "reverse_diffusion"
+    config.sampling.corrector = "langevin"
+    config.sampling.num_steps = 200
+    config.sampling.batch_size = 128
+
+    config.likelihood.batch_size = 120
+    return config.lock()

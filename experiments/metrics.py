@@ -1,0 +1,66 @@
+"""Metrics: a JSON line and a TensorBoard scalar each."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+
+class MetricsWriter:
+    """Appends to `metrics.jsonl` and to TensorBoard's event files.
+
+    A run that resumes at a step drops what an interrupted one had written beyond it.
+
+    Args:
+      path: the JSON-lines file.
+      tensorboard: the folder of event files.
+      step: where the run starts.
+    """
+
+    def __init__(self, path: pathlib.Path, tensorboard: pathlib.Path, step: int):
+        _truncate(path, step)
+        self._file = path.open("a")
+        self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One line of `values` after `step` updates."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """A picture [H, W, 3] for TensorBoard."""
+        self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self._file.close()
+        self._board.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
+    """The lines of a metrics file; a half-written last line is left out."""
+    if not path.is_file():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def _truncate(path: pathlib.Path, step: int) -> None:
+    if path.is_file():
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -1,0 +1,53 @@
+"""Pictures of samples: image grids and scatter plots."""
+
+import math
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+
+def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.ndarray:
+    """Images uint8 [N, H, W, C] as one picture uint8 [., ., 3], near-square, one pixel between.
+
+    Args:
+      levels: grey levels 0 … num_levels − 1.
+      num_levels: number of grey levels; they are stretched to 0 … 255.
+      pixels: small images are enlarged, by a whole factor, to about this width in all.
+    """
+    num, height, width, channels = levels.shape
+    columns = math.ceil(math.sqrt(num))
+    rows = math.ceil(num / columns)
+    scale = max(1, pixels // (columns * width))
+    images = (levels.astype(np.float32) * 255 / (num_levels - 1)).round().astype(np.uint8)
+    if channels == 1:
+        images = images.repeat(3, axis=-1)
+    images = images[..., :3].repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = height * scale + 1, width * scale + 1
+    picture = np.full((rows * height + 1, columns * width + 1, 3), 64, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * height + 1, i % columns * width + 1
+        picture[top : top + height - 1, left : left + width - 1] = image
+    return picture
+
+
+def scatter(points: np.ndarray, *, reference: np.ndarray | None = None) -> np.ndarray:
+    """Points [N, 2] as a picture uint8 [., ., 3], over those of `reference` in grey."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if reference is not None:
+        axes.scatter(reference[:, 0], reference[:, 1], s=3, color="0.75", label="data")
+    axes.scatter(points[:, 0], points[:, 1], s=3, color="C0", label="samples")
+    axes.set_aspect("equal")
+    axes.legend(loc="upper right")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_png(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Write a picture uint8 [H, W, 3]."""
+    Image.fromarray(picture).save(path)

@@ -1,0 +1,157 @@
+"""The command `sample`: from a workdir to images."""
+
+import dataclasses
+import math
+import pathlib
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+import samplers
+from experiments import build
+from experiments.config import Experiment
+from experiments.data import Dataset, to_levels
+from experiments.devices import check_batch, replicated, sharded
+from experiments.errors import UserError
+from experiments.pictures import image_grid, save_png, scatter
+from samplers import noise
+from sde_lib import SDE, Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """values: [N, ...] in model units. evaluations: network calls for each [N]. seconds: taken."""
+
+    values: np.ndarray
+    evaluations: np.ndarray
+    seconds: float
+
+
+class Sampler:
+    """Draws any number of samples by batches; sample i depends on (seed, i) alone.
+
+    Args:
+      experiment: whose `sampling` section says how.
+      sde: the SDE.
+      model: the model.
+      shape: of one example.
+      mesh: the devices that share a batch.
+    """
+
+    def __init__(
+        self, experiment: Experiment, sde: SDE, model: Model, shape: tuple[int, ...], mesh: Mesh
+    ):
+        self.config, self.sde, self.shape, self.mesh = experiment.sampling, sde, shape, mesh
+        self.data_std = experiment.data.std
+        self.model = jax.device_put(model, replicated(mesh))
+        check_batch(mesh, self.config.batch_size, "sampling.batch_size")
+
+    def draw(self, num: int, seed: int, *, progress: bool = False) -> Samples:
+        """`num` samples; the last batch is filled up and cut.
+
+        Raises:
+          UserError: a sample is not finite.
+        """
+        start, size = time.perf_counter(), self.config.batch_size
+        batches = []
+        for first in range(0, num, size):
+            indices = jax.device_put(jnp.arange(first, first + size), sharded(self.mesh))
+            batches.append(jax.device_get(self._batch(jax.random.key(seed), indices, progress)))
+        values, evaluations = (np.concatenate(parts)[:num] for parts in zip(*batches, strict=True))
+        bad = int(np.sum(~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))))
+        if bad:
+            raise UserError(f"sampling: {bad} of {num} samples are not finite; takes more steps")
+        return Samples(values, evaluations, time.perf_counter() - start)
+
+    def _batch(self, key: Array, indices: Array, progress: bool) -> tuple[Array, Array]:
+        if self.config.solver == build.PROBABILITY_FLOW:
+            return self._flow(key, indices)
+        solver, corrector = build.solver(self.config), build.corrector(self.config)
+        x = samplers.sample(
+            key,
+            self.sde,
+            self.model,
+            (len(indices), *self.shape),
+            solver=solver,
+            corrector=corrector,
+            grid=build.grid(self.config, self.sde),
+            indices=indices,
+            denoise=self.config.denoise,
+            progress=progress,
+        )
+        per_step = solver.evaluations + (corrector.num_steps if corrector else 0)
+        total = self.config.num_steps * per_step + self.config.denoise
+        return x, jnp.full(len(indices), total)
+
+    def _flow(self, key: Array, indices: Array) -> tuple[Array, Array]:
+        flow = samplers.decode(
+            self.sde,
+            self.model,
+            self.sde.prior_std() * _latents(key, indices, self.shape),
+            t_min=build.sampling_t_min(self.config, self.sde),
+            data_std=self.data_std,
+            rtol=self.config.rtol,
+            atol=self.config.atol,
+            tableau=self.config.tableau,
+            denoise=self.config.denoise,
+        )
+        return flow.x, flow.evaluations
+
+
+@jax.jit(static_argnames="shape")
+def _latents(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
+    """The same latents as `samplers.sample` starts from."""
+    return noise.normal(noise.example_keys(key, indices), noise.LATENT, shape)
+
+
+def picture(values: np.ndarray, experiment: Experiment, dataset: Dataset) -> np.ndarray:
+    """Samples in model units as one picture uint8 [., ., 3]."""
+    if dataset.levels is None:
+        return scatter(values, reference=dataset.values[: len(values)])
+    levels = np.asarray(to_levels(values, dataset.levels, bool(experiment.data.centered)))
+    return image_grid(levels, dataset.levels)
+
+
+def describe(experiment: Experiment) -> str:
+    """The sampler of an experiment in a few words fit for a file name."""
+    config = experiment.sampling
+    if config.solver == build.PROBABILITY_FLOW:
+        return f"{config.solver}-rtol{config.rtol:g}"
+    corrector = "" if config.corrector == "none" else f"-{config.corrector}"
+    return f"{config.solver}{corrector}-{config.num_steps}steps"
+
+
+def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pathlib.Path) -> None:
+    """Write OUTPUT.png, a grid of at most 100, and OUTPUT.npz: all of them.
+
+    The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]) and
+    `evaluations` [N].
+    """
+    save_png(output.with_suffix(".png"), picture(samples.values[:100], experiment, dataset))
+    if dataset.levels is None:
+        content: dict[str, Any] = {"points": samples.values}
+    else:
+        levels = to_levels(samples.values, dataset.levels, bool(experiment.data.centered))
+        content = {"images": np.asarray(levels), "levels": np.asarray(dataset.levels)}
+    np.savez_compressed(output.with_suffix(".npz"), **content, evaluations=samples.evaluations)
+
+
+def summary(samples: Samples, output: pathlib.Path) -> str:
+    """What was made and where, in two lines."""
+    num, calls = len(samples.values), samples.evaluations
+    spread = (
+        f"{calls.mean():.0f}"
+        if calls.min() == calls.max()
+        else (f"{calls.mean():.0f} ({calls.min()}–{calls.max()})")
+    )
+    rate = num / max(samples.seconds, math.ulp(1.0))
+    return (
+        f"{num} samples in {samples.seconds:.1f} s ({rate:.1f}/s), "
+        f"{spread} network evaluations each\n"
+        f"{output.with_suffix('.png')}, {output.with_suffix('.npz')}"
+    )
