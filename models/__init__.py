@@ -1,0 +1,18 @@
+"""Flax score networks, and what turns one into `predict`. Knows no sampler."""
+
+from models.conditioning import conditionings
+from models.mlp import MLP
+from models.ncsnpp import NCSNpp
+from models.parameterization import parameterizations
+from models.registry import networks
+from models.score_model import ScoreModel, init_params
+
+__all__ = [
+    "MLP",
+    "NCSNpp",
+    "ScoreModel",
+    "conditionings",
+    "init_params",
+    "networks",
+    "parameterizations",
+]

@@ -1,0 +1,139 @@
+"""A data set in memory, and how one is found by name."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.errors import UserError
+from sde_lib.registry import Registry, unknown_name
+
+SPLITS = ("train", "test")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One split of a data set.
+
+    Args:
+      values: uint8 [N, H, W, C] grey levels 0..levels-1, or, where levels is None, float32 [N, D].
+      labels: int32 [N] classes from 0, or None.
+      levels: number of grey levels (256 for 8-bit images); None for continuous data.
+      source: the source's name, as given to `load`.
+      split: "train" or "test".
+      classes: number of classes of the whole source, which a small split may not all contain.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray | None
+    levels: int | None
+    source: str
+    split: str
+    classes: int = 0
+
+    @property
+    def num(self) -> int:
+        """The number of examples."""
+        return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.values.shape[1:]
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes; 0 without labels."""
+        if self.labels is None:
+            return 0
+        return max(self.classes, int(self.labels.max()) + 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `load` asks of a source, checked.
+
+    Args:
+      source: the whole name, "npz:faces.npz".
+      argument: what follows the source's prefix, "faces.npz".
+      split: "train" or "test".
+      image_size: side of the square that images are cropped and resized to; None leaves them.
+      holdout: fraction of a source without splits that is "test".
+    """
+
+    source: str
+    argument: str
+    split: str
+    image_size: int | None
+    holdout: float
+
+
+sources = Registry("data source")
+
+
+def load(
+    source: str, split: str, *, image_size: int | None = None, holdout: float = 0.1
+) -> Dataset:
+    """One split of the data set called `source`.
+
+    Args:
+      source: `digits`, `npz:FILE`, `folder:DIR`, `tfds:NAME[:config][/version]`, `toy:NAME`, or a
+        user's own `module:function` from a `Request` to a `Dataset`.
+      split: "train" or "test".
+      image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
+      holdout: fraction that is "test" where the source has one pool of examples.
+
+    Raises:
+      UserError: no such source, split or file; or its content is not what the source takes.
+    """
+    if split not in SPLITS:
+        raise UserError(unknown_name("split", str(split), list(SPLITS)))
+    if image_size is not None and (type(image_size) is not int or image_size < 1):
+        raise UserError(f"data.image_size: got {image_size!r}; takes a positive integer or None")
+    if not 0 < holdout < 1:
+        raise UserError(f"data.holdout: got {holdout!r}; takes a fraction between 0 and 1")
+    loader, argument = _find(source)
+    return loader(
+        Request(
+            source=source, argument=argument, split=split, image_size=image_size, holdout=holdout
+        )
+    )
+
+
+def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:
+    """The loader of a source and the argument for it: ("npz:a.npz") → (npz's, "a.npz")."""
+    prefix, colon, argument = source.partition(":")
+    if prefix in list(sources):
+        return sources[prefix], argument
+    try:
+        return sources[source], ""
+    except ValueError as error:
+        message = unknown_name("data source", prefix, list(sources))
+        # A mistyped prefix and a user's own module that fails to import look alike: say both.
+        cause = f" ({one_line(error)})" if colon else ""
+        raise UserError(f"data.source: {message}{cause}") from error
+
+
+def split_rows(num: int, split: str, holdout: float, where: str) -> np.ndarray:
+    """The rows of a pool of `num` examples that belong to `split`: a fixed random permutation.
+
+    Args:
+      num: size of the pool.
+      split: "train", or "test" for the last `holdout` of the permutation.
+      holdout: fraction in (0, 1); each split gets one example at least.
+      where: the pool's name, for the message.
+
+    Raises:
+      UserError: fewer than two examples.
+    """
+    if num < 2:
+        raise UserError(f"data.source: {where} has {num} image; takes 2 or more, to split them")
+    # RandomState, because NumPy promises that its stream never changes between versions.
+    order = np.random.RandomState(0).permutation(num)
+    num_test = min(max(round(holdout * num), 1), num - 1)
+    return order[-num_test:] if split == "test" else order[:-num_test]
+
+
+def one_line(error: Exception) -> str:
+    """An exception's message without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__

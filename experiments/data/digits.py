@@ -1,0 +1,38 @@
+"""scikit-learn's 1797 handwritten digits, 8×8 with 17 grey levels: no file, no network."""
+
+import numpy as np
+
+from experiments.data.dataset import Dataset, Request, sources
+from experiments.errors import UserError
+
+NUM_TEST = 360
+
+
+@sources.register("digits")
+def load_digits(request: Request) -> Dataset:
+    """1437 digits to train on and 360 to test on, a fixed random split (`holdout` does not apply).
+
+    Raises:
+      UserError: an argument after "digits", or an image size other than theirs.
+    """
+    from sklearn import datasets
+
+    if request.source != "digits":
+        raise UserError(f"data.source: got {request.source!r}; digits takes nothing after its name")
+    if request.image_size not in (None, 8):
+        raise UserError(
+            f"data.image_size: got {request.image_size}; the digits are 8x8, have 17 grey "
+            "levels and are not resized: takes 8 or None"
+        )
+    bunch = datasets.load_digits()
+    # RandomState, because NumPy promises that its stream never changes between versions.
+    order = np.random.RandomState(0).permutation(len(bunch.images))
+    rows = order[-NUM_TEST:] if request.split == "test" else order[:-NUM_TEST]
+    return Dataset(
+        values=bunch.images[rows, :, :, None].astype(np.uint8),
+        labels=bunch.target[rows].astype(np.int32),
+        levels=17,
+        source=request.source,
+        split=request.split,
+        classes=10,
+    )

@@ -1,0 +1,32 @@
+"""What a network is told of the time.
+
+time       999 t      for positional embeddings; published for VP and sub-VP
+log_sigma  log σ(t)   for Fourier embeddings; published for VE
+log_noise  log σ/α    means the same under every SDE
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from sde_lib import SDE, Registry
+
+conditionings = Registry("conditioning")
+
+
+@conditionings.register("time")
+def time(sde: SDE, t: Array) -> Array:
+    """999 t, the index of DDPM's thousand steps."""
+    del sde
+    return 999 * t
+
+
+@conditionings.register("log_sigma")
+def log_sigma(sde: SDE, t: Array) -> Array:
+    """log σ(t)."""
+    return jnp.log(sde.sigma(t))
+
+
+@conditionings.register("log_noise")
+def log_noise(sde: SDE, t: Array) -> Array:
+    """log σ/α = −½ log-SNR."""
+    return -sde.log_snr(t) / 2

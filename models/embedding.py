@@ -1,0 +1,104 @@
+"""What a network is told besides the image: the time, as a real number c, and a class.
+
+    positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − 1)}, k < K           (1)
+    fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
+
+(1) suits c = 999 t, (2) suits c = log σ.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from models.layers import linear
+from models.registry import check_choice
+
+EMBEDDINGS = ("positional", "fourier")
+
+
+def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
+    """The sines, then the cosines."""
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def positional_features(c: Float[Array, "batch"], dim: int) -> Float[Array, "batch dim"]:
+    """Equation (1) with K = dim/2 frequencies from 1 down to 10⁻⁴.
+
+    Raises:
+      ValueError: dim is odd or below 4, where (1) has no meaning.
+
+    Reference: Vaswani et al., "Attention is all you need" (2017), as used by Ho et al. (2020).
+    """
+    if dim % 2 or dim < 4:
+        raise ValueError(f"positional embedding: got {dim} features, takes an even number from 4")
+    exponent = jnp.arange(dim // 2) / (dim // 2 - 1)
+    return sin_cos(c[:, None] * jnp.exp(-math.log(1e4) * exponent))
+
+
+class FourierFeatures(nn.Module):
+    """Equation (2), with `num` frequencies and 2 num features.
+
+    The frequencies are a parameter whose gradient is stopped: checkpoints, EMA and imports carry
+    them like the rest (the published counts include them), and training leaves them alone. Weight
+    decay would not: whoever adds it masks out the name "frequencies".
+
+    Reference: Tancik et al., "Fourier features let networks learn high frequency functions" (2020).
+    """
+
+    num: int
+    scale: float
+
+    @nn.compact
+    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch 2*num"]:
+        frequencies = self.param("frequencies", nn.initializers.normal(self.scale), (self.num,))
+        return sin_cos(c[:, None] * jax.lax.stop_gradient(frequencies) * 2 * jnp.pi)
+
+
+class TimeEmbedding(nn.Module):
+    """Time and class to the vector that every block is conditioned on.
+
+        e = silu(A₁ silu(A₀ features(c)) + class row)
+
+    Args:
+      kind: "positional" or "fourier".
+      dim: number of frequencies of "fourier", of features of "positional".
+      features: width of e.
+      fourier_scale: standard deviation of the frequencies W.
+      num_classes: how many labels there are; 0 for none.
+
+    Raises:
+      ValueError: an unknown kind; a label without classes, or classes without a label.
+    """
+
+    kind: str
+    dim: int
+    features: int
+    fourier_scale: float
+    num_classes: int = 0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self, c: Float[Array, "batch"], cond: Int[Array, "batch"] | None
+    ) -> Float[Array, "batch features"]:
+        check_choice("embedding", self.kind, EMBEDDINGS)
+        if self.kind == "fourier":
+            e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)
+        else:
+            e = positional_features(c, self.dim)
+        e = nn.silu(linear(self.features, dtype=self.dtype, name="dense_0")(e))
+        e = linear(self.features, dtype=self.dtype, name="dense_1")(e)
+        if self._has_class(cond):
+            e = e + nn.Embed(self.num_classes, self.features, dtype=self.dtype, name="class")(cond)
+        return nn.silu(e)
+
+    def _has_class(self, cond: Array | None) -> bool:
+        if (cond is None) == (self.num_classes > 0):
+            got = "None" if cond is None else "labels"
+            takes = "labels [B]" if self.num_classes else "None"
+            raise ValueError(f"cond: got {got}, takes {takes} (num_classes is {self.num_classes})")
+        return cond is not None

@@ -1,0 +1,87 @@
+"""What every network is made of: linear maps, group normalisation, the residual sum.
+
+Images are NHWC. `dtype` is the type that is computed in; parameters and normalisation stay float32.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Image = Float[Array, "batch height width channels"]
+Embedding = Float[Array, "batch embedding"]
+
+
+def fan_average(scale: float = 1.0) -> nn.initializers.Initializer:
+    """Uniform weights of variance 2 scale / (fan in + fan out); a scale of 0 means 1e-10."""
+    return nn.initializers.variance_scaling(scale or 1e-10, "fan_avg", "uniform")
+
+
+def linear(features: int, *, init_scale: float = 1.0, dtype: Any = None, name: str) -> nn.Dense:
+    """A matrix product over the last axis; on images the 1×1 convolution, and faster on the CPU."""
+    return nn.Dense(features, kernel_init=fan_average(init_scale), dtype=dtype, name=name)
+
+
+def conv3x3(features: int, *, init_scale: float = 1.0, name: str, **fields: Any) -> nn.Conv:
+    """A 3×3 convolution; other `fields` as of `nn.Conv`."""
+    return nn.Conv(features, (3, 3), kernel_init=fan_average(init_scale), name=name, **fields)
+
+
+def add(x: Array, h: Array, rescale: bool) -> Array:
+    """x + h, over √2 if `rescale`: then the variance stays, where the two are independent."""
+    return (x + h) / math.sqrt(2.0) if rescale else x + h
+
+
+def num_groups(channels: int) -> int:
+    """min(channels/4, 32) as published, or the nearest smaller number that divides the channels."""
+    most = max(1, min(channels // 4, 32))
+    return next(groups for groups in range(most, 0, -1) if channels % groups == 0)
+
+
+def pool_groups(moments: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
+    """The mean of a per-channel moment over each channel's group."""
+    batch, channels = moments.shape
+    groups = moments.reshape(batch, num_groups(channels), -1)
+    return jnp.broadcast_to(groups.mean(-1, keepdims=True), groups.shape).reshape(batch, channels)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation, over the pixels and the channels of a group.
+
+        y = scale (x − m) / √(v + ε) + bias,    m = E[x],  v = E[(x − m)²] over the group
+
+    The moments are taken channel by channel and only then pooled, without a reshape of the image
+    (measured on the CPU: 2 to 5 times faster). The variance is that of x − m: unlike E[x²] − m² it
+    does not cancel, and it costs the same.
+
+    Reference: Wu and He, "Group normalization" (2018).
+    """
+
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        full = x.astype(jnp.float32)
+        mean = pool_groups(full.mean((1, 2)))
+        centred = full - mean[:, None, None]
+        variance = pool_groups(jnp.square(centred).mean((1, 2)))
+        gain = scale * jax.lax.rsqrt(variance + self.epsilon)
+        return (centred * gain[:, None, None] + bias).astype(x.dtype)
+
+
+class Head(nn.Module):
+    """From hidden channels to image channels: convolution of silu(norm(h))."""
+
+    features: int
+    init_scale: float = 0.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, h: Image) -> Array:
+        h = nn.silu(GroupNorm(name="norm")(h))
+        return conv3x3(self.features, init_scale=self.init_scale, dtype=self.dtype, name="conv")(h)

@@ -1,0 +1,86 @@
+"""Parameterizations: what a network's output means.
+
+Each turns F, a function of the (scaled) state, into a prediction of data and noise (with
+x = α data + σ noise and score = −noise/σ):
+
+    noise         F(x) = noise                        DDPM, DDPM++; published for VP and sub-VP
+    scaled_score  F(x) = σ score = −noise             NCSN++ with its division by σ; VE's published
+    score         F(x) = score
+    data          F(x) = data
+    v             F(x) = α noise − σ data             Salimans & Ho 2022
+    velocity      F(x) = α' data + σ' noise           flow matching, Lipman et al. 2023
+    edm           with r² = σ² + α² s², s the data's standard deviation,
+                    data  = (α s² x/r + σ s F(x/r))/r
+                    noise = (σ x/r − α s F(x/r))/r
+
+The last is the preconditioning of Karras et al. 2022 (eq. 7, Table 1: c_in, c_skip and c_out),
+written for any affine SDE: the network sees input and target of unit variance at every time, so
+the same network serves every SDE, and both predictions are finite where α or σ is 0.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import Array
+
+from sde_lib import SDE, Prediction, Registry, expand, prediction
+
+parameterizations = Registry("parameterization")
+
+Network = Callable[[Array], Array]
+"""State [B, ...] → output [B, ...], with time, condition and parameters bound."""
+
+
+@parameterizations.register("noise")
+def noise(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = noise."""
+    del data_std
+    return prediction.from_noise(sde, x, t, network(x))
+
+
+@parameterizations.register("scaled_score")
+def scaled_score(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = σ score."""
+    del data_std
+    return prediction.from_noise(sde, x, t, -network(x))
+
+
+@parameterizations.register("score")
+def score(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = score."""
+    del data_std
+    return prediction.from_score(sde, x, t, network(x))
+
+
+@parameterizations.register("data")
+def data(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = data."""
+    del data_std
+    return prediction.from_data(sde, x, t, network(x))
+
+
+@parameterizations.register("v")
+def v(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = α noise − σ data."""
+    del data_std
+    return prediction.from_v(sde, x, t, network(x))
+
+
+@parameterizations.register("velocity")
+def velocity(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F = α' data + σ' noise."""
+    del data_std
+    return prediction.from_velocity(sde, x, t, network(x))
+
+
+@parameterizations.register("edm")
+def edm(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """F of unit variance, from an input of unit variance."""
+    alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
+    scale = jnp.sqrt(sigma**2 + (alpha * data_std) ** 2)
+    unit = x / scale
+    output = network(unit)
+    return Prediction(
+        data=(alpha * data_std**2 * unit + sigma * data_std * output) / scale,
+        noise=(sigma * unit - alpha * data_std * output) / scale,
+    )
