@@ -28,7 +28,11 @@ def start() -> None:
     if settings.jax_num_cpu_devices < 0:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         devices = 1 << ((cores or 1).bit_length() - 1)
-        jax.config.update("jax_num_cpu_devices", min(devices, _MOST_CPU_DEVICES))
+        devices = min(devices, _MOST_CPU_DEVICES)
+        jax.config.update("jax_num_cpu_devices", devices)
+        # An all-reduce holds a thread of XLA's pool for each device until all have come. With no
+        # more threads than devices the last one may find none to run on: a deadlock.
+        os.environ.setdefault("NPROC", str((cores or 1) + devices))
     if settings.jax_compilation_cache_dir is None:
         home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(home) / "scoresde" / "jax"))
