@@ -180,8 +180,10 @@ def _output(options: argparse.Namespace, trained: Any, name: str) -> pathlib.Pat
     """Where to write, without suffix; a file that was named by hand is never overwritten."""
     if options.output is None:
         return trained.workdir.folder("samples") / f"step{trained.step}-{name}"
-    output = pathlib.Path(options.output).with_suffix("")
-    for path in (output.with_suffix(".png"), output.with_suffix(".npz")):
+    from experiments.sample import outputs
+
+    output = pathlib.Path(options.output)
+    for path in outputs(output):
         if path.exists():
             raise UserError(f"--output: {path} exists, takes a new name")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,8 @@ from experiments.pictures import image_grid, save_png, scatter
 from samplers import noise
 from sde_lib import SDE, Model
 
+_SHOWN = 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -117,6 +119,11 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: Dataset) -> np.
     return image_grid(levels, dataset.levels)
 
 
+def outputs(output: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """OUTPUT.png and OUTPUT.npz; OUTPUT may itself hold a dot, as in rtol0.001."""
+    return output.with_name(output.name + ".png"), output.with_name(output.name + ".npz")
+
+
 def describe(experiment: Experiment) -> str:
     """The sampler of an experiment in a few words fit for a file name."""
     config = experiment.sampling
@@ -127,18 +134,20 @@ def describe(experiment: Experiment) -> str:
 
 
 def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pathlib.Path) -> None:
-    """Write OUTPUT.png, a grid of at most 100, and OUTPUT.npz: all of them.
+    """Write OUTPUT.png, at most 100 images or all points, and OUTPUT.npz: all of them.
 
     The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]) and
     `evaluations` [N].
     """
-    save_png(output.with_suffix(".png"), picture(samples.values[:100], experiment, dataset))
+    png, npz = outputs(output)
+    shown = samples.values if dataset.levels is None else samples.values[:_SHOWN]
+    save_png(png, picture(shown, experiment, dataset))
     if dataset.levels is None:
         content: dict[str, Any] = {"points": samples.values}
     else:
         levels = to_levels(samples.values, dataset.levels, bool(experiment.data.centered))
         content = {"images": np.asarray(levels), "levels": np.asarray(dataset.levels)}
-    np.savez_compressed(output.with_suffix(".npz"), **content, evaluations=samples.evaluations)
+    np.savez_compressed(npz, **content, evaluations=samples.evaluations)
 
 
 def summary(samples: Samples, output: pathlib.Path) -> str:
@@ -153,5 +162,5 @@ def summary(samples: Samples, output: pathlib.Path) -> str:
     return (
         f"{num} samples in {samples.seconds:.1f} s ({rate:.1f}/s), "
         f"{spread} network evaluations each\n"
-        f"{output.with_suffix('.png')}, {output.with_suffix('.npz')}"
+        f"{', '.join(map(str, outputs(output)))}"
     )

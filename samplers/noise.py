@@ -30,3 +30,8 @@ def rademacher(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
         return jax.random.rademacher(jax.random.fold_in(key, draw), shape, dtype=float)
 
     return jax.vmap(one)(keys)
+
+
+def uniform(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
+    """Uniform on [0, 1) [B, *shape], the draw numbered `draw` of each example. keys [B]."""
+    return jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, draw), shape))(keys)

@@ -212,13 +212,14 @@ def test_embeddings_are_their_equations():
 @pytest.mark.parametrize("resample", ["none", "up", "down"])
 def test_a_residual_block_starts_as_its_rescaled_shortcut(resample):
     x, e = normal(6, 2, 4, 4, 8), normal(7, 2, 16)
-    net = ResidualBlock(8, resample, fir=True)
+    fir = resample == "up"
+    net = ResidualBlock(8, resample, fir)
     params = quick_jit(net.init, static_argnums=3)(jax.random.key(0), x, e, False)["params"]
     got = quick_jit(net.apply, static_argnums=3)({"params": params}, x, e, False)
     if resample == "none":
         want = x
     else:
-        resized = (upsample if resample == "up" else downsample)(x, fir=True)
+        resized = (upsample if resample == "up" else downsample)(x, fir)
         want = resized @ params["shortcut"]["kernel"]
     np.testing.assert_allclose(got, want / np.sqrt(2), atol=1e-4)
 
@@ -257,9 +258,14 @@ def test_the_output_pyramid_takes_up_the_hidden_image():
 
 
 OPTIONS = {
-    "ddpmpp": {},
     "residual": NCSN | {"progressive": "residual"},
-    "skip": SKIP | {"progressive_combine": "cat", "resblock": "ddpm", "skip_rescale": False},
+    "skip": {
+        "resblock": "ddpm",
+        "progressive": "output_skip",
+        "progressive_input": "input_skip",
+        "progressive_combine": "cat",
+        "skip_rescale": False,
+    },
 }
 
 
@@ -289,7 +295,7 @@ def test_gradients_are_finite_differences_and_reach_every_parameter(options):
 
 
 def test_forward_mode_is_the_finite_difference():
-    net, (x, c) = NCSNpp(**TINY, **NCSN), inputs()
+    net, (x, c) = NCSNpp(**FLAT), inputs(size=4)
     params, tangent, step = random_params(net, x, c), normal(101, *x.shape), 1e-2
     run = lambda x: net.apply({"params": params}, x, c)  # noqa: E731
     forward = quick_jit(lambda x: jax.jvp(run, (x,), (tangent,))[1])(x)

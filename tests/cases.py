@@ -1,0 +1,59 @@
+"""What the tests run over: the SDEs, and data whose diffusion is known in closed form."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+from jax.typing import ArrayLike
+
+from sde_lib import SDE, Gaussian, GaussianMixture, sdes
+from tests.user_sde import StraightPath
+
+SDES: dict[str, SDE] = {name: sdes[name]() for name in sdes} | {"user": StraightPath()}
+every_sde = pytest.mark.parametrize("sde", list(SDES.values()), ids=list(SDES))
+
+# Away from both ends, so that f and g are finite under every SDE; the ends have their own tests.
+TIMES = np.array([1e-3, 0.01, 0.1, 0.35, 0.6, 0.9, 0.98])
+
+
+class BareSDE(SDE):
+    """An SDE stripped of its closed forms: its two curves, and the base class for all the rest."""
+
+    curves: SDE
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """α of `curves`."""
+        return self.curves.alpha(t)
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """σ of `curves`."""
+        return self.curves.sigma(t)
+
+
+def gaussian() -> Gaussian:
+    """Correlated, off-centre, in two dimensions."""
+    angle = 0.5
+    rotation = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return Gaussian(
+        mean=jnp.array([0.7, -0.4]),
+        eigenvectors=jnp.array(rotation),
+        eigenvalues=jnp.array([0.5, 0.04]),
+    )
+
+
+def mixture() -> GaussianMixture:
+    """Three components of different weights and widths in two dimensions."""
+    return GaussianMixture(
+        weights=jnp.array([0.2, 0.5, 0.3]),
+        means=jnp.array([[1.0, 0.5], [-0.8, 0.3], [0.1, -0.9]]),
+        stds=jnp.array([0.3, 0.2, 0.4]),
+    )
+
+
+def line_mixture() -> GaussianMixture:
+    """Two components on a line."""
+    return GaussianMixture(
+        weights=jnp.array([0.35, 0.65]),
+        means=jnp.array([[1.0], [-0.6]]),
+        stds=jnp.array([0.25, 0.4]),
+    )

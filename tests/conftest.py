@@ -1,0 +1,45 @@
+"""What tests run on: the CPU as eight virtual devices; float32 unless a test asks for more."""
+
+import getpass
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 8)
+
+# Compiled programs are kept between runs. JAX does not write them atomically, so each worker of
+# pytest-xdist has a folder of its own, and a broken entry only warns.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+_CACHE = pathlib.Path(tempfile.gettempdir(), f"scoresde-tests-{getpass.getuser()}", _WORKER)
+jax.config.update("jax_compilation_cache_dir", str(_CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_raise_persistent_cache_errors", False)
+
+_GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """float64 throughout the test, to compare with values that have sixteen digits."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """golden("sde") → the arrays of golden/sde.npz by key; golden/README.md says what they are."""
+    loaded: dict[str, dict[str, np.ndarray]] = {}
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        if name not in loaded:
+            with np.load(_GOLDEN / f"{name}.npz") as file:
+                loaded[name] = dict(file)
+        return loaded[name]
+
+    return load

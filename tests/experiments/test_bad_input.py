@@ -1,0 +1,205 @@
+"""Bad input: one line that names the field, what it got and what it takes; exit code 2; no change."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.cli import main
+from experiments.config import default_config, resolve
+from experiments.errors import UserError
+from tests.experiments.conftest import TOY, train
+
+
+def refused(arguments: list[str], capsys) -> str:
+    """The one line of an error."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("--config.training.batchsize=3", ["batchsize", "training.batch_size"]),
+        ("--config.trainin.num_steps=3", ["trainin", "training.num_steps"]),
+        ("--config.training.batch_size=many", ["training.batch_size", "'many'", "an integer"]),
+        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "≥ 1"]),
+        ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
+        ("--config.training.batch_size=12", ["training.batch_size", "12", "multiple of the 8"]),
+        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
+        ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
+        ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
+        ("--config.sampling.num_steps=0", ["sampling.num_steps", "got 0", "≥ 1"]),
+        ("--config.sampling.solver=heum", ["sampling.solver", "'heum'", "Known"]),
+        ("--config.sampling.corrector=langevn", ["sampling.corrector", "'langevin'"]),
+        ("--config.sampling.grid=log", ["sampling.grid", "'log'", "uniform"]),
+        ("--config.sampling.discretization=no", ["sampling.discretization", "published"]),
+        ("--config.sampling.tableau=rk", ["sampling.tableau", "dopri5"]),
+        ("--config.likelihood.divergence=hutch", ["likelihood.divergence", "exact"]),
+        ("--config.likelihood.split=val", ["likelihood.split", "test"]),
+        ("--config.sde.name=vpp", ["sde.name", "'vpp'", "subvp, ve, vp"]),
+        ("--config.sde.name=nowhere:SDE", ["sde.name", "nowhere"]),
+        ("--config.sde.beta_min=-1", ["sde.beta_min", "-1", "≥ 0"]),
+        ("--config.sde.beta_max=0.05", ["sde.beta_max", "0.05", "> beta_min"]),
+        ("--config.sde.args.k=3", ["sde.args.k", "beta_max"]),
+        ("--config.model.name=unet", ["model.name", "'unet'", "ncsnpp"]),
+        ("--config.model.parameterization=eps", ["model.parameterization", "'eps'", "noise"]),
+        ("--config.model.conditioning=sigma", ["model.conditioning", "'sigma'", "log_sigma"]),
+        ("--config.model.embedding=sine", ["embedding", "'sine'", "fourier"]),
+        ("--config.data.source=npz:none.npz", ["none.npz"]),
+        ("--config.data.source=digit", ["data.source", "digits"]),
+        ("--learning-rate=3", ["--learning-rate"]),
+    ],
+)
+def test_config(override, words, tmp_path, capsys):
+    arguments = ["train", *TOY, f"--workdir={tmp_path / 'run'}", override]
+    line = refused(arguments, capsys)
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["--config.sde.sigma_min=60"], ["sde.sigma_max", "> sigma_min = 60"]),
+        (["--config.sde.sigma_min=0"], ["sde.sigma_min", "> 0"]),
+        (
+            ["--config.sampling.solver=none", "--config.sampling.corrector=none"],
+            ["sampling.solver", "none"],
+        ),
+    ],
+)
+def test_values_that_do_not_fit_together(overrides, words, tmp_path, capsys):
+    base = ["train", *TOY, f"--workdir={tmp_path / 'run'}", "--config.sde.name=ve"]
+    line = refused([*base, *overrides], capsys)
+    assert all(word in line for word in words), line
+
+
+def test_config_file(tmp_path, capsys):
+    arguments = ["train", f"--workdir={tmp_path / 'run'}"]
+    assert "'toy2d'" in refused([*arguments, "--config=toy2"], capsys)
+    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+    assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
+    (tmp_path / "other.py").write_text("def get_config():\n    return 3\n")
+    assert "takes ConfigDict" in refused([*arguments, f"--config={tmp_path}/other.py"], capsys)
+
+
+def test_config_from_a_file_is_checked_like_flags():
+    config = default_config()
+    with config.unlocked():
+        config.training.extra = 1
+    with pytest.raises(UserError, match=r"unknown config field 'training\.extra'"):
+        resolve(config)
+    config = default_config().unlock()
+    config.training = 3
+    with pytest.raises(UserError, match="training: got 3, takes a section"):
+        resolve(config)
+
+
+def test_workdir_of_another_experiment_is_left_alone(trained, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir)
+    before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+    arguments = ["train", *TOY, f"--workdir={workdir}"]
+    line = refused([*arguments, "--config.training.learning_rate=0.5"], capsys)
+    assert "training.learning_rate" in line
+    assert "another experiment" in line
+    line = refused([*arguments, "--config.sde.name=ve"], capsys)
+    assert "sde.name" in line
+    assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+
+
+def test_workdir_with_other_files_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    line = refused(["train", *TOY, f"--workdir={tmp_path}"], capsys)
+    assert "no config.json" in line
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_missing_workdir_and_checkpoint(trained, tmp_path, capsys):
+    line = refused(["sample", f"--workdir={tmp_path / 'none'}"], capsys)
+    assert "holds no experiment" in line
+    shutil.copy(trained / "config.json", tmp_path)
+    line = refused(["likelihood", f"--workdir={tmp_path}"], capsys)
+    assert "holds no checkpoint" in line
+    (tmp_path / "config.json").write_text("{")
+    assert "not valid JSON" in refused(["sample", f"--workdir={tmp_path}"], capsys)
+
+
+def test_damaged_checkpoint_is_named(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints" / "6").rglob("d/*"):
+        file.write_bytes(b"")
+    line = refused(["sample", f"--workdir={tmp_path / 'run'}"], capsys)
+    assert "checkpoints/6" in line
+
+
+def test_output_is_never_overwritten(trained, tmp_path, capsys):
+    output = tmp_path / "drawn"
+    (tmp_path / "drawn.npz").write_text("precious")
+    line = refused(["sample", f"--workdir={trained}", f"--output={output}"], capsys)
+    assert "drawn.npz exists" in line
+    assert (tmp_path / "drawn.npz").read_text() == "precious"
+
+
+def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
+    line = refused(["sample", f"--workdir={trained}", "--config.sde.name=ve"], capsys)
+    assert "--config.sampling." in line
+
+
+def test_too_many_devices(trained, capsys):
+    line = refused(["sample", f"--workdir={trained}", "--devices=9"], capsys)
+    assert "--devices" in line
+    assert "8" in line
+
+
+def test_a_folder_that_cannot_be_written(capsys):
+    line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
+    assert "/proc/nothing" in line
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys):
+    images = np.zeros((40, 8, 8, 1), np.uint8)
+    np.savez(tmp_path / "images.npz", images=images)
+    arguments = ["--config.training.learning_rate=1e30", "--config.training.num_steps=8"]
+    assert train(tmp_path / "run", *arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "loss is" in error
+    assert "training.learning_rate" in error
+
+
+FULL_DISK = """
+import resource, signal, sys
+from experiments.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.exit(main({arguments!r}))
+"""
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(trained, tmp_path):
+    """A limit on file sizes stands for the disk: Orbax's files do not fit."""
+    shutil.copytree(trained, tmp_path / "run")
+    more = ["--config.training.num_steps=8", "--config.training.save_every=8", "--devices=1"]
+    arguments = ["train", *TOY, f"--workdir={tmp_path / 'run'}", *more]
+    script = FULL_DISK.format(limit=4096, arguments=arguments)
+    root = pathlib.Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "checkpoint of step 8 could not be written" in last or "File too large" in last
+    assert main(["sample", f"--workdir={tmp_path / 'run'}", "--num=8"]) == 0
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(UserError):
+        main(["sample", f"--workdir={tmp_path}", "--debug"])

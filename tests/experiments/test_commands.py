@@ -1,0 +1,191 @@
+"""The commands end to end: what they make, and that they make it again."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import devices, sample
+from experiments.checkpoints import Checkpoints
+from experiments.cli import main
+from experiments.config import resolve
+from experiments.data import load
+from experiments.metrics import read_metrics
+from experiments.trained import Trained
+from experiments.training import batches, init_state
+from experiments.workdir import Workdir
+from models import networks
+from tests.experiments.conftest import DIGITS, train
+
+USER_SDE = """
+import jax.numpy as jnp
+
+from sde_lib import SDE
+
+
+class Flow(SDE):
+    scale: float = 1.0
+
+    def alpha(self, t):
+        return 1 - jnp.asarray(t)
+
+    def sigma(self, t):
+        return self.scale * jnp.asarray(t)
+"""
+
+
+def state_of(workdir: pathlib.Path):
+    """The newest training state as NumPy leaves."""
+    config = resolve(Workdir(workdir).load())
+    network = networks["mlp"](hidden=(16, 16))
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        state = checkpoints.restore(init_state(config, network, (2,), devices.make_mesh()))
+    return jax.tree.leaves(
+        jax.tree.map(np.asarray, (state.params, state.ema_params, state.opt_state))
+    )
+
+
+def metrics_of(workdir: pathlib.Path) -> list[dict]:
+    """The metrics without the wall clock."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
+
+
+def test_a_run_that_stops_and_resumes_is_the_run_that_does_not(trained, tmp_path):
+    assert train(tmp_path / "toy", "--config.training.num_steps=2") == 0
+    assert train(tmp_path / "toy") == 0
+    for ours, theirs in zip(state_of(tmp_path / "toy"), state_of(trained), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert metrics_of(tmp_path / "toy") == metrics_of(trained)
+    assert [line["step"] for line in metrics_of(trained)] == [2, 4, 6]
+
+
+def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(trained, tmp_path):
+    assert train(tmp_path / "toy", "--config.training.num_steps=2") == 0
+    with (tmp_path / "toy" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "loss": 99.0}\n{"step": 6, "lo')
+    assert train(tmp_path / "toy") == 0
+    assert metrics_of(tmp_path / "toy") == metrics_of(trained)
+
+
+def test_the_loss_is_the_same_on_one_device_and_on_eight(trained, tmp_path):
+    assert train(tmp_path / "one", "--devices=1") == 0
+    ours, theirs = metrics_of(tmp_path / "one"), metrics_of(trained)
+    # Sums over the batch in another order: float32 rounding, 1e-7, grown over six steps of Adam.
+    np.testing.assert_allclose(
+        [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-5
+    )
+
+
+def test_steps_scanned_in_one_call_equal_steps_called_one_by_one(trained, tmp_path):
+    assert train(tmp_path / "scan", "--config.training.steps_per_call=2") == 0
+    for ours, theirs in zip(state_of(tmp_path / "scan"), state_of(trained), strict=True):
+        # Adam's first steps divide by the gradient's size, which turns roundings of 1e-7 into 1e-5.
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_sampling_does_not_depend_on_batch_or_devices(trained, capsys):
+    outputs = []
+    for name, arguments in {"a": ["--batch=8"], "b": ["--batch=24"], "c": ["--devices=1"]}.items():
+        output = trained.parent / f"samples-{name}"
+        command = ["sample", f"--workdir={trained}", f"--output={output}", *arguments]
+        assert main(command) == 0
+        assert f"{output}.png" in capsys.readouterr().out
+        outputs.append(np.load(f"{output}.npz")["points"])
+    assert outputs[0].shape == (20, 2)
+    # Matrix products differ by batch size: float32 rounding over four steps.
+    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-5)
+    np.testing.assert_allclose(outputs[2], outputs[0], atol=1e-5)
+
+
+def test_probability_flow_starts_from_the_latents_of_the_other_samplers(trained):
+    """With one long step towards the prior nothing moves: both samplers show the latents."""
+    mesh = devices.make_mesh()
+    opened = Trained.open(trained, ["--config.sampling.t_min=0.999"], mesh)
+    flow = Trained.open(
+        trained,
+        ["--config.sampling.t_min=0.999", "--config.sampling.solver=probability_flow"],
+        mesh,
+    )
+    drawn = [
+        sample.Sampler(_without_denoising(t.experiment), t.sde, t.model, (2,), mesh)
+        .draw(8, seed=3)
+        .values
+        for t in (opened, flow)
+    ]
+    # From t = 1 to 0.999 the state moves by g √0.001 ≈ 0.14 at most for the stochastic one.
+    np.testing.assert_allclose(drawn[0], drawn[1], atol=0.8)
+
+
+def _without_denoising(experiment):
+    import dataclasses
+
+    return dataclasses.replace(
+        experiment, sampling=dataclasses.replace(experiment.sampling, denoise=False)
+    )
+
+
+def test_likelihood_takes_every_example_and_reports_its_protocol(trained, capsys):
+    assert main(["likelihood", f"--workdir={trained}", "--limit=20", "--seed=1"]) == 0
+    assert "bits/dim" in capsys.readouterr().out
+    report = json.loads((trained / "likelihood" / "test-step6-seed1-limit20.json").read_text())
+    per_example = np.load(trained / "likelihood" / "test-step6-seed1-limit20.npz")
+    bits = per_example["bits_per_dim"]
+    assert report["examples"] == len(bits) == 20
+    assert report["bits_per_dim"] == pytest.approx(bits.mean(), rel=1e-6)
+    assert report["standard_error"] == pytest.approx(bits.std(ddof=1) / np.sqrt(20), rel=1e-5)
+    assert report["protocol"]["rtol"] == 1e-3
+
+    assert main(["likelihood", f"--workdir={trained}", "--limit=20", "--seed=1", "--batch=8"]) == 0
+    again = np.load(trained / "likelihood" / "test-step6-seed1-limit20.npz")["bits_per_dim"]
+    np.testing.assert_allclose(again, bits, atol=1e-4)  # adaptive steps at tolerance 1e-3
+
+
+@pytest.mark.parametrize("name", ["ve", "subvp", "user_flow:Flow"])
+def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
+    (tmp_path / "user_flow.py").write_text(USER_SDE)
+    monkeypatch.chdir(tmp_path)
+    extra = ["--config.sde.args.scale=2.0"] if ":" in name else []
+    assert train(tmp_path / "run", f"--config.sde.name={name}", *extra) == 0
+    assert main(["sample", "--workdir=run", "--output=drawn"]) == 0
+    assert np.isfinite(np.load("drawn.npz")["points"]).all()
+    assert main(["likelihood", "--workdir=run", "--limit=8"]) == 0
+    report = json.loads(next((tmp_path / "run" / "likelihood").glob("*.json")).read_text())
+    assert np.isfinite(report["bits_per_dim"])
+
+
+def test_images_end_to_end(tmp_path, capsys):
+    workdir = tmp_path / "digits"
+    assert main(["train", "--config=digits", f"--workdir={workdir}", *DIGITS]) == 0
+    assert (workdir / "samples" / "training-00000004.png").is_file()
+    assert list((workdir / "tensorboard").iterdir())
+    assert main(["sample", f"--workdir={workdir}", f"--output={tmp_path / 'grid'}"]) == 0
+    arrays = np.load(tmp_path / "grid.npz")
+    assert arrays["images"].shape == (9, 8, 8, 1)
+    assert arrays["images"].max() <= 16
+    assert Image.open(tmp_path / "grid.png").size[0] > 3 * 8
+    assert main(["likelihood", f"--workdir={workdir}", "--limit=16"]) == 0
+    report = json.loads(next((workdir / "likelihood").glob("*.json")).read_text())
+    # An untrained network with EDM's skip is a Gaussian of the data's scale: not far from uniform,
+    # log2(17) = 4.09 bits.
+    assert 3.0 < report["bits_per_dim"] < 6.0
+
+
+def test_batches_are_permutations_and_can_start_anywhere():
+    num, size = 10, 4
+    stream = batches(0, num, size, 0)
+    drawn = [next(stream) for _ in range(5)]
+    flat = np.concatenate(drawn)
+    assert sorted(flat[:10]) == list(range(10))
+    assert sorted(flat[10:20]) == list(range(10))
+    assert list(flat[:10]) != list(flat[10:20])
+    np.testing.assert_array_equal(next(batches(0, num, size, 3)), drawn[3])
+    large = next(batches(0, 3, 8, 0))
+    assert np.bincount(large).min() >= 2
+
+
+def test_toy_split_is_what_training_sees():
+    assert load("toy:moons", "train").shape == (2,)

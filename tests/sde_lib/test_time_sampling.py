@@ -1,0 +1,105 @@
+"""Training times and their importance weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from sde_lib import VP, SubVP, time_samplers
+from sde_lib.time_sampling import independent, low_discrepancy, snr_decay
+from tests.cases import every_sde
+
+float64 = pytest.mark.usefixtures("float64")
+T_MIN, T_MAX = 1e-3, 0.98
+
+
+@float64
+@every_sde
+@pytest.mark.parametrize("name", list(time_samplers))
+def test_weights_average_any_function_right(sde, name):
+    """E[ω L(t)] is the mean of L over uniform times, by the midpoint rule in u."""
+    u = (jnp.arange(100_000) + 0.5) / 100_000
+    t, weight = time_samplers[name](sde, u, T_MIN, T_MAX)
+    assert t.min() >= T_MIN
+    assert t.max() <= T_MAX
+    primitives = {
+        np.ones_like: lambda t: t,
+        np.cos: np.sin,
+        np.square: lambda t: t**3 / 3,
+        np.exp: np.exp,
+    }
+    for function, primitive in primitives.items():
+        exact = (primitive(T_MAX) - primitive(T_MIN)) / (T_MAX - T_MIN)
+        # The midpoint rule: (second derivative in u)/24 · 1e-10, which is some 1e4 at most.
+        assert_allclose(jnp.mean(weight * function(np.asarray(t))), exact, rtol=1e-6)
+
+
+@float64
+@every_sde
+def test_log_snr_sampler_is_uniform_in_log_snr(sde):
+    u = jnp.linspace(0, 1, 11)
+    t, weight = time_samplers["log_snr"](sde, u, T_MIN, T_MAX)
+    ends = sde.log_snr(T_MIN), sde.log_snr(T_MAX)
+    assert_allclose(sde.log_snr(t), jnp.linspace(*ends, 11), rtol=1e-9, atol=1e-9)
+    # Under likelihood weighting it is importance sampling: ω g²/σ² is the same everywhere.
+    total = weight * snr_decay(sde, t) * (T_MAX - T_MIN)
+    assert_allclose(total, ends[0] - ends[1], rtol=1e-8)
+
+
+@float64
+@pytest.mark.parametrize(("sde", "published"), [(VP(), 23.864), (SubVP(), 37.679)])
+def test_normalisers_are_the_published_ones(sde, published):
+    """Z = ∫ g²/σ² from 1e-5 to 1 of Song et al. 2021; the digits given."""
+    t, weight = time_samplers["log_snr"](sde, jnp.array([0.2, 0.8]), 1e-5)
+    assert_allclose(weight * snr_decay(sde, t) * (1 - 1e-5), published, atol=5e-4)
+
+
+@every_sde
+@pytest.mark.parametrize("name", list(time_samplers))
+def test_in_float32(sde, name):
+    """Times stay inside; times and weights are those of float64.
+
+    log-SNR of up to 28 is rounded to 2e-6; its slope is 17 at least, and about 1/t for small t, so
+    t is off by 1e-7 or by 2e-6 of itself. The weight, a power of t, follows.
+    """
+    u = np.linspace(0, 1, 201, dtype=np.float32)[:-1]
+    t, weight = time_samplers[name](sde, jnp.asarray(u), 1e-5, T_MAX)
+    assert t.dtype == weight.dtype == jnp.float32
+    assert t.min() >= np.float32(1e-5)
+    assert t.max() <= np.float32(T_MAX)
+    with jax.enable_x64(True):
+        exact, exact_weight = time_samplers[name](sde, jnp.asarray(u, float), 1e-5, T_MAX)
+    assert_allclose(t, exact, rtol=2e-5, atol=1e-7)
+    assert_allclose(weight, exact_weight, rtol=1e-4)
+
+
+@pytest.mark.parametrize("num", [1, 5, 64])
+def test_low_discrepancy_has_one_time_in_each_stratum(num):
+    for seed in range(5):
+        u = np.asarray(low_discrepancy(jax.random.key(seed), num), np.float64)
+        assert u.shape == (num,)
+        assert u.min() >= 0
+        assert u.max() < 1
+        assert_allclose(np.sort(np.floor(u * num + 1e-5)) % num, np.arange(num))
+
+
+@pytest.mark.parametrize("sampler", [independent, low_discrepancy])
+def test_every_u_is_uniform(sampler):
+    """The first and the last of 4 over 500 keys, by a Kolmogorov–Smirnov test at 1e-4."""
+    keys = jax.random.split(jax.random.key(7), 500)
+    u = np.asarray(jax.vmap(lambda key: sampler(key, 4))(keys))
+    for column in (0, 3):
+        assert stats.kstest(u[:, column], "uniform").pvalue > 1e-4
+
+
+def test_low_discrepancy_varies_less():
+    """The mean of t² over 16 times: independent ones spread by √(4/45/16) = 0.075."""
+    keys = jax.random.split(jax.random.key(8), 200)
+    spread = {
+        sampler: float(jnp.std(jax.vmap(lambda key, s=sampler: jnp.mean(s(key, 16) ** 2))(keys)))
+        for sampler in (independent, low_discrepancy)
+    }
+    assert_allclose(spread[independent], 0.075, rtol=5 / np.sqrt(2 * 200))
+    assert spread[low_discrepancy] < spread[independent] / 3
