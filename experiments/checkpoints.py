@@ -1,5 +1,6 @@
 """Training states on disk, by Orbax."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -68,8 +69,10 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self.close()
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        # After a failed save closing fails again, and would hide the error that says why.
+        with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            self.close()
 
 
 def _one_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ flag answer at once, and JAX's devices can still be configured.
 """
 
 import argparse
+import logging
 import os
 import pathlib
 import sys
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A user's own SDE or network is a module in the folder they stand in.
     sys.path.insert(0, os.getcwd())
     options, overrides = _parser().parse_known_args(arguments)
+    if not options.debug:
+        # Orbax logs the traceback of every error that it also raises.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:

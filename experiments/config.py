@@ -196,7 +196,8 @@ def resolve(config: ConfigDict) -> Experiment:
     Raises:
       UserError: an unknown field, a wrong type, or a value out of range.
     """
-    return _section(Experiment, fill(config.to_dict()), "")
+    checked = _section(Experiment, config.to_dict(), "")
+    return _section(Experiment, fill(dataclasses.asdict(checked)), "")
 
 
 def _section(cls: type, values: dict, prefix: str) -> Any:

@@ -105,8 +105,8 @@ def _paths(config: ConfigDict, prefix: str = "") -> list[str]:
 def _one_line(error: Exception, arguments: list[str], config: ConfigDict) -> str:
     """ml_collections' message with the field, what it got and what it takes."""
     for argument in arguments:
-        path, _, text = argument.removeprefix("--config.").partition("=")
-        if argument in str(error) or f"config.{path}=" in str(error):
+        if argument in str(error):
+            path, _, text = argument.removeprefix("--config.").partition("=")
             section, _, name = path.rpartition(".")
             kind = (_section(config, section) if section else config).get_type(name)
             return f"{path}: got {text!r}, takes {type_name(kind)}"

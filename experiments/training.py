@@ -151,7 +151,7 @@ def make_train_step(
             opt_state=opt_state,
             key=state.key,
         )
-        return new_state, {"loss": value, "grad_norm": optax.global_norm(gradient)}
+        return new_state, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
 
     def step(state: TrainState, values: Array, rows: Array) -> tuple[TrainState, dict]:
         if len(rows) == 1:

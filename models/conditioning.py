@@ -2,7 +2,8 @@
 
 time       999 t      for positional embeddings; published for VP and sub-VP
 log_sigma  log σ(t)   for Fourier embeddings; published for VE
-log_noise  log σ/α    means the same under every SDE
+log_noise  log σ/α    means the same under every SDE; from −12 to 12, where x_t is data or noise
+                      but for a part in e¹² ≈ 2e5 (at α = 0 the logarithm is infinite)
 """
 
 import jax.numpy as jnp
@@ -28,5 +29,5 @@ def log_sigma(sde: SDE, t: Array) -> Array:
 
 @conditionings.register("log_noise")
 def log_noise(sde: SDE, t: Array) -> Array:
-    """log σ/α = −½ log-SNR."""
-    return -sde.log_snr(t) / 2
+    """log σ/α = −½ log-SNR, within ±12."""
+    return jnp.clip(-sde.log_snr(t) / 2, -12.0, 12.0)

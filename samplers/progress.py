@@ -1,26 +1,34 @@
 """A progress bar over a compiled loop."""
 
+import threading
+from functools import partial
+
 import jax
 from jax import Array
 from tqdm import tqdm
 
 _bars: dict[int, tqdm] = {}
+_lock = threading.Lock()
 
 
-def report(index: Array, total: int) -> None:
-    """Show, from inside a compiled loop, that turn `index` of `total` begins.
+def report(number: Array, total: int) -> None:
+    """Show, from inside a compiled loop, that turn `number` of `total` begins.
 
     The host is called a hundred times at most, so the bar costs nothing that shows.
     """
     every = max(total // 100, 1)
-    due = (index % every == 0) | (index == total - 1)
-    jax.lax.cond(due, lambda: jax.debug.callback(_show, index, total=total), lambda: None)
+    due = (number % every == 0) | (number == total - 1)
+    jax.lax.cond(due, lambda: jax.debug.callback(partial(_show, total), number), lambda: None)
 
 
-def _show(index: Array, *, total: int) -> None:
-    bar = _bars.get(total)
-    if bar is None:
-        bar = _bars[total] = tqdm(total=total, unit="eval", leave=False)
-    bar.update(int(index) + 1 - bar.n)
-    if bar.n >= total:
-        _bars.pop(total).close()
+def _show(total: int, number: Array) -> None:
+    """Callbacks come from several threads, and not always in order."""
+    done = int(number) + 1
+    with _lock:
+        if total not in _bars:
+            _bars[total] = tqdm(total=total, unit="eval", leave=False)
+        bar = _bars[total]
+        bar.update(max(done - bar.n, 0))
+        if done == total:
+            del _bars[total]
+            bar.close()

@@ -35,8 +35,8 @@ DIGITS = [
     "--config.training.sample_every=4",
     "--config.sampling.num_steps=3",
     "--config.sampling.num=9",
-    "--config.sampling.batch_size=16",
-    "--config.likelihood.batch_size=16",
+    "--config.sampling.batch_size=128",
+    "--config.likelihood.batch_size=120",
     "--config.likelihood.rtol=1e-2",
     "--config.likelihood.atol=1e-2",
 ]

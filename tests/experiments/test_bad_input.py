@@ -1,4 +1,4 @@
-"""Bad input: one line that names the field, what it got and what it takes; exit code 2; no change."""
+"""Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
 
 import pathlib
 import shutil
@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from experiments.cli import main
 from experiments.config import default_config, resolve
@@ -96,9 +97,11 @@ def test_config_from_a_file_is_checked_like_flags():
         config.training.extra = 1
     with pytest.raises(UserError, match=r"unknown config field 'training\.extra'"):
         resolve(config)
-    config = default_config().unlock()
-    config.training = 3
+    config = ConfigDict({**default_config().to_dict(), "training": 3})
     with pytest.raises(UserError, match="training: got 3, takes a section"):
+        resolve(config)
+    config = ConfigDict({**default_config().to_dict(), "seed": "one"})
+    with pytest.raises(UserError, match="seed: got 'one', takes an integer"):
         resolve(config)
 
 

@@ -157,20 +157,23 @@ def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
     assert np.isfinite(report["bits_per_dim"])
 
 
-def test_images_end_to_end(tmp_path, capsys):
+def test_the_demo_on_images_end_to_end(tmp_path, capsys):
     workdir = tmp_path / "digits"
-    assert main(["train", "--config=digits", f"--workdir={workdir}", *DIGITS]) == 0
+    assert main(["demo", f"--workdir={workdir}", *DIGITS]) == 0
+    printed = capsys.readouterr().out
+    assert "a classifier (9" in printed  # more than 90 % right on the real digits
+    assert "bits/dim (standard error)" in printed
     assert (workdir / "samples" / "training-00000004.png").is_file()
     assert list((workdir / "tensorboard").iterdir())
-    assert main(["sample", f"--workdir={workdir}", f"--output={tmp_path / 'grid'}"]) == 0
-    arrays = np.load(tmp_path / "grid.npz")
-    assert arrays["images"].shape == (9, 8, 8, 1)
+    drawn = sorted((workdir / "samples").glob("step4-*.npz"))
+    assert ["langevin" in path.name for path in drawn] == [False, True]
+    arrays = np.load(drawn[1])
+    assert arrays["images"].shape == (500, 8, 8, 1)
     assert arrays["images"].max() <= 16
-    assert Image.open(tmp_path / "grid.png").size[0] > 3 * 8
-    assert main(["likelihood", f"--workdir={workdir}", "--limit=16"]) == 0
+    assert Image.open(drawn[1].with_suffix(".png")).size[0] > 10 * 8
     report = json.loads(next((workdir / "likelihood").glob("*.json")).read_text())
-    # An untrained network with EDM's skip is a Gaussian of the data's scale: not far from uniform,
-    # log2(17) = 4.09 bits.
+    assert report["examples"] == 360
+    # Hardly trained, EDM's skip is a Gaussian of the data's scale: near log2(17) = 4.09 bits.
     assert 3.0 < report["bits_per_dim"] < 6.0
 
 
