@@ -43,11 +43,15 @@ def kernel(sde: SDE, s: Array, t: Array, num_steps: int, discretization: str) ->
     Raises:
       ValueError: `discretization` is neither "exact" nor "published".
     """
-    if discretization == "exact":
-        return sde.transition(s, t)
-    if discretization == "published":
+    if _is_published(discretization):
         return sde.discrete_transition(t, num_steps)
-    raise ValueError(f"discretization: got {discretization!r}, takes 'exact' or 'published'")
+    return sde.transition(s, t)
+
+
+def _is_published(discretization: str) -> bool:
+    if discretization not in ("exact", "published"):
+        raise ValueError(f"discretization: got {discretization!r}, takes 'exact' or 'published'")
+    return discretization == "published"
 
 
 class Predictor(Solver):
@@ -101,7 +105,7 @@ class EulerMaruyama(Predictor):
 
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
         """Eq. 2."""
-        step = 1 / num_steps if self.discretization == "published" else t - s
+        step = 1 / num_steps if _is_published(self.discretization) else t - s
         score = sde.diffusion(t) ** 2 * step
         x = 1 - sde.drift_coefficient(t) * step
         if self.probability_flow:
@@ -152,7 +156,7 @@ class Ancestral(Predictor):
             raise ValueError(f"variance: got {self.variance!r}, takes 'posterior' or 'forward'")
         forward = self.variance == "forward"
         step = kernel(sde, s, t, num_steps, self.discretization)
-        if self.discretization == "published":
+        if _is_published(self.discretization):
             posterior = step.variance * (1 - step.fraction) / step.alpha**2
             std = jnp.sqrt(step.variance if forward else posterior)
             return _from_score(1 / step.alpha, step.variance / step.alpha, std, sde.sigma(t))

@@ -1,0 +1,82 @@
+"""Independent counterparts of the driver: a Python loop, and moments carried through it exactly."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from samplers import Solver
+from sde_lib import SDE, Prediction
+
+
+def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, grid: Any) -> tuple:
+    """(x, x without its last noise) at the end of the grid; draw: evaluation number → noise."""
+    plan = solver.plan(sde, jnp.asarray(grid))
+    coefficients = jax.tree.map(np.asarray, plan.coefficients)
+    state, mean, number = solver.init(x), x, 0
+    for step, times in enumerate(np.asarray(plan.times)):
+        for slot, t in enumerate(times):
+            here = jax.tree.map(lambda leaf, at=(step, slot): leaf[at], coefficients)
+            prediction = predict(x, t)
+            x, mean, state = solver.update(lambda n=number: draw(n), prediction, x, here, state)
+            number += 1
+    return x, mean
+
+
+class Line(NamedTuple):
+    """Data N(mean, variance) on a line, in NumPy."""
+
+    mean: float = 0.7
+    variance: float = 0.25
+
+    def moments(self, sde: SDE, t: float) -> tuple[float, float]:
+        """Of x_t."""
+        alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+        return alpha * self.mean, alpha**2 * self.variance + sigma**2
+
+    def predict(self, sde: SDE, x: np.ndarray, t: float) -> Prediction:
+        """The conditional means, linear in x."""
+        alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+        centred = (x - alpha * self.mean) / (alpha**2 * self.variance + sigma**2)
+        return Prediction(self.mean + alpha * self.variance * centred, sigma * centred)
+
+
+class Moments(NamedTuple):
+    """Mean and variance of the last state and of the same without its last noise."""
+
+    mean: float
+    variance: float
+    variance_without_noise: float
+
+
+def propagate(
+    sde: SDE, solver: Solver, grid: Any, start: tuple[float, float], data: Line
+) -> Moments:
+    """The moments at the end of the grid of a solver started with mean and variance `start`.
+
+    On Gaussian data every solver is affine in the first state and in its draws,
+    x = c + a x_0 + Σ_k b_k z_k, so runs with one of them switched on give c, a and all b_k: no
+    sampling. Works for any solver, however many evaluations and however long its memory.
+    """
+    number = (len(grid) - 1) * solver.evaluations
+    switched = np.zeros((number + 2, 1))
+    switched[1] = 1.0
+
+    def draw(k: int) -> np.ndarray:
+        noise = np.zeros_like(switched)
+        noise[2 + k] = 1.0
+        return noise
+
+    def predict(x: Any, t: float) -> Prediction:
+        return data.predict(sde, np.asarray(x), float(t))
+
+    def moments(x: Any) -> tuple[float, float]:
+        constant, *gains = np.asarray(x)[:, 0]
+        gains = np.array(gains) - constant
+        mean = constant + gains[0] * start[0]
+        return mean, gains[0] ** 2 * start[1] + np.sum(gains[1:] ** 2)
+
+    x, without_noise = loop(draw, sde, predict, switched, solver, grid)
+    return Moments(*moments(x), moments(without_noise)[1])

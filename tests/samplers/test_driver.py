@@ -1,0 +1,265 @@
+"""The loop: how often it evaluates, what it draws, how it ends, and what it refuses."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from samplers import (
+    Ancestral,
+    EulerMaruyama,
+    Langevin,
+    NoPredictor,
+    ReverseDiffusion,
+    correctors,
+    grids,
+    integrate,
+    noise,
+    sample,
+    solvers,
+)
+from sde_lib import VP, Prediction
+from tests.cases import mixture
+
+SDE = VP()
+KEY = jax.random.key(0)
+GRID = grids["uniform"](SDE, 6, 1e-2)
+
+
+def marked(scale, x, t, cond=None):
+    """A model with a marker: an operation that nothing else in the program has."""
+    del cond
+    shrunk = jax.lax.asinh(scale * x)
+    return Prediction(data=shrunk, noise=x - shrunk)
+
+
+def count(jaxpr, name):
+    """How often a primitive stands in a program, those inside its loops and branches included."""
+    found = 0
+    for equation in jaxpr.eqns:
+        found += equation.primitive.name == name
+        for part in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
+        ):
+            inner = getattr(part, "jaxpr", part)
+            if hasattr(inner, "eqns"):
+                found += count(inner, name)
+    return found
+
+
+@pytest.mark.parametrize("name", list(solvers))
+def test_one_copy_of_the_network(name):
+    """Whatever the solver, with two corrections a step and a last denoising."""
+    options = {"corrector": Langevin(num_steps=2), "denoise": True, "grid": GRID}
+    model = jax.tree_util.Partial(marked, 1.0)
+    run = partial(sample, shape=(2, 3), solver=solvers[name](), **options)
+    program = jax.make_jaxpr(lambda key: run(key, SDE, model))(KEY)
+    assert count(program.jaxpr, "asinh") == 1
+    assert count(program.jaxpr, "scan") == 1
+
+
+@pytest.mark.parametrize("denoise", [False, True])
+@pytest.mark.parametrize(
+    ("name", "corrections"),
+    # Neither a solver nor a corrector is an error, tested below.
+    [(name, m) for name in solvers for m in (0, 1, 2) if m or solvers[name].evaluations],
+)
+def test_evaluations(name, corrections, denoise):
+    """N (e + m), and one more to denoise; the corrector before the solver, at the same time."""
+    solver = solvers[name]()
+    times, numbers = [], []
+
+    def predict(x, t):
+        jax.debug.callback(lambda t: times.append(float(t)), t)
+        return marked(1.0, x, t)
+
+    def draw(number):
+        jax.debug.callback(lambda number: numbers.append(int(number)), number)
+        return jnp.ones((2, 3))
+
+    with jax.disable_jit():
+        integrate(
+            draw,
+            SDE,
+            predict,
+            jnp.ones((2, 3)),
+            solver=solver,
+            grid=GRID[-3:],
+            corrector=Langevin(num_steps=corrections) if corrections else None,
+            denoise=denoise,
+        )
+    jax.effects_barrier()
+    a_step = corrections + solver.evaluations
+    assert len(times) == 2 * a_step + denoise
+    assert_allclose(times[:corrections], float(GRID[-3]))
+    if solver.evaluations == 1:
+        expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
+        assert_allclose(times, expected)
+    # Every draw has a number of its own, and none is the latent's.
+    assert len(set(numbers)) == len(numbers) == 2 * a_step
+    assert noise.LATENT not in numbers
+
+
+def test_denoising():
+    """The end is E[x_0 | x_{t_min}] at the last state, its noise included."""
+    oracle = mixture()
+    x = noise.normal(noise.example_keys(KEY, jnp.arange(4)), noise.LATENT, (2,))
+    options = {"solver": ReverseDiffusion(), "grid": GRID}
+
+    def run(**more):
+        return integrate(
+            lambda number: jnp.ones((4, 2)), SDE, oracle.model(SDE), x, **options, **more
+        )
+
+    step = ReverseDiffusion().coefficients(SDE, GRID[-2], GRID[-1], num_steps=6)
+    last = run() + step.std * jnp.ones((4, 2))
+    expected = oracle.predict(SDE, last, GRID[-1]).data
+    # Six steps of float32, amplified by 1/σ = 7 at t_min.
+    assert_allclose(run(denoise=True), expected, atol=1e-5)
+    assert np.abs(run() - expected).max() > 1e-2
+
+
+def test_new_numbers_run_the_program_that_is_there():
+    """Parameters, SDE, snr, grid and key; but another number of steps compiles."""
+    traces = []
+
+    def predict(scale, x, t, cond):
+        traces.append(0)
+        return marked(scale, x, t)
+
+    def run(scale, sde, snr, grid, seed):
+        return sample(
+            jax.random.key(seed),
+            sde,
+            jax.tree_util.Partial(predict, jnp.float32(scale)),
+            (2, 3),
+            solver=EulerMaruyama(),
+            corrector=Langevin(snr=snr),
+            grid=grid,
+        )
+
+    first = run(1.0, VP(), 0.16, GRID, 0)
+    once = len(traces)
+    for arguments in (
+        (0.5, VP(), 0.16, GRID, 0),
+        (1.0, VP(beta_max=10.0), 0.16, GRID, 0),
+        (1.0, VP(), 0.3, GRID, 0),
+        (1.0, VP(), 0.16, GRID * 0.9, 0),
+        (1.0, VP(), 0.16, GRID, 1),
+    ):
+        assert np.abs(run(*arguments) - first).max() > 1e-3
+    assert len(traces) == once
+    run(1.0, VP(), 0.16, GRID[:-1], 0)
+    assert len(traces) > once
+
+
+def test_the_first_state_is_the_prior():
+    """With a step of no length: the latent, prior_std z, as it was drawn."""
+    grid = jnp.array([1.0, 1.0])
+    sde = VP(beta_max=15.0)
+    x = sample(KEY, sde, mixture().model(sde), (5, 2), solver=Ancestral(), grid=grid)
+    latent = noise.normal(noise.example_keys(KEY, jnp.arange(5)), noise.LATENT, (2,))
+    # α data + σ noise = x, in float32.
+    assert_allclose(x, sde.prior_std() * latent, atol=1e-5)
+
+
+def test_condition_reaches_its_example():
+    def predict(x, t, cond):
+        return Prediction(data=jnp.broadcast_to(cond[:, None], x.shape), noise=x)
+
+    cond = jnp.array([-3.0, 0.0, 5.0])
+    model = jax.tree_util.Partial(predict)
+    x = sample(KEY, SDE, model, (3, 2), solver=Ancestral(), grid=GRID, cond=cond, denoise=True)
+    assert_allclose(x, np.repeat(cond, 2).reshape(3, 2))
+
+
+def test_jit_or_not():
+    """The compiled program does what its Python says."""
+    run = partial(
+        sample,
+        KEY,
+        SDE,
+        mixture().model(SDE),
+        (3, 2),
+        solver=ReverseDiffusion(),
+        corrector=Langevin(),
+        grid=GRID[-4:],
+        denoise=True,
+    )
+    with jax.disable_jit():
+        plain = run()
+    # A few float32 steps in another order; 1/σ = 7 amplifies at the end.
+    assert_allclose(run(), plain, atol=2e-5)
+
+
+def test_progress_bar(monkeypatch):
+    """It says how many evaluations there are, gets there, is closed, and changes nothing."""
+    bars = []
+
+    class Bar:
+        def __init__(self, total, **options):
+            self.total, self.n, self.closed = total, 0, False
+            bars.append(self)
+
+        def update(self, by):
+            self.n += by
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr("samplers.progress.tqdm", Bar)
+    options = {"solver": Ancestral(), "grid": GRID, "denoise": True}
+    run = partial(sample, KEY, SDE, mixture().model(SDE), (3, 2), **options)
+    silent = run()
+    assert not bars
+    loud = jax.block_until_ready(run(progress=True))
+    jax.effects_barrier()
+    assert [(bar.total, bar.n, bar.closed) for bar in bars] == [(7, 7, True)]
+    # The bar is another program, so its float32 may be fused in another way.
+    assert_allclose(loud, silent, atol=1e-5)
+
+
+def test_nothing_to_do_is_refused():
+    with pytest.raises(ValueError, match=r"^sample: got neither a solver nor a corrector, takes"):
+        sample(KEY, SDE, mixture().model(SDE), (2, 2), solver=NoPredictor(), grid=GRID)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"solver": ReverseDiffusion(discretization="exakt")},
+            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+        ),
+        (
+            {"solver": Ancestral(discretization="ddpm")},
+            r"^discretization: got 'ddpm', takes 'exact' or 'published'",
+        ),
+        (
+            {"solver": EulerMaruyama(discretization="exakt")},
+            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+        ),
+        (
+            {"solver": Ancestral(variance="prior")},
+            r"^variance: got 'prior', takes 'posterior' or 'forward'",
+        ),
+        (
+            {"solver": NoPredictor(), "corrector": Langevin(norm="max")},
+            r"^norm: got 'max', takes 'example' or 'batch'",
+        ),
+        (
+            {
+                "solver": NoPredictor(),
+                "corrector": correctors["annealed_langevin"](discretization="x"),
+            },
+            r"^discretization: got 'x', takes 'exact' or 'published'",
+        ),
+    ],
+)
+def test_wrong_choices_are_named(options, message):
+    """In one line; JAX adds a note on its own frames after it."""
+    with pytest.raises(ValueError, match=message):
+        sample(KEY, SDE, mixture().model(SDE), (2, 2), grid=GRID, **options)

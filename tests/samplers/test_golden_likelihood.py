@@ -1,0 +1,106 @@
+"""Probability-flow log-densities and latents against closed forms and the reference."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from samplers import Hutchinson, decode, log_prob
+from sde_lib import VE, Gaussian, GaussianMixture, sdes
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+OPTIONS = {"t_min": 1e-5, "rtol": 1e-10, "atol": 1e-10}
+
+
+@pytest.mark.parametrize("name", ["vp", "subvp", "ve"])
+def test_log_prob(golden, name):
+    values, sde = golden("likelihood"), sdes[name]()
+    directions, variances = values["aniso_eigvec"], values["aniso_eigval"]
+    data = {
+        "iso": Gaussian.isotropic(16, 0.5),
+        "aniso": Gaussian(
+            mean=jnp.zeros(16),
+            eigenvectors=jnp.asarray(directions),
+            eigenvalues=jnp.asarray(variances),
+        ),
+    }
+    points = {"iso": jnp.asarray(values["x"]), "aniso": jnp.asarray(values["aniso_x"])}
+    probe = Hutchinson(vectors=jnp.asarray(values["probe"])[None])
+    for kind in ("iso", "aniso"):
+        exact = {
+            key: values[f"{name}/{kind}/exact/{key}"]
+            for key in ("logp_ode_probe", "logp_ode_trace", "logp_at_eps", "z")
+        }
+        model = data[kind].model(sde)
+        probed = log_prob(sde, model, points[kind], probe, **OPTIONS)
+        traced = log_prob(sde, model, points[kind], **OPTIONS)
+        # 2e-8: 1e-10 a step and a dimension, some 40 steps and 16 dimensions, with cancellation;
+        # the reference at the same tolerance is at 5e-9.
+        assert_allclose(probed.log_prob, exact["logp_ode_probe"], atol=2e-8, rtol=0)
+        assert_allclose(probed.log_prob, values[f"{name}/{kind}/float64/logp_nats"], atol=2e-8)
+        assert_allclose(traced.log_prob, exact["logp_ode_trace"], atol=2e-8, rtol=0)
+        assert_allclose(traced.latents, exact["z"], atol=2e-8 * float(sde.prior_std()))
+        assert_allclose(data[kind].log_prob(sde, points[kind], 1e-5), exact["logp_at_eps"], 1e-9)
+        assert np.isnan(probed.standard_error).all()
+        assert_allclose(traced.standard_error, 0)
+    # bits/dim of data on [−1, 1]: − log p/(D log 2) + 7.
+    bits = -np.asarray(probed.log_prob) / (16 * np.log(2)) + 7
+    assert_allclose(bits, values[f"{name}/aniso/float64/bpd_centered"], atol=1e-8)
+
+
+@pytest.fixture
+def eight_dimensions(golden):
+    values = golden("mixture8")
+    mixture = GaussianMixture(
+        weights=jnp.asarray(values["weights"]),
+        means=jnp.asarray(values["means"]),
+        stds=jnp.asarray(values["stds"]),
+    )
+    latents = values["sigma_max"] * values["latents"]
+    return mixture, jnp.asarray(latents), values["endpoints"]
+
+
+def test_decode_of_a_mixture(eight_dimensions):
+    """The error falls with the tolerance; bars five times what was measured."""
+    mixture, latents, endpoints = eight_dimensions
+    sde = VE(sigma_min=1e-4, sigma_max=80.0)
+    medians, evaluations = [], []
+    for tolerance in (1e-3, 1e-5, 1e-7, 1e-9):
+        flow = decode(
+            sde,
+            mixture.model(sde),
+            latents,
+            t_min=0.0,
+            data_std=0.606,
+            rtol=tolerance,
+            atol=tolerance,
+            denoise=True,
+        )
+        medians.append(np.median(np.abs(flow.x - endpoints)))
+        evaluations.append(float(flow.evaluations.mean()))
+    assert np.all(np.array(medians) < [5e-3, 5e-5, 2e-7, 2e-9])
+    assert np.all(np.diff(evaluations) > 0)
+    assert evaluations[1] < 60  # 53 measured at 1e-5
+
+
+@pytest.mark.parametrize("sde", [sdes["vp"](), sdes["subvp"]()], ids=["vp", "subvp"])
+def test_the_flow_of_a_mixture_is_the_same_under_every_sde(eight_dimensions, sde):
+    """In y = x/α and n = σ/α there is one probability-flow ODE: same latents, same ends."""
+    mixture, latents, endpoints = eight_dimensions
+    t_max, t_min = sde.time_of_noise_to_signal(80.0), sde.time_of_noise_to_signal(1e-4)
+    model = jax.tree_util.Partial(mixture.model(sde))
+    flow = decode(
+        sde,
+        model,
+        sde.alpha(t_max) * latents[:16],
+        t_min=t_min,
+        t_max=t_max,
+        data_std=0.606,
+        rtol=1e-9,
+        atol=1e-9,
+        denoise=True,
+    )
+    # 2e-8: 1e-9 a step over some forty steps; the file's own error is 1e-10.
+    assert_allclose(flow.x, endpoints[:16], atol=2e-8)

@@ -1,0 +1,214 @@
+"""The probability flow there and back, its densities, and what they must not depend on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import ndtr
+
+from samplers import Hutchinson, decode, encode, log_prob
+from sde_lib import VP, Prediction
+from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
+
+T_MIN = 1e-3
+TIGHT = {"t_min": T_MIN, "rtol": 1e-7, "atol": 1e-7}
+LINE = np.linspace(-3.2, 3.2, 801)[:, None]  # six standard deviations beyond the components
+float64 = pytest.mark.usefixtures("float64")
+
+
+def cdf(oracle, sde, x, t):
+    """P(x_t ≤ x) of a mixture on a line, [B]."""
+    alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+    deviations = np.sqrt(alpha**2 * np.asarray(oracle.stds) ** 2 + sigma**2)
+    parts = ndtr((np.asarray(x) - alpha * np.asarray(oracle.means[:, 0])) / deviations)
+    return parts @ np.asarray(oracle.weights)
+
+
+@float64
+@every_sde
+def test_on_a_line(sde):
+    """801 points of a mixture, at tolerance 1e-7, up to t = 1, where α may be 0.
+
+    10⁻⁵: the tolerance times some 25 steps and the conditioning of the tails.
+    """
+    oracle = line_mixture()
+    x = jnp.asarray(LINE)
+    result = log_prob(sde, oracle.model(sde), x, **TIGHT)
+    # A density: it integrates to 1 (the trapezoidal rule is exact to rounding here).
+    assert_allclose(np.trapezoid(np.exp(result.log_prob), LINE[:, 0]), 1, atol=1e-6)
+    # The one of the closed form, once the prior that stands for p_1 is replaced by p_1.
+    prior, true = sde.prior_log_prob(result.latents), oracle.log_prob(sde, result.latents, 1.0)
+    exact = oracle.log_prob(sde, x, T_MIN)
+    assert_allclose(result.log_prob - prior + true, exact, atol=1e-5)
+    # On a line the flow is monotone, so it carries quantiles to quantiles.
+    ends = cdf(oracle, sde, result.latents, 1.0)
+    assert_allclose(ends, cdf(oracle, sde, x, T_MIN), atol=1e-6)
+    assert np.all(np.diff(result.latents[:, 0]) > 0)
+    # Back again, and denoised.
+    assert_allclose(decode(sde, oracle.model(sde), result.latents, **TIGHT).x, x, atol=1e-5)
+    denoised = decode(sde, oracle.model(sde), result.latents, denoise=True, **TIGHT)
+    assert_allclose(denoised.x, oracle.predict(sde, x, T_MIN).data, atol=1e-5)
+    assert np.all(denoised.evaluations > 0)
+
+
+@every_sde
+def test_there_and_back(sde):
+    """In float32 and at the default tolerance 1e-5, on a mixture in two dimensions.
+
+    The flow of a mixture stretches: between components errors grow by the ratio of the densities.
+    """
+    oracle = mixture()
+    x = oracle.sample(jax.random.key(0), (32, 2))
+    latents = encode(sde, oracle.model(sde), x, t_min=T_MIN)
+    back = decode(sde, oracle.model(sde), latents.x, t_min=T_MIN)
+    assert back.x.dtype == latents.x.dtype == jnp.float32
+    errors = np.abs(back.x - x)
+    # 1e-3 is 100 tolerances (0.4 to 1e-3 measured on 64 points); the median is far below.
+    assert errors.max() < 3e-3
+    assert np.median(errors) < 1e-4
+    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN)
+    assert_allclose(result.latents, latents.x, atol=1e-3 * float(sde.prior_std()))
+    exact = oracle.log_prob(sde, x, T_MIN)
+    prior = sde.prior_log_prob(result.latents)
+    true = oracle.log_prob(sde, result.latents, 1.0)
+    # 3e-4 nats in two dimensions at the most (2e-4 measured), 1e-4 on average.
+    assert np.abs(result.log_prob - prior + true - exact).max() < 1e-3
+    assert np.abs(result.log_prob - prior + true - exact).mean() < 1e-4
+
+
+@float64
+@every_sde
+def test_gaussian_flow_is_the_closed_form(sde):
+    """Correlated, off-centre data in two dimensions."""
+    oracle = gaussian()
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)))
+    flow = encode(sde, oracle.model(sde), x, **TIGHT)
+    exact = oracle.probability_flow(sde, x, T_MIN, 1.0)
+    # Some tens of steps of 1e-7, at the scale of the latent.
+    assert_allclose(flow.x, exact, atol=1e-5 * float(sde.prior_std()))
+
+
+@float64
+def test_where_there_is_no_signal():
+    """α(1) = 0, and down to a time at which σ/α is 1e-5: finite, and the data's law."""
+    sde, oracle = SDES["user"], line_mixture()
+    latents = jnp.linspace(-3, 3, 13)[:, None]
+    flow = decode(sde, oracle.model(sde), latents, t_min=1e-5, rtol=1e-7, atol=1e-7)
+    assert np.isfinite(flow.x).all()
+    assert_allclose(cdf(oracle, sde, flow.x, 1e-5), cdf(oracle, sde, latents, 1.0), atol=1e-6)
+
+
+@float64
+def test_density_does_not_depend_on_the_scale_of_the_coordinate():
+    """data_std only chooses how the ODE is written. (10⁻⁵ as above.)"""
+    sde, oracle = VP(), line_mixture()
+    x = jnp.asarray(LINE[::40])
+    narrow, wide = (
+        log_prob(sde, oracle.model(sde), x, data_std=std, **TIGHT) for std in (0.2, 1.5)
+    )
+    assert_allclose(narrow.log_prob, wide.log_prob, atol=1e-5)
+    assert np.any(narrow.evaluations != wide.evaluations)
+
+
+def test_an_example_does_not_depend_on_its_batch():
+    sde, oracle = VP(), mixture()
+    x = oracle.sample(jax.random.key(1), (5, 2))
+    together = log_prob(sde, oracle.model(sde), x, t_min=T_MIN)
+    others = log_prob(sde, oracle.model(sde), x.at[1:].multiply(-2.0), t_min=T_MIN)
+    alone = log_prob(sde, oracle.model(sde), x[:1], t_min=T_MIN)
+    for result in (others, alone):
+        assert result.evaluations[0] == together.evaluations[0]
+        # Float32 in another order.
+        assert_allclose(result.log_prob[0], together.log_prob[0], atol=1e-5)
+        assert_allclose(result.latents[0], together.latents[0], atol=1e-5)
+
+
+@float64
+def test_hutchinson():
+    """Sixteen probes on 64 points: within five of the reported errors, unbiased, and no more."""
+    sde, oracle = VP(), mixture()
+    x = oracle.sample(jax.random.key(2), (64, 2))
+    options = {"t_min": T_MIN, "rtol": 1e-6, "atol": 1e-6}
+    exact = log_prob(sde, oracle.model(sde), x, **options)
+    probes = Hutchinson.rademacher(jax.random.key(3), x.shape, num_probes=16)
+    probed = log_prob(sde, oracle.model(sde), x, probes, **options)
+    off = np.asarray((probed.log_prob - exact.log_prob) / probed.standard_error)
+    assert np.abs(off).max() < 5
+    # 64 Student variables of 15 degrees of freedom have variance 15/13 and their mean √(15/13/64).
+    assert abs(off.mean()) < 5 * np.sqrt(15 / 13 / 64)
+    assert 0.7 < off.std() < 1.5
+    assert probed.standard_error.min() > 1e-4
+    assert_allclose(probed.latents, exact.latents, atol=1e-4)
+
+
+def test_network_in_bfloat16():
+    """A model rounded to bfloat16 leaves a float32 log-density near the closed form.
+
+    A rounding 2⁻⁹ of data and noise is 0.4 % of the field, so 1 % of the state; the tolerance is as
+    loose as the field, or steps chase its roundings.
+    """
+    sde, oracle = VP(), gaussian()
+    exact_model = oracle.model(sde)
+
+    def rounded(x, t, cond=None):
+        return Prediction(*(a.astype(jnp.bfloat16) for a in exact_model(x, t)))
+
+    x = oracle.sample(jax.random.key(4), (8, 2))
+    options = {"t_min": 1e-2, "rtol": 1e-2, "atol": 1e-2}
+    result = log_prob(sde, jax.tree_util.Partial(rounded), x, **options)
+    assert result.log_prob.dtype == result.latents.dtype == jnp.float32
+    exact = oracle.log_prob(sde, x, 1e-2)
+    assert np.abs(result.log_prob - exact).max() < 0.1
+
+
+def test_new_numbers_run_the_program_that_is_there():
+    """Parameters, SDE, tolerances, ends and data_std of all three; one trace each."""
+    traces = []
+
+    def predict(std, x, t, cond):
+        traces.append(0)
+        # An ad-hoc denoiser; it need not be any data's.
+        return Prediction(data=std * x / (1 + x**2), noise=x / (1 + std))
+
+    def run(std, sde, rtol, t_min, data_std):
+        model = jax.tree_util.Partial(predict, jnp.float32(std))
+        options = {"rtol": rtol, "atol": rtol, "t_min": t_min, "data_std": data_std}
+        x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
+        return (
+            decode(sde, model, x, **options).x,
+            encode(sde, model, x, **options).x,
+            log_prob(sde, model, x, **options).log_prob,
+        )
+
+    first = run(0.5, VP(), 1e-3, 1e-2, 0.5)
+    once = len(traces)
+    for arguments in (
+        (0.7, VP(), 1e-3, 1e-2, 0.5),
+        (0.5, VP(beta_max=10.0), 1e-3, 1e-2, 0.5),
+        (0.5, VP(), 1e-5, 2e-2, 0.7),
+    ):
+        for ours, before in zip(run(*arguments), first, strict=True):
+            assert np.abs(ours - before).max() > 1e-6
+    assert len(traces) == once
+
+
+def test_one_copy_of_the_network():
+    """Also in the density's program, in which the network is linearised: one more for its jvp."""
+
+    def predict(x, t, cond=None):
+        return Prediction(data=jax.lax.asinh(x), noise=x)
+
+    model = jax.tree_util.Partial(predict)
+    sde, x = VP(), jnp.ones((2, 2))
+    for run in (decode, encode, log_prob):
+        program = str(jax.make_jaxpr(lambda x, run=run: run(sde, model, x, t_min=T_MIN))(x))
+        assert program.count("asinh") == 1
+
+
+def test_a_bound_that_is_too_low_is_nan():
+    sde, oracle = VP(), mixture()
+    x = jnp.ones((2, 2))
+    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN, max_evaluations=20)
+    assert np.isnan(result.log_prob).all()
+    assert np.isnan(result.latents).all()
