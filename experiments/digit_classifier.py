@@ -30,8 +30,7 @@ def recognise(samples: np.ndarray, train: Dataset, test: Dataset) -> Recognition
     """
     from sklearn.neural_network import MLPClassifier
 
-    # This much weight decay keeps it unsure of what is no digit: pixels at random or shuffled.
-    classifier = MLPClassifier((128,), alpha=0.03, max_iter=400, random_state=0)
+    classifier = MLPClassifier((128,), max_iter=400, random_state=0)
     classifier.fit(_features(train.values), train.labels)
     probabilities = classifier.predict_proba(_features(samples))
     real = classifier.predict_proba(_features(test.values))

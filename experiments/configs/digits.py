@@ -2,8 +2,8 @@
 
     scoresde train --config=digits --workdir=runs/digits
 
-About two and a half minutes on 2 CPU cores. Expect a loss of about 0.4, digits that a classifier
-recognises, and about 1.9 bits/dim (17 grey levels; a uniform guess has 4.09).
+About three minutes on 2 CPU cores. Expect a loss of about 0.08, digits that a classifier
+recognises, and about 2 bits/dim (17 grey levels; a uniform guess has 4.09).
 """
 
 from ml_collections import ConfigDict
@@ -27,24 +27,29 @@ def get_config() -> ConfigDict:
     config.model.conditioning = "log_noise"
     config.model.nf = 32
     config.model.ch_mult = (1, 2)
-    config.model.num_res_blocks = 2
+    config.model.num_res_blocks = 1
     config.model.attn_resolutions = (4,)
-    config.model.dropout = 0.1
+    config.model.dropout = 0.0
 
-    config.training.num_steps = 1000
+    config.training.num_steps = 1500
     config.training.batch_size = 128
-    config.training.learning_rate = 2e-3
+    config.training.learning_rate = 4e-3
     config.training.warmup = 100
-    config.training.weighting = "edm"
+    config.training.weighting = "sigma2"
     config.training.ema_decay = 0.995
     config.training.log_every = 50
     config.training.save_every = 500
-    config.training.sample_every = 500
+    config.training.sample_every = 750
 
     config.sampling.solver = "reverse_diffusion"
     config.sampling.corrector = "langevin"
-    config.sampling.num_steps = 200
+    config.sampling.snr = 0.1
+    config.sampling.num_steps = 60
+    config.sampling.rtol = 1e-3
+    config.sampling.atol = 1e-3
     config.sampling.batch_size = 128
 
-    config.likelihood.batch_size = 120
+    config.likelihood.rtol = 1e-4
+    config.likelihood.atol = 1e-4
+    config.likelihood.batch_size = 128
     return config.lock()

@@ -36,7 +36,7 @@ DIGITS = [
     "--config.sampling.num_steps=3",
     "--config.sampling.num=9",
     "--config.sampling.batch_size=128",
-    "--config.likelihood.batch_size=120",
+    "--config.likelihood.batch_size=128",
     "--config.likelihood.rtol=1e-2",
     "--config.likelihood.atol=1e-2",
 ]
