@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     likelihood.add_argument("--split", help="train or test")
     likelihood.add_argument("--limit", type=_positive, help="only the first LIMIT examples")
 
-    demo = _command(commands, "demo", _demo, "train on digits, sample, measure: five minutes")
+    demo = _command(commands, "demo", _demo, "train on digits, sample, measure: some minutes")
     demo.set_defaults(workdir="runs/demo")
     return parser
 

@@ -116,9 +116,9 @@ def integrate(
     first_step = (end - start) / 2 * jnp.asarray(rtol, dtype=float) ** (1 / tableau.order)
 
     def turn(state: _State) -> _State:
-        combined = _combine(state.slopes, jnp.asarray(tableau.a)[state.stage])
+        combined = _combine(state.slopes, _constant(tableau.a)[state.stage])
         at = _advance(state.y, state.h, combined)
-        slope = field(state.u + jnp.asarray(tableau.c)[state.stage] * state.h, at)
+        slope = field(state.u + _constant(tableau.c)[state.stage] * state.h, at)
         slopes = jax.tree.map(lambda k, new: k.at[state.stage].set(new), state.slopes, slope)
         active = state.u != end
         state = state._replace(
@@ -167,6 +167,11 @@ def integrate(
     )
 
 
+def _constant(values: np.ndarray) -> Array:
+    """In the working precision: JAX would keep the one in which it first met the NumPy array."""
+    return jnp.array(values.tolist())
+
+
 def _combine(slopes: Any, weights: Array) -> Any:
     """Σ_j weights_j k_j over the stages."""
     return jax.tree.map(lambda k: jnp.tensordot(weights.astype(k.dtype), k, axes=1), slopes)
@@ -186,7 +191,7 @@ def _error_norm(
     tableau: Tableau, state: _State, proposed: Any, rtol: Array | float, atol: Array | float
 ) -> Array:
     """E of eq. 3, [B]."""
-    error = _combine(state.slopes, jnp.asarray(tableau.error))
+    error = _combine(state.slopes, _constant(tableau.error))
 
     def part(error: Array, old: Array, new: Array) -> Array:
         scale = atol + rtol * jnp.maximum(jnp.abs(old), jnp.abs(new))

@@ -156,13 +156,16 @@ class SDE(Pytree, abc.ABC):
         """The published kernel of one of `num_scales` steps that ends at t.
 
         Here the Euler step of eq. 1, α_{t|s} = 1 + f/N and σ²_{t|s} = g²/N. VP and VE have the
-        tables of DDPM and SMLD instead.
+        tables of DDPM and SMLD instead. Euler's step does not end at σ_t², so its fraction is of
+        the variance that it does reach, α²_{t|s} σ_s² + σ²_{t|s} with s = t − 1/N.
         """
+        alpha = 1 + self.drift_coefficient(t) / num_scales
         variance = self.diffusion(t) ** 2 / num_scales
+        before = self.sigma(jnp.maximum(jnp.asarray(t) - 1 / num_scales, 0.0)) ** 2
         return Transition(
-            alpha=1 + self.drift_coefficient(t) / num_scales,
+            alpha=alpha,
             variance=variance,
-            fraction=variance / self.sigma(t) ** 2,
+            fraction=variance / (alpha**2 * before + variance),
         )
 
     def simulate(self, key: Array, x: Array, times: Array) -> Array:
