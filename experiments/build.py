@@ -15,6 +15,7 @@ from jax import Array
 from experiments.config import Experiment, ModelConfig, SamplingConfig, SDEConfig
 from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL, TRAINING_NOISE_TO_SIGNAL
 from experiments.errors import UserError
+from experiments.schedules import schedules
 from models import ScoreModel, conditionings, networks, parameterizations
 from samplers import Corrector, Solver, correctors, grids, solvers, tableaux
 from sde_lib import SDE, Registry, sdes, time_samplers, weightings
@@ -111,7 +112,8 @@ def check(experiment: Experiment) -> None:
     lookup(parameterizations, str(experiment.model.parameterization), "model.parameterization")
     lookup(conditionings, str(experiment.model.conditioning), "model.conditioning")
     lookup(weightings, str(experiment.training.weighting), "training.weighting")
-    lookup(time_samplers, experiment.training.times, "training.times")
+    lookup(time_samplers, str(experiment.training.times), "training.times")
+    lookup(schedules, experiment.training.schedule, "training.schedule")
     check_sampling(experiment.sampling)
     lookup(tableaux, experiment.likelihood.tableau, "likelihood.tableau")
     one_of(experiment.likelihood.divergence, ("exact", "hutchinson"), "likelihood.divergence")

@@ -87,7 +87,8 @@ class ModelConfig:
 class TrainingConfig:
     """Optimization by Adam.
 
-    warmup: steps over which the learning rate rises from 0. grad_clip: bound on the gradient's
+    warmup: steps over which the learning rate rises from 0. schedule: what it does then, "constant"
+    or "cosine", which falls to 0 at the last step. grad_clip: bound on the gradient's
     global norm. ema_decay: of the averaged parameters. weighting, times: of the loss. t_min: where
     times start. steps_per_call: updates in one compiled call; None is 1 on the CPU, 5 elsewhere.
     keep: checkpoints kept.
@@ -99,10 +100,11 @@ class TrainingConfig:
     beta1: float = field(0.9, low=0)
     adam_eps: float = field(1e-8, above=0)
     warmup: int = field(5000, low=0)
+    schedule: str = "constant"
     grad_clip: float = field(1.0, above=0)
     ema_decay: float | None = field(None, low=0)
     weighting: str | None = None
-    times: str = "uniform"
+    times: str | None = None
     low_discrepancy: bool = True
     t_min: float | None = field(None, low=0)
     steps_per_call: int | None = field(None, low=1)

@@ -20,6 +20,7 @@ from experiments import build
 from experiments.config import Experiment, TrainingConfig
 from experiments.data import Dataset, to_model
 from experiments.devices import replicated
+from experiments.schedules import schedules
 from models import init_params
 from sde_lib import SDE, Pytree, denoising_loss, time_samplers
 from sde_lib.time_sampling import independent, low_discrepancy
@@ -44,10 +45,12 @@ class TrainState(Pytree):
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Adam with a clipped gradient and a linear warm-up."""
+    """Adam with a clipped gradient, a linear warm-up and a schedule."""
+    schedule = schedules[config.schedule]
 
     def learning_rate(count: Array) -> Array:
-        return config.learning_rate * jnp.minimum((count + 1) / max(config.warmup, 1), 1.0)
+        warmup = jnp.minimum((count + 1) / max(config.warmup, 1), 1.0)
+        return config.learning_rate * warmup * schedule(count / config.num_steps)
 
     return optax.chain(
         optax.clip_by_global_norm(config.grad_clip),
@@ -92,7 +95,7 @@ def example_loss(
     config = experiment.training
     t_min = build.training_t_min(experiment, sde)
     spread = low_discrepancy if config.low_discrepancy else independent
-    sample_times = time_samplers[config.times]
+    sample_times = time_samplers[str(config.times)]
 
     def loss(params: Any, key: Array, values: Array) -> Array:
         time_key, noise_key, data_key, dropout_key = jax.random.split(key, 4)

@@ -7,10 +7,12 @@ Weightings give (w_ε, w_d):
 
     sigma2      λ(t) = σ²:  σ² ‖ŝ − s‖² = ‖ε̂ − ε‖²                        (1, 0)
     likelihood  λ(t) = g²:  g² ‖ŝ − s‖² = (g²/σ²) ‖ε̂ − ε‖²                (g²/σ², 0)
-    edm         the squared error of the network of EDM's preconditioning  (1, 1/σ_d²)
+    edm         EDM's λ under its density q of times:   q (‖ε̂ − ε‖² + ‖d̂ − data‖²/σ_d²)
+                                                                          (q, q/σ_d²)
 
-with s = −ε/σ the target score and σ_d the data's standard deviation. The last is EDM's weighting
-(n² + σ_d²)/(n σ_d)² ‖d̂ − data‖², n = σ/α, in a form that is finite where α or σ is 0.
+with s = −ε/σ the target score, σ_d the data's standard deviation and q eq. 1 of `time_sampling`. The
+bracket is the squared error of a network of unit variance, (n² + σ_d²)/(n σ_d)² ‖d̂ − data‖² with
+n = σ/α, in a form that is finite where α or σ is 0; so `edm` is the same objective for every SDE.
 
 References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood training", eq. 8
 (likelihood); Karras et al. 2022, Table 1 (edm).
@@ -24,7 +26,7 @@ from jax import Array
 from sde_lib.model import Model
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
-from sde_lib.time_sampling import snr_decay
+from sde_lib.time_sampling import log_normal_density, snr_decay
 
 weightings = Registry("weighting")
 
@@ -45,9 +47,9 @@ def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 
 @weightings.register("edm")
 def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(1, 1/σ_d²)."""
-    del sde
-    return jnp.ones_like(t), jnp.full_like(t, 1 / data_std**2)
+    """(q, q/σ_d²)."""
+    q = log_normal_density(sde, t)
+    return q, q / data_std**2
 
 
 def denoising_loss(

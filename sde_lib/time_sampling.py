@@ -3,25 +3,36 @@
 A time sampler maps u, uniform on [0, 1), to a time t on [t_min, t_max] and the importance weight
 ω = (uniform density)/(density of t), so that E[ω L(t)] is the mean of L over uniform times:
 
-    uniform   t = t_min + u (t_max − t_min),   ω = 1
-    log_snr   log-SNR uniform, which is a density ∝ g²/σ² for every affine SDE, since
-              d(log α²/σ²)/dt = −g²/σ²;   ω = Z / ((t_max − t_min) g²/σ²),
-              Z = log-SNR(t_min) − log-SNR(t_max)
+    uniform      t = t_min + u (t_max − t_min),   ω = 1
+    log_snr      log-SNR uniform, which is a density ∝ g²/σ² for every affine SDE, since
+                 d(log α²/σ²)/dt = −g²/σ²;   ω = Z / ((t_max − t_min) g²/σ²),
+                 Z = log-SNR(t_min) − log-SNR(t_max)
+    log_normal   log σ/α ~ N(−1.2, 1.2²), cut to the interval, which is a density ∝ q(t) (1);
+                 ω = Z / ((t_max − t_min) q),   Z = ∫ q dt
 
-Under likelihood weighting `log_snr` is importance sampling: ω g²/σ² is constant.
+    q(t) = φ((log σ/α + 1.2)/1.2) g²/(2.4 σ²),     φ the standard normal density            (1)
+
+`log_snr` and `log_normal` are importance sampling for the weightings `likelihood` and `edm`, whose
+g²/σ² and q they cancel.
 
 References: Song et al. 2021 "Maximum likelihood training of score-based diffusion models" §5.1 (ω);
-Kingma et al. 2021 "Variational diffusion models" App. I.1 (low-discrepancy u).
+Kingma et al. 2021 "Variational diffusion models" App. I.1 (low-discrepancy u); Karras et al. 2022
+"Elucidating the design space of diffusion-based generative models" Table 1 (log_normal).
 """
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import ndtr, ndtri
+from jax.scipy.stats import norm
+from jax.typing import ArrayLike
 
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE
 
 time_samplers = Registry("time sampler")
+
+_LOG_NORMAL_MEAN, _LOG_NORMAL_STD = -1.2, 1.2
 
 
 def independent(key: Array, num: int) -> Array:
@@ -48,6 +59,27 @@ def log_snr(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array
     t = jnp.clip(sde.time_of_log_snr(start + u * (end - start)), t_min, t_max)
     density = snr_decay(sde, t) / (start - end)
     return t, 1 / (density * (t_max - t_min))
+
+
+@time_samplers.register("log_normal")
+def log_normal(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array, Array]:
+    """t [B] with normal log σ/α, and ω. u [B]."""
+    start, end = ndtr(_log_normal_score(sde, t_min)), ndtr(_log_normal_score(sde, t_max))
+    log_noise = _LOG_NORMAL_MEAN + _LOG_NORMAL_STD * ndtri(start + u * (end - start))
+    t = jnp.clip(sde.time_of_log_snr(-2 * log_noise), t_min, t_max)
+    return t, (end - start) / (log_normal_density(sde, t) * (t_max - t_min))
+
+
+def log_normal_density(sde: SDE, t: Array) -> Array:
+    """q(t) of eq. 1; 0 where α or σ is."""
+    q = norm.pdf(_log_normal_score(sde, t)) * snr_decay(sde, t) / (2 * _LOG_NORMAL_STD)
+    # 0 · ∞ at the ends of an SDE whose σ/α runs from 0 to ∞.
+    return jnp.nan_to_num(q, nan=0.0)
+
+
+def _log_normal_score(sde: SDE, t: ArrayLike) -> Array:
+    """log σ/α less its mean, over its standard deviation."""
+    return (-sde.log_snr(t) / 2 - _LOG_NORMAL_MEAN) / _LOG_NORMAL_STD
 
 
 def snr_decay(sde: SDE, t: Array) -> Array:

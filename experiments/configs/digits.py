@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     # The largest distance between two digits, for VE.
     config.sde.sigma_max = 20.0
 
-    # EDM's preconditioning and noise conditioning mean the same under every SDE.
+    # EDM's preconditioning, noise conditioning and objective mean the same under every SDE.
     config.model.parameterization = "edm"
     config.model.conditioning = "log_noise"
     config.model.nf = 32
@@ -35,8 +35,10 @@ def get_config() -> ConfigDict:
     config.training.batch_size = 128
     config.training.learning_rate = 4e-3
     config.training.warmup = 100
-    config.training.weighting = "sigma2"
-    config.training.ema_decay = 0.995
+    config.training.schedule = "cosine"
+    config.training.weighting = "edm"
+    config.training.times = "log_normal"
+    config.training.ema_decay = 0.98
     config.training.log_every = 50
     config.training.save_every = 500
     config.training.sample_every = 750

@@ -35,6 +35,7 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.training.batch_size=12", ["training.batch_size", "12", "multiple of the 8"]),
         ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
         ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
+        ("--config.training.schedule=linear", ["training.schedule", "'linear'", "cosine"]),
         ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
         ("--config.sampling.num_steps=0", ["sampling.num_steps", "got 0", "≥ 1"]),
         ("--config.sampling.solver=heum", ["sampling.solver", "'heum'", "Known"]),

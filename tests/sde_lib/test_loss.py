@@ -1,9 +1,11 @@
 """Denoising score matching: what minimises it, what its weightings mean."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from sde_lib import Gaussian, Prediction, denoising_loss, prediction, weightings
 from sde_lib.time_sampling import snr_decay
@@ -91,7 +93,8 @@ def test_least_loss_of_gaussian_data(sde):
 def test_edm_weighting_is_that_of_edm(sde):
     """(n² + σ_d²)/(n σ_d)² ‖D − data‖², and the error of the preconditioned network F.
 
-    D = c_skip y + c_out F(c_in y), y = x/α = data + n ε (Karras et al. 2022, Table 1).
+    D = c_skip y + c_out F(c_in y), y = x/α = data + n ε, under the density of
+    log n ~ N(−1.2, 1.2²) in t (Karras et al. 2022, Table 1).
     """
     data_std = 0.7
     rng = np.random.default_rng(0)
@@ -104,13 +107,22 @@ def test_edm_weighting_is_that_of_edm(sde):
     ours = denoising_loss(sde, model, data, t, noise, weighting="edm", data_std=data_std)
     n = (sde.sigma(t) / sde.alpha(t))[:, None]
     weight = (n**2 + data_std**2) / (n * data_std) ** 2
-    assert_allclose(ours, jnp.mean(weight * (denoised - data) ** 2, 1), rtol=1e-9)
+    slope = jax.vmap(jax.grad(lambda t: jnp.log(sde.sigma(t) / sde.alpha(t))))(t)
+    density = stats.norm.pdf(np.log(n[:, 0]), -1.2, 1.2) * slope
+    assert_allclose(ours, density * jnp.mean(weight * (denoised - data) ** 2, 1), rtol=1e-9)
 
     y = data + n * noise
     skip = data_std**2 / (n**2 + data_std**2)
     out = n * data_std / jnp.sqrt(n**2 + data_std**2)
     network, target = (denoised - skip * y) / out, (data - skip * y) / out
-    assert_allclose(ours, jnp.mean((network - target) ** 2, 1), rtol=1e-9)
+    assert_allclose(ours, density * jnp.mean((network - target) ** 2, 1), rtol=1e-9)
+
+
+@every_sde
+def test_edm_weighting_is_finite_at_the_ends(sde):
+    t = jnp.array([0.0, 1.0])
+    for weight in weightings["edm"](sde, t, 0.5):
+        assert jnp.all(jnp.isfinite(weight))
 
 
 @every_sde

@@ -9,7 +9,7 @@ from tests.user_sde import StraightPath
 ALL = {
     "SDE": (sdes, {"vp", "subvp", "ve"}),
     "weighting": (weightings, {"sigma2", "likelihood", "edm"}),
-    "time sampler": (time_samplers, {"uniform", "log_snr"}),
+    "time sampler": (time_samplers, {"uniform", "log_snr", "log_normal"}),
     "solver": (solvers, {"euler_maruyama", "reverse_diffusion", "ancestral", "none"}),
     "corrector": (correctors, {"langevin", "annealed_langevin"}),
     "grid": (grids, {"uniform", "log_snr", "edm", "published"}),

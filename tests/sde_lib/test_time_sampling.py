@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from sde_lib import VP, SubVP, time_samplers
+from sde_lib import VP, SubVP, time_samplers, weightings
 from sde_lib.time_sampling import independent, low_discrepancy, snr_decay
 from tests.cases import every_sde
 
@@ -18,22 +18,19 @@ T_MIN, T_MAX = 1e-3, 0.98
 @float64
 @every_sde
 @pytest.mark.parametrize("name", list(time_samplers))
-def test_weights_average_any_function_right(sde, name):
-    """E[ω L(t)] is the mean of L over uniform times, by the midpoint rule in u."""
-    u = (jnp.arange(100_000) + 0.5) / 100_000
+def test_weights_are_the_ratio_of_the_densities(sde, name):
+    """ω = (uniform density)/(density of t): dt/du over the length of the interval."""
+    u = (jnp.arange(50) + 0.5) / 50
+
+    def time(u):
+        return time_samplers[name](sde, u, T_MIN, T_MAX)[0]
+
     t, weight = time_samplers[name](sde, u, T_MIN, T_MAX)
-    assert t.min() >= T_MIN
-    assert t.max() <= T_MAX
-    primitives = {
-        np.ones_like: lambda t: t,
-        np.cos: np.sin,
-        np.square: lambda t: t**3 / 3,
-        np.exp: np.exp,
-    }
-    for function, primitive in primitives.items():
-        exact = (primitive(T_MAX) - primitive(T_MIN)) / (T_MAX - T_MIN)
-        # The midpoint rule: (second derivative in u)/24 · 1e-10, which is some 1e4 at most.
-        assert_allclose(jnp.mean(weight * function(np.asarray(t))), exact, rtol=1e-6)
+    assert_allclose(
+        time_samplers[name](sde, jnp.array([0.0, 1.0]), T_MIN, T_MAX)[0], [T_MIN, T_MAX]
+    )
+    assert jnp.all(jnp.diff(t) > 0)
+    assert_allclose(weight, jax.vmap(jax.grad(time))(u) / (T_MAX - T_MIN), rtol=1e-8)
 
 
 @float64
@@ -46,6 +43,27 @@ def test_log_snr_sampler_is_uniform_in_log_snr(sde):
     # Under likelihood weighting it is importance sampling: ω g²/σ² is the same everywhere.
     total = weight * snr_decay(sde, t) * (T_MAX - T_MIN)
     assert_allclose(total, ends[0] - ends[1], rtol=1e-8)
+
+
+@float64
+@every_sde
+def test_log_normal_sampler_is_normal_in_log_noise(sde):
+    """Quantiles of N(−1.2, 1.2²) cut to [log n(t_min), log n(t_max)], by SciPy."""
+    low, high = np.log(sde.noise_to_signal(jnp.array([T_MIN, T_MAX])))
+    cut = stats.truncnorm((low + 1.2) / 1.2, (high + 1.2) / 1.2, loc=-1.2, scale=1.2)
+    u = np.linspace(0.01, 0.99, 21)
+    t, _ = time_samplers["log_normal"](sde, jnp.asarray(u), T_MIN, T_MAX)
+    assert_allclose(np.log(sde.noise_to_signal(t)), cut.ppf(u), rtol=1e-8, atol=1e-8)
+
+
+@float64
+@every_sde
+def test_log_normal_sampler_cancels_the_weighting_edm(sde):
+    t, weight = time_samplers["log_normal"](sde, jnp.linspace(0.05, 0.95, 7), T_MIN, T_MAX)
+    on_noise, on_data = weightings["edm"](sde, t, 0.5)
+    low, high = stats.norm.cdf(np.log(sde.noise_to_signal(jnp.array([T_MIN, T_MAX]))), -1.2, 1.2)
+    assert_allclose(weight * on_noise * (T_MAX - T_MIN), high - low, rtol=1e-8)
+    assert_allclose(on_data, on_noise / 0.25, rtol=1e-12)
 
 
 @float64
