@@ -10,9 +10,9 @@ Weightings give (w_ε, w_d):
     edm         EDM's λ under its density q of times:   q (‖ε̂ − ε‖² + ‖d̂ − data‖²/σ_d²)
                                                                           (q, q/σ_d²)
 
-with s = −ε/σ the target score, σ_d the data's standard deviation and q eq. 1 of `time_sampling`. The
-bracket is the squared error of a network of unit variance, (n² + σ_d²)/(n σ_d)² ‖d̂ − data‖² with
-n = σ/α, in a form that is finite where α or σ is 0; so `edm` is the same objective for every SDE.
+with s = −ε/σ the target score, σ_d the data's standard deviation and q eq. 1 of `time_sampling`.
+The bracket is the squared error of a network of unit variance, (n² + σ_d²)/(n σ_d)² ‖d̂ − data‖²
+with n = σ/α, in a form that is finite where α or σ is 0. So `edm` is one objective for all SDEs.
 
 References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood training", eq. 8
 (likelihood); Karras et al. 2022, Table 1 (edm).

@@ -12,7 +12,7 @@ from experiments.training import make_optimizer
     ("schedule", "factors"),
     [
         ("constant", [0.5, 1, 1, 1, 1]),
-        ("cosine", [0.5, 0.9045085, 0.6545085, 0.3454915, 0.0954915]),
+        ("cosine", [0.5, 0.90451, 0.65451, 0.34549, 0.09549]),
     ],
 )
 def test_learning_rate(schedule, factors):
