@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.debug:
         # Orbax logs the traceback of every error that it also raises.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        sys.excepthook = _main_thread_excepthook
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:
@@ -40,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("scoresde: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _main_thread_excepthook(*error: Any) -> None:
+    """Print an uncaught error of the main thread only.
+
+    Python's own threads have `threading.excepthook`. What comes here from another thread is
+    TensorStore's complaint, after a failed save, that nobody waits any more for its other writes.
+    """
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(*error)
 
 
 def _parser() -> argparse.ArgumentParser:
