@@ -129,9 +129,12 @@ def check_sampling(config: SamplingConfig) -> None:
       UserError: the first that is wrong.
     """
     if config.solver != PROBABILITY_FLOW:
-        one_of(str(config.solver), [*solvers, PROBABILITY_FLOW], "sampling.solver", "solver")
+        if ":" not in str(config.solver):
+            one_of(str(config.solver), [*solvers, PROBABILITY_FLOW], "sampling.solver", "solver")
         solver(config)
-    one_of(str(config.corrector), ["none", *correctors], "sampling.corrector", "corrector")
+    if ":" not in str(config.corrector):
+        one_of(str(config.corrector), ["none", *correctors], "sampling.corrector", "corrector")
+    corrector(config)
     one_of(config.discretization, ("exact", "published"), "sampling.discretization")
     one_of(config.variance, ("posterior", "forward"), "sampling.variance")
     one_of(config.corrector_norm, ("example", "batch"), "sampling.corrector_norm")
@@ -156,12 +159,12 @@ def lookup(registry: Registry, name: str, path: str) -> Any:
 
 
 def one_of(value: str, choices: Any, path: str, kind: str = "value") -> None:
-    """Stop a value that is neither among the choices nor a user's own `module:name`.
+    """Stop a value that is not among the choices.
 
     Raises:
       UserError: it is not.
     """
-    if value not in choices and ":" not in value:
+    if value not in choices:
         raise UserError(f"{path}: {unknown_name(kind, value, list(choices))}")
 
 

@@ -15,13 +15,15 @@ class Checkpoints:
     Args:
       folder: where they are.
       keep: how many are kept.
+      writer: whether this is the run, which removes what a killed one left half written; a reader
+        leaves alone what a run may be writing now.
     """
 
-    def __init__(self, folder: pathlib.Path, keep: int = 2):
+    def __init__(self, folder: pathlib.Path, keep: int = 2, *, writer: bool = False):
         policy = ocp.training.preservation_policies.LatestN(keep)
         self._folder = folder
         self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(), preservation_policy=policy, cleanup_tmp_directories=True
+            folder.absolute(), preservation_policy=policy, cleanup_tmp_directories=writer
         )
 
     @property

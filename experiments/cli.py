@@ -9,7 +9,6 @@ import logging
 import os
 import pathlib
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
       The exit code: 0, or 2 after one line on standard error for bad input.
     """
     # A user's own SDE or network is a module in the folder they stand in.
-    sys.path.insert(0, os.getcwd())
+    sys.path.append(os.getcwd())
     options, overrides = _parser().parse_known_args(arguments)
     if not options.debug:
         # Orbax logs the traceback of every error that it also raises.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        sys.excepthook = _main_thread_excepthook
+        sys.unraisablehook = _unraisable
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:
@@ -44,14 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _main_thread_excepthook(*error: Any) -> None:
-    """Print an uncaught error of the main thread only.
-
-    Python's own threads have `threading.excepthook`. What comes here from another thread is
-    TensorStore's complaint, after a failed save, that nobody waits any more for its other writes.
-    """
-    if threading.current_thread() is threading.main_thread():
-        sys.__excepthook__(*error)
+def _unraisable(error: Any) -> None:
+    """Python's own report, but TensorStore's that nobody waits for the rest of a failed save."""
+    if "Event loop is closed" not in str(error.exc_value):
+        sys.__unraisablehook__(error)
 
 
 def _parser() -> argparse.ArgumentParser:

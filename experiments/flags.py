@@ -30,8 +30,8 @@ def load_config(path: str) -> ConfigDict:
     name, _, argument = path.partition(":")
     file = _find(name)
     spec = importlib.util.spec_from_file_location("experiment_config", file)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise UserError(f"--config: got {file}, takes a Python file (.py) with get_config()")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -24,6 +24,7 @@ import samplers
 from experiments.config import Experiment
 from experiments.data import Dataset, bits_per_dim, to_model
 from experiments.devices import check_batch, replicated, sharded
+from experiments.errors import UserError
 from experiments.workdir import Workdir, write_atomically
 from samplers import Divergence, Exact, Hutchinson, LogProb, noise
 from sde_lib import SDE, Model
@@ -63,6 +64,9 @@ def evaluate(
     """bits/dim of the first `limit` examples of a split, all by default; none is dropped.
 
     Example i depends on (seed, i) alone; the last batch is filled up and cut.
+
+    Raises:
+      UserError: a log-density is not finite.
     """
     size = experiment.likelihood.batch_size
     check_batch(mesh, size, "likelihood.batch_size")
@@ -81,6 +85,12 @@ def evaluate(
             evaluations.append(np.asarray(result.evaluations)[:kept])
             bar.set_postfix_str(f"{np.mean(np.concatenate(bits)):.3f} bits/dim", refresh=False)
             bar.update(kept)
+    bad = int(np.sum(~np.isfinite(np.concatenate(bits))))
+    if bad:
+        raise UserError(
+            f"likelihood: {bad} of {num} log-densities are not finite; takes a larger "
+            f"likelihood.rtol (now {experiment.likelihood.rtol:g}) and likelihood.atol"
+        )
     return Likelihood(
         index=np.arange(num),
         bits_per_dim=np.concatenate(bits),
@@ -142,7 +152,8 @@ def save(result: Likelihood, experiment: Experiment, workdir: Workdir, name: str
     )
     report = {
         "bits_per_dim": result.mean,
-        "standard_error": result.standard_error,
+        # One example has no spread, and JSON no NaN.
+        "standard_error": result.standard_error if len(result.index) > 1 else None,
         "examples": len(result.index),
         "evaluations_mean": float(result.evaluations.mean()),
         "evaluations_max": int(result.evaluations.max()),

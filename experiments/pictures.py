@@ -20,8 +20,8 @@ def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.
     rows = math.ceil(num / columns)
     scale = max(1, pixels // (columns * width))
     images = (levels.astype(np.float32) * 255 / (num_levels - 1)).round().astype(np.uint8)
-    if channels == 1:
-        images = images.repeat(3, axis=-1)
+    if channels < 3:
+        images = images[..., :1].repeat(3, axis=-1)
     images = images[..., :3].repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale + 1, width * scale + 1
     picture = np.full((rows * height + 1, columns * width + 1, 3), 64, np.uint8)

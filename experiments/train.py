@@ -43,7 +43,7 @@ def train(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> TrainState:
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
     dataset = load_split(experiment, "train")
     workdir.claim(experiment)
-    with Checkpoints(workdir.checkpoints, config.keep) as checkpoints:
+    with Checkpoints(workdir.checkpoints, config.keep, writer=True) as checkpoints:
         network = build.network(experiment.model)
         state = init_state(experiment, network, dataset.shape, mesh)
         if checkpoints.latest is not None:
@@ -98,13 +98,14 @@ class _Run:
                 pending.append(metrics)
                 before, step = step, step + count
                 last = step == config.num_steps
-                if last or _due(before, step, config.log_every):
+                save = last or _due(before, step, config.save_every)
+                if save or _due(before, step, config.log_every):
                     means = _means(pending, step)
                     rate = (step - at) * config.batch_size / (time.perf_counter() - since)
                     writer.scalars(step, {**means, "images_per_second": round(rate, 1)})
                     _show(bar, step, means["loss"], rate, config.num_steps)
                     pending, since, at = [], time.perf_counter(), step
-                if last or _due(before, step, config.save_every):
+                if save:
                     self.checkpoints.save(step, state)
                 if config.sample_every and _due(before, step, config.sample_every):
                     self._draw(state, step, writer)

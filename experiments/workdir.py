@@ -101,6 +101,9 @@ class Workdir:
         )
         for name in here:
             free = name in _FREE or name.startswith(_FREE_SECTIONS)
+            # A falling learning rate knows the last step: more steps are another run.
+            if name == "training.num_steps" and experiment.training.schedule != "constant":
+                free = False
             if not free and there.get(name) != here[name]:
                 raise UserError(
                     f"--workdir: {self.path} holds another experiment, with {name} = "

@@ -44,6 +44,7 @@ class LinearBeta(SDE):
     def time_of_integrated_beta(self, integral: Array) -> Array:
         """The t in [0, 1] with B(t) = integral, by the quadratic formula that never cancels."""
         slope = self.beta_max - self.beta_min
+        integral = jnp.minimum(integral, self.integrated_beta(1.0))
         root = jnp.sqrt(jnp.square(jnp.asarray(self.beta_min)) + 2 * slope * integral)
         # The floor serves β_min = 0 at t = 0 alone, where the quotient is 0/0 and t is 0.
         denominator = jnp.maximum(self.beta_min + root, jnp.finfo(root.dtype).tiny)

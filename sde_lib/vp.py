@@ -53,9 +53,13 @@ class VP(LinearBeta):
         )
 
     def discrete_transition(self, t: ArrayLike, num_scales: int) -> Transition:
-        """DDPM: α = √(1 − β_i), σ² = β_i, β_i = linspace(β_min/N, β_max/N, N), i = ⌊t (N − 1)⌋."""
-        step = jnp.floor(jnp.asarray(t, dtype=float) * (num_scales - 1)) / (num_scales - 1)
-        beta = self.beta(step) / num_scales
+        """DDPM: α = √(1 − β_i), σ² = β_i, β_i = linspace(β_min/N, β_max/N, N), i = ⌊t (N − 1)⌋.
+
+        The step reaches the variance (1 − β_i) σ² + β_i, from σ² at i/N, where the one before ends.
+        """
+        index = jnp.floor(jnp.asarray(t, dtype=float) * (num_scales - 1))
+        beta = self.beta(index / (num_scales - 1)) / num_scales
+        before = self.sigma(index / num_scales) ** 2
         return Transition(
-            alpha=jnp.sqrt(1 - beta), variance=beta, fraction=beta / self.sigma(t) ** 2
+            alpha=jnp.sqrt(1 - beta), variance=beta, fraction=beta / ((1 - beta) * before + beta)
         )

@@ -1,5 +1,6 @@
 """Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -194,8 +195,14 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(trained, tmp_path):
     arguments = ["train", *TOY, f"--workdir={tmp_path / 'run'}", *more]
     script = FULL_DISK.format(limit=4096, arguments=arguments)
     root = pathlib.Path(__file__).parents[2]
+    # A cache of its own: the limit cuts its entries short too.
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=root,
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

@@ -138,3 +138,17 @@ def test_discrete_steps_tend_to_the_sde(sde):
     # The first constant: (f² + |log g²|')/N ≤ (100 + 20)/1000 at β = 20; then it goes as 1/N.
     assert errors[0] < 0.15
     assert errors[-1] < 0.15 / 80
+
+
+@pytest.mark.parametrize("num_scales", [25, 100, 1000])
+def test_published_fractions_are_fractions(num_scales):
+    """DDPM's β_i of the variance that the step reaches; 1 for the first. (β_i < 1 needs N > β_max.)"""
+    t = jnp.linspace(0, 1, 41)
+    fraction = VP().discrete_transition(t, num_scales).fraction
+    assert jnp.all((fraction > 0) & (fraction <= 1))
+    assert fraction[0] == 1
+
+
+@pytest.mark.parametrize("sde", [VP(beta_max=80.0), SubVP(beta_max=80.0)])
+def test_time_of_the_least_log_snr_is_the_end(sde):
+    assert sde.time_of_log_snr(jnp.array(-jnp.inf)) == 1
