@@ -23,11 +23,13 @@ from experiments.sample import Sampler, picture
 from experiments.training import (
     TrainState,
     batches,
+    example_loss,
     init_state,
     make_train_step,
     steps_per_call,
 )
 from experiments.workdir import Workdir
+from models import init_params
 
 
 def train(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> TrainState:
@@ -42,14 +44,37 @@ def train(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> TrainState:
     check_batch(mesh, config.batch_size, "training.batch_size")
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
     dataset = load_split(experiment, "train")
+    network = build.network(experiment.model)
+    _check_fit(experiment, network, dataset)
     workdir.claim(experiment)
     with Checkpoints(workdir.checkpoints, config.keep, writer=True) as checkpoints:
-        network = build.network(experiment.model)
         state = init_state(experiment, network, dataset.shape, mesh)
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
             print(f"resuming {workdir.path} at step {int(state.step)}")
         return _Run(experiment, workdir, mesh, dataset, network, checkpoints).to_end(state)
+
+
+def _check_fit(experiment: Experiment, network: Any, dataset: Dataset) -> None:
+    """Trace the loss once, so that a network that cannot take the data stops before any file.
+
+    Raises:
+      UserError: it cannot.
+    """
+    loss = example_loss(experiment, build.sde(experiment.sde), network, dataset)
+
+    def trace(key: jax.Array) -> jax.Array:
+        return loss(init_params(key, network, dataset.shape), key, dataset.values[:2])
+
+    try:
+        jax.eval_shape(trace, jax.random.key(0))
+    # Whatever a network's layers raise when a shape, a type or a label does not suit them.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
+            f"{dataset.shape} from {experiment.data.source} ({line})"
+        ) from error
 
 
 def load_split(experiment: Experiment, split: str) -> Dataset:

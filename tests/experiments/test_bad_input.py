@@ -57,6 +57,8 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.model.embedding=sine", ["embedding", "'sine'", "fourier"]),
         ("--config.data.source=npz:none.npz", ["none.npz"]),
         ("--config.data.source=digit", ["data.source", "digits"]),
+        ("--config.data.source=digits", ["model.name", "'mlp'", "(8, 8, 1)", "digits"]),
+        ("--config.model.dtype=float17", ["model.name", "float17"]),
         ("--learning-rate=3", ["--learning-rate"]),
     ],
 )

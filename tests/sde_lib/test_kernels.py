@@ -142,7 +142,7 @@ def test_discrete_steps_tend_to_the_sde(sde):
 
 @pytest.mark.parametrize("num_scales", [25, 100, 1000])
 def test_published_fractions_are_fractions(num_scales):
-    """DDPM's β_i of the variance that the step reaches; 1 for the first. (β_i < 1 needs N > β_max.)"""
+    """DDPM's β_i of the variance that the step reaches, 1 at first; below 1 needs N > β_max."""
     t = jnp.linspace(0, 1, 41)
     fraction = VP().discrete_transition(t, num_scales).fraction
     assert jnp.all((fraction > 0) & (fraction <= 1))
