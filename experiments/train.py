@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
@@ -64,7 +65,7 @@ def _check_fit(experiment: Experiment, network: Any, dataset: Dataset) -> None:
     loss = example_loss(experiment, build.sde(experiment.sde), network, dataset)
 
     def trace(key: jax.Array) -> jax.Array:
-        return loss(init_params(key, network, dataset.shape), key, dataset.values[:2])
+        return loss(init_params(key, network, dataset.shape), key, jnp.asarray(dataset.values[:2]))
 
     try:
         jax.eval_shape(trace, jax.random.key(0))
