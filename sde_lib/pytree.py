@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -25,4 +26,33 @@ class Pytree:
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-        jax.tree_util.register_dataclass(cls)
+        _register(cls)
+
+
+def _register(cls: type) -> None:
+    """Register a dataclass as a pytree whose structure holds its class.
+
+    `jax.tree_util.register_dataclass` leaves the class out of the comparison of structures, so VP
+    and sub-VP, which have the same fields, compare equal: `jit` then runs the program of the one
+    for the other whenever their hashes share seven bits.
+    """
+    fields = dataclasses.fields(cls)
+    leaves = [f.name for f in fields if not f.metadata.get("static")]
+    statics = [f.name for f in fields if f.metadata.get("static")]
+    keys = [jax.tree_util.GetAttrKey(name) for name in leaves]
+
+    def flatten(tree: Any) -> tuple[list, tuple]:
+        return (
+            [getattr(tree, name) for name in leaves],
+            (cls, *(getattr(tree, name) for name in statics)),
+        )
+
+    def flatten_with_keys(tree: Any) -> tuple[list, tuple]:
+        children, structure = flatten(tree)
+        return list(zip(keys, children, strict=True)), structure
+
+    def unflatten(structure: tuple, children: Iterable) -> Any:
+        named = dict(zip(leaves, children, strict=True))
+        return cls(**named, **dict(zip(statics, structure[1:], strict=True)))
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

@@ -46,6 +46,21 @@ def test_a_batch_of_sdes(sde):
     assert len(np.unique(diffusions)) == 3
 
 
+def test_structures_of_different_classes_differ():
+    """`jit` looks its programs up by structure: equal ones run each other's, once in 128 pairs."""
+    structures = [jax.tree.structure(sde) for sde in SDES.values()]
+    for i, one in enumerate(structures):
+        for j, other in enumerate(structures):
+            assert (one == other) == (i == j)
+            assert (hash(one) == hash(other)) == (i == j)
+
+
+def test_paths_are_field_names():
+    """Checkpoints and error messages call the leaves by them."""
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(VP())]
+    assert paths == [".beta_min", ".beta_max"]
+
+
 def test_sdes_are_frozen_and_keyword_only():
     with pytest.raises(dataclasses.FrozenInstanceError):
         VP().beta_max = 3.0
