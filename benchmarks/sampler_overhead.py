@@ -1,17 +1,12 @@
 """What the sampling loop costs beyond its network evaluations.
 
-    python benchmarks/sampler_overhead.py
+    python -m benchmarks.sampler_overhead
 
 ratio = (seconds of `sample`) / (evaluations × seconds of one compiled score evaluation), at the
 same network and batch: the median of pairs that are timed side by side, after warm-up. The result
 goes to benchmarks/results/sampler_overhead.json, and its figure into the README.
 """
 
-import json
-import os
-import pathlib
-import platform
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -20,10 +15,10 @@ import jax
 import jax.numpy as jnp
 
 import samplers
+from benchmarks.report import into_readme, save
 from models import NCSNpp, ScoreModel, init_params
 from sde_lib import VP, Prediction
 
-ROOT = pathlib.Path(__file__).parents[1]
 PAIRS, STEPS, EVALUATIONS_PER_TIMING = 15, 20, 40
 SHAPE = (16, 32, 32, 3)
 
@@ -109,25 +104,11 @@ def timed(call: Callable[[], None]) -> float:
 
 
 def write(rows: dict[str, dict[str, float]]) -> None:
-    """The result with versions and hardware, and the worst median into the README."""
-    report = {
-        "ratio": rows,
-        "pairs": PAIRS,
-        "shape": SHAPE,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-    }
-    path = ROOT / "benchmarks" / "results" / "sampler_overhead.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    """The result, and the worst median into the README."""
+    save("sampler_overhead", {"ratio": rows, "pairs": PAIRS, "shape": SHAPE})
     worst = max(row["median"] for row in rows.values())
     figure = f"{max(worst - 1, 0):.1%}".replace("%", " %")
-    readme = ROOT / "README.md"
-    pattern = r"<!--overhead-->.*<!--/overhead-->"
-    text = f"<!--overhead-->{figure} at most<!--/overhead-->"
-    readme.write_text(re.sub(pattern, text, readme.read_text()))
+    into_readme("overhead", f"{figure} at most")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ to σ for VE), so that one config serves an ablation over SDEs.
 """
 
 import dataclasses
+import sys
 from typing import Any
 
 import flax.linen as nn
@@ -12,17 +13,39 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from experiments.config import Experiment, ModelConfig, SamplingConfig, SDEConfig
+from experiments.config import (
+    Experiment,
+    LikelihoodConfig,
+    ModelConfig,
+    SamplingConfig,
+    SDEConfig,
+)
 from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL, TRAINING_NOISE_TO_SIGNAL
+from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
 from experiments.errors import UserError
 from experiments.schedules import schedules
 from models import ScoreModel, conditionings, networks, parameterizations
-from samplers import Corrector, Solver, correctors, grids, solvers, tableaux
+from samplers import (
+    Adams,
+    Corrector,
+    FixedRungeKutta,
+    Integrator,
+    RungeKutta,
+    Solver,
+    correctors,
+    grids,
+    probe_kinds,
+    solvers,
+    tableaux,
+)
 from sde_lib import SDE, Registry, sdes, time_samplers, weightings
 from sde_lib.registry import unknown_name
 
 PROBABILITY_FLOW = "probability_flow"
 """The solver's name that stands for the adaptive ODE, which has tolerances instead of a grid."""
+
+# Beyond it rounding in float32 decides which steps are accepted.
+_LEAST_RTOL = 1e-6
 
 
 def sde(config: SDEConfig) -> SDE:
@@ -91,6 +114,42 @@ def grid(config: SamplingConfig, process: SDE) -> Array:
     return make(process, config.num_steps, sampling_t_min(config, process))
 
 
+def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
+    """The integrator of a likelihood config.
+
+    Args:
+      config: the section.
+      finer: with twice the steps, or a tenth of the tolerances.
+    """
+    steps = config.num_steps
+    if config.solver == "adams":
+        steps = Adams.num_steps if steps is None else steps
+        return Adams(num_steps=steps * (1 + finer))
+    if steps is not None:
+        return FixedRungeKutta(tableau=config.solver, num_steps=steps * (1 + finer))
+    factor = 0.1 if finer else 1.0
+    return RungeKutta(tableau=config.solver, rtol=config.rtol * factor, atol=config.atol * factor)
+
+
+def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | None) -> float:
+    """Where the flow of a likelihood starts: at the σ/α given, else what the dequantization takes.
+
+    An SDE that never has so little noise starts at t = 0, and says so.
+    """
+    asked = config.noise_to_signal_min
+    if asked is None:
+        asked = noise_to_signal_min(config.dequantization, levels)
+    t_min = _t_min(None, asked, process)
+    got = float(process.noise_to_signal(t_min))
+    if config.noise_to_signal_min is not None and got > 1.01 * asked:
+        print(
+            f"likelihood.noise_to_signal_min: got {asked:g}, below σ/α = {got:g} at t = 0, which "
+            "is used",
+            file=sys.stderr,
+        )
+    return t_min
+
+
 def training_t_min(experiment: Experiment, process: SDE) -> float:
     """Where training's times start: as given, else where σ/α is small enough."""
     return _t_min(experiment.training.t_min, TRAINING_NOISE_TO_SIGNAL, process)
@@ -115,9 +174,7 @@ def check(experiment: Experiment) -> None:
     lookup(time_samplers, str(experiment.training.times), "training.times")
     lookup(schedules, experiment.training.schedule, "training.schedule")
     check_sampling(experiment.sampling)
-    lookup(tableaux, experiment.likelihood.tableau, "likelihood.tableau")
-    one_of(experiment.likelihood.divergence, ("exact", "hutchinson"), "likelihood.divergence")
-    one_of(experiment.likelihood.split, ("train", "test"), "likelihood.split")
+    check_likelihood(experiment.likelihood)
     if not 0 <= (experiment.training.t_min or 0) < 1:
         raise UserError(f"training.t_min: got {experiment.training.t_min}, takes a time in [0, 1)")
 
@@ -142,8 +199,39 @@ def check_sampling(config: SamplingConfig) -> None:
     lookup(tableaux, config.tableau, "sampling.tableau")
     if config.solver == config.corrector == "none":
         raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
+    if config.log_prob and config.solver != PROBABILITY_FLOW:
+        raise UserError(
+            f"sampling.log_prob: got True, takes solver {PROBABILITY_FLOW!r}, not {config.solver!r}"
+        )
     if not 0 <= (config.t_min or 0) < 1:
         raise UserError(f"sampling.t_min: got {config.t_min}, takes a time in [0, 1)")
+
+
+def check_likelihood(config: LikelihoodConfig) -> None:
+    """The names and ranges of a likelihood config.
+
+    Raises:
+      UserError: the first that is wrong.
+    """
+    one_of(config.split, ("train", "test"), "likelihood.split")
+    one_of(config.estimator, ("ode", "elbo"), "likelihood.estimator")
+    one_of(config.divergence, ("exact", "hutchinson"), "likelihood.divergence")
+    one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
+    lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
+    lookup(dequantizations, config.dequantization, "likelihood.dequantization")
+    adaptive = config.solver != "adams" and config.num_steps is None
+    if adaptive and config.rtol < _LEAST_RTOL:
+        raise UserError(
+            f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
+            "more digits"
+        )
+    if config.num_times % 2:
+        raise UserError(f"likelihood.num_times: got {config.num_times}, takes an even number")
+    if config.estimator == "elbo" and config.dequantization != "uniform":
+        raise UserError(
+            f"likelihood.dequantization: got {config.dequantization!r}, takes 'uniform' with "
+            "estimator 'elbo', whose data are not states at t_min"
+        )
 
 
 def lookup(registry: Registry, name: str, path: str) -> Any:

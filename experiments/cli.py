@@ -66,12 +66,29 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--corrector", help="langevin, annealed_langevin or none")
     sample.add_argument("--steps", type=_positive, help="steps of the grid")
     sample.add_argument("--num", type=_positive, help="number of samples")
+    sample.add_argument(
+        "--log_prob", action="store_true", help="with probability_flow: densities of the samples"
+    )
     sample.add_argument("--output", help="write OUTPUT.png and OUTPUT.npz instead of samples/...")
 
     likelihood = _command(commands, "likelihood", _likelihood, "bits/dim of a split of the data")
     _common(likelihood)
     likelihood.add_argument("--split", help="train or test")
+    likelihood.add_argument(
+        "--data", help="other examples to score, npz:FILE or folder:DIR; all without --split"
+    )
     likelihood.add_argument("--limit", type=_positive, help="only the first LIMIT examples")
+    likelihood.add_argument("--estimator", help="ode or elbo")
+    likelihood.add_argument("--dequantization", help="uniform or truncated_normal")
+    likelihood.add_argument("--repeats", type=_positive, help="draws of it an example")
+    likelihood.add_argument("--divergence", help="exact or hutchinson")
+    likelihood.add_argument("--probes", type=_positive, help="of hutchinson")
+    likelihood.add_argument("--solver", help="adams, bosh3, dopri5 or dop853")
+    likelihood.add_argument("--steps", type=_positive, help="of the solver; else --rtol, or 49")
+    likelihood.add_argument("--rtol", type=float, help="of bosh3, dopri5 and dop853")
+    likelihood.add_argument(
+        "--check_solver", action="store_true", help="measure the solver's error on a batch"
+    )
 
     demo = _command(commands, "demo", _demo, "train on digits, sample, measure: some minutes")
     demo.set_defaults(workdir="runs/demo")
@@ -93,6 +110,9 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the random draws; default 0")
     command.add_argument("--batch", type=_positive, help="examples at a time")
     command.add_argument("--raw", action="store_true", help="the parameters, not their average")
+    command.add_argument(
+        "--ema", dest="raw", action="store_false", help="their average, the default"
+    )
 
 
 def _positive(text: str) -> int:
@@ -127,8 +147,9 @@ def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
         "sampling.num_steps": options.steps,
         "sampling.num": options.num,
         "sampling.batch_size": options.batch,
+        "sampling.log_prob": options.log_prob or None,
     }
-    trained = _open(options, overrides, chosen, "sampling")
+    trained = _open(options, overrides, chosen, "sampling", "likelihood")
     experiment = trained.experiment
     output = _output(options, trained, f"{command.describe(experiment)}-seed{options.seed}")
     sampler = command.Sampler(
@@ -140,25 +161,28 @@ def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _likelihood(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import likelihood as command
+    from experiments import likelihood_command as command
 
-    chosen = {"likelihood.split": options.split, "likelihood.batch_size": options.batch}
+    chosen = {
+        "likelihood.split": options.split,
+        "likelihood.estimator": options.estimator,
+        "likelihood.dequantization": options.dequantization,
+        "likelihood.repeats": options.repeats,
+        "likelihood.divergence": options.divergence,
+        "likelihood.probes": options.probes,
+        "likelihood.solver": options.solver,
+        # A tolerance asked for takes the place of a number of steps in the config.
+        "likelihood.num_steps": "None" if options.rtol and not options.steps else options.steps,
+        "likelihood.rtol": options.rtol,
+        "likelihood.atol": options.rtol,
+        "likelihood.check_solver": options.check_solver or None,
+        "likelihood.batch_size": options.batch,
+    }
     trained = _open(options, overrides, chosen, "likelihood")
-    split = trained.experiment.likelihood.split
-    dataset = trained.dataset(split)
-    result = command.evaluate(
-        trained.experiment,
-        trained.sde,
-        trained.model,
-        dataset,
-        trained.mesh,
-        seed=options.seed,
-        limit=options.limit,
-    )
-    name = f"{split}-step{trained.step}-seed{options.seed}"
-    name += f"-limit{options.limit}" if options.limit else ""
-    command.save(result, trained.experiment, trained.workdir, name)
-    print(command.summary(result, split, trained.workdir.path / "likelihood" / name))
+    if options.rtol and trained.experiment.likelihood.solver == "adams":
+        raise UserError("--rtol: takes a --solver with adaptive steps, such as dopri5, not 'adams'")
+    dataset = trained.examples(options.data, options.split)
+    print(command.measure(trained, dataset, seed=options.seed, limit=options.limit)[0])
 
 
 def _demo(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -168,18 +192,19 @@ def _demo(options: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _open(
-    options: argparse.Namespace, overrides: list[str], chosen: dict[str, Any], section: str
+    options: argparse.Namespace, overrides: list[str], chosen: dict[str, Any], *sections: str
 ) -> Any:
-    """The trained model of the workdir, with flags and overrides of one section applied."""
+    """The trained model of the workdir, with flags and overrides of the sections applied."""
     from experiments import devices
     from experiments.trained import Trained
 
     devices.start()
     given = [f"--config.{path}={value}" for path, value in chosen.items() if value is not None]
     for argument in overrides:
-        if argument.startswith("--config.") and not argument.startswith(f"--config.{section}."):
+        takes = tuple(f"--config.{section}." for section in sections)
+        if argument.startswith("--config.") and not argument.startswith(takes):
             raise UserError(
-                f"{argument}: {options.command} takes --config.{section}.*; "
+                f"{argument}: {options.command} takes {' and '.join(f'{t}*' for t in takes)}; "
                 "the rest is the workdir's"
             )
     return Trained.open(

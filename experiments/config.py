@@ -122,6 +122,8 @@ class SamplingConfig:
     snr: the corrector's step size; corrector_steps: its steps before each of the solver's.
     corrector_norm: "example" or "batch". discretization: "exact" or "published". variance: of
     ancestral sampling. denoise: end with the denoiser. rtol, atol, tableau: of probability_flow.
+    log_prob: with probability_flow, also the log-densities of the samples, which are then not
+    denoised; by the divergence of the likelihood section.
     """
 
     solver: str | None = None
@@ -138,6 +140,7 @@ class SamplingConfig:
     rtol: float = field(1e-5, above=0)
     atol: float = field(1e-5, above=0)
     tableau: str = "dopri5"
+    log_prob: bool = False
     num: int = field(64, low=1)
     batch_size: int = field(64, low=1)
 
@@ -146,17 +149,32 @@ class SamplingConfig:
 class LikelihoodConfig:
     """How log-densities are computed.
 
-    noise_to_signal_min: σ/α where the flow starts, which means the same under every SDE.
-    divergence: "exact" or "hutchinson" with `probes` Rademacher probes.
+    estimator: "ode", the density of the probability flow, or "elbo", the variational bound by
+    num_times evaluations. dequantization: "uniform" or "truncated_normal". repeats: draws of it an
+    example. noise_to_signal_min: σ/α where the flow starts, which means the same under every SDE;
+    None follows from the dequantization. divergence: "exact", chunk products at once, or
+    "hutchinson" with `probes` probes of probe_kind ("rademacher", "gaussian", "orthogonal") and, as
+    control variate, the Gaussian of the training data. solver: "adams" with num_steps steps, or a
+    Runge–Kutta tableau ("dopri5", ...) with rtol and atol, or with num_steps equal steps where
+    those are given. check_solver: measure what a finer solution of the first batch changes.
     """
 
     split: str = "test"
-    noise_to_signal_min: float = field(1e-3, above=0)
+    estimator: str = "ode"
+    dequantization: str = "uniform"
+    repeats: int = field(1, low=1)
+    noise_to_signal_min: float | None = field(None, above=0)
     divergence: str = "hutchinson"
     probes: int = field(1, low=1)
+    probe_kind: str = "rademacher"
+    control: bool = True
+    chunk: int | None = field(None, low=1)
+    solver: str = "adams"
+    num_steps: int | None = field(None, low=1)
     rtol: float = field(1e-5, above=0)
     atol: float = field(1e-5, above=0)
-    tableau: str = "dopri5"
+    check_solver: bool = False
+    num_times: int = field(32, low=2)
     batch_size: int = field(64, low=1)
 
 

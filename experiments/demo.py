@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import devices, flags, likelihood, sample
+from experiments import devices, flags, likelihood_command, sample
 from experiments.config import resolve
 from experiments.data import to_levels
 from experiments.digit_classifier import recognise
@@ -38,11 +38,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     _judge(flow, _draw(flow))
 
     print("\n3. bits/dim of the test split")
-    test = base.dataset("test")
-    result = likelihood.evaluate(base.experiment, base.sde, base.model, test, mesh, seed=0)
-    name = f"test-step{base.step}-seed0"
-    likelihood.save(result, base.experiment, workdir, name)
-    print(likelihood.summary(result, "test", workdir.path / "likelihood" / name))
+    print(likelihood_command.measure(base, base.dataset("test"))[0])
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 

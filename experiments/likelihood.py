@@ -1,175 +1,339 @@
-"""The command `likelihood`: bits per dimension of a whole split, with its standard error.
+"""The command `likelihood`: bits per dimension of a whole split, with error bars.
 
-A discrete image k has log P(k) ≥ E_u[log p(x)] + D log Δ, x = lo + (k + u) Δ with u uniform on the
-unit cube and Δ the width of a grey level in model units. One u is drawn per image: the mean over
-the split estimates this bound, and the spread over images contains that of u and of the probes.
+For each example R draws of its dequantization (`dequantization`), each with probes of its own, give
+−log₂ P by the ODE's density or by the variational bound. Averaged over the draws they are the
+example's bits/dim; their spread, or with one draw that over the probes, is its standard error.
+Draw r of example i depends on (seed, r, i) alone.
 
-Reference: Theis et al. 2016, §3.1.
+Results are written after every batch, so that a run that was killed goes on where it stopped, with
+the same numbers.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
+import sys
 import time
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
+from scipy.special import stdtrit
 from tqdm import tqdm
 
 import samplers
-from experiments.config import Experiment
-from experiments.data import Dataset, bits_per_dim, to_model
+from experiments import build
+from experiments.config import Experiment, LikelihoodConfig
+from experiments.data import Dataset, to_model
+from experiments.data_gaussian import MOST_DIMENSIONS, data_gaussian
+from experiments.dequantization import Levels, dequantizations
 from experiments.devices import check_batch, replicated, sharded
 from experiments.errors import UserError
-from experiments.workdir import Workdir, write_atomically
-from samplers import Divergence, Exact, Hutchinson, LogProb, noise
-from sde_lib import SDE, Model
+from samplers import Divergence, Exact, Hutchinson, noise
+from samplers.divergence import value_and_divergence
+from sde_lib import SDE, Gaussian, Model
+
+_FIELDS = ("draws", "probe_errors", "log_weights", "evaluations")
 
 
 @dataclasses.dataclass(frozen=True)
 class Likelihood:
-    """Of each example, [N]: its row in the split, bits/dim, and network evaluations."""
+    """What was measured of N examples of D dimensions by R draws each, in bits/dim.
 
-    index: np.ndarray
-    bits_per_dim: np.ndarray
+    draws: bits/dim by draw [N, R]. probe_errors: their standard errors through the probes [N, R];
+    NaN for one probe. log_weights: log p/q in nats [N, R]. evaluations: of the network [N].
+    dim: D. seconds: taken. solver_error: RMS of what a finer solution changes, or None.
+    """
+
+    draws: np.ndarray
+    probe_errors: np.ndarray
+    log_weights: np.ndarray
     evaluations: np.ndarray
+    dim: int
     seconds: float
+    solver_error: float | None = None
 
     @property
-    def mean(self) -> float:
-        """Bits/dim of the split."""
-        return float(np.mean(self.bits_per_dim))
+    def bits_per_dim(self) -> np.ndarray:
+        """Of each example, [N]."""
+        return self.draws.mean(axis=1)
 
     @property
-    def standard_error(self) -> float:
-        """Of the mean, from the spread over examples; NaN for one example."""
-        num = len(self.bits_per_dim)
-        return float(np.std(self.bits_per_dim, ddof=1) / math.sqrt(num)) if num > 1 else math.nan
+    def standard_errors(self) -> np.ndarray:
+        """Of each example through draws and probes, [N]; NaN with one draw of one probe."""
+        num = self.draws.shape[1]
+        if num == 1:
+            return self.probe_errors[:, 0]
+        return self.draws.std(axis=1, ddof=1) / math.sqrt(num)
+
+    @property
+    def importance_weighted(self) -> np.ndarray:
+        """The R-sample bound (eq. 2 of `dequantization`) of each example, [N]."""
+        top = self.log_weights.max(axis=1, keepdims=True)
+        mean = np.mean(np.exp(self.log_weights - top), axis=1)
+        return -(top[:, 0] + np.log(mean)) / self.dim / math.log(2)
+
+    @property
+    def finite(self) -> np.ndarray:
+        """Which examples have a finite density, [N]."""
+        return np.isfinite(self.draws).all(axis=1)
+
+
+class Mean:
+    """The mean of a sample and its error bars, by Student's t.
+
+    Args:
+      values: [N], finite.
+    """
+
+    def __init__(self, values: np.ndarray):
+        self.num, self.mean = len(values), float(np.mean(values))
+        spread = float(np.std(values, ddof=1)) if self.num > 1 else math.nan
+        self.standard_error = spread / math.sqrt(self.num)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The interval that covers the expectation with this probability."""
+        half = stdtrit(max(self.num - 1, 1), (1 + confidence) / 2) * self.standard_error
+        return self.mean - float(half), self.mean + float(half)
+
+
+class Estimator:
+    """Measures batches of examples as the experiment's `likelihood` section says.
+
+    Args:
+      experiment: the experiment.
+      sde: its SDE.
+      model: its model.
+      train: the split that the control variate is fitted to.
+      seed: of the draws.
+      mesh: the devices that share a batch.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        sde: SDE,
+        model: Model,
+        train: Dataset,
+        seed: int,
+        mesh: Mesh,
+    ):
+        config = experiment.likelihood
+        check_batch(mesh, config.batch_size, "likelihood.batch_size")
+        self.config, self.sde, self.mesh = config, sde, mesh
+        self.model = jax.device_put(model, replicated(mesh))
+        self.data_std, self.key = experiment.data.std, jax.random.key(seed)
+        self.centered = bool(experiment.data.centered)
+        self.t_min = build.likelihood_t_min(config, sde, levels(train, self.centered))
+        self.control = _control(experiment, train)
+
+    def batch(self, dataset: Dataset, rows: np.ndarray, *, finer: bool = False) -> dict:
+        """The fields of a `Likelihood` for some rows of a data set.
+
+        Args:
+          dataset: whose examples.
+          rows: their numbers [B].
+          finer: solve twice as finely.
+        """
+        integrator = build.integrator(self.config, finer=finer)
+        values = dataset.values[np.minimum(rows, dataset.num - 1)]
+        inputs = jax.device_put((values, jnp.asarray(rows)), sharded(self.mesh))
+        draws = [
+            jax.device_get(
+                self._draw(jax.random.fold_in(self.key, r), dataset, integrator, *inputs)
+            )
+            for r in range(self.config.repeats)
+        ]
+        stacked = {name: np.stack([draw[name] for draw in draws], axis=-1) for name in _FIELDS}
+        return stacked | {"evaluations": stacked["evaluations"].sum(axis=-1)}
+
+    def _draw(
+        self, key: Array, dataset: Dataset, integrator: Any, values: Array, indices: Array
+    ) -> dict[str, Array]:
+        data_key, probe_key = jax.random.split(key)
+        bins = levels(dataset, self.centered)
+        dim = math.prod(dataset.shape)
+        if bins is None:
+            x, log_q, entropy = values, jnp.zeros(len(values)), jnp.zeros(())
+        else:
+            dequantize = dequantizations[self.config.dequantization]
+            keys = noise.example_keys(data_key, indices)
+            x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)
+        log_prob, error, evaluations = self._log_prob(probe_key, x, indices, integrator)
+        return {
+            "draws": -(log_prob + entropy) / dim / math.log(2),
+            "probe_errors": error / dim / math.log(2),
+            "log_weights": log_prob - log_q,
+            "evaluations": evaluations,
+        }
+
+    def _log_prob(
+        self, key: Array, x: Array, indices: Array, integrator: Any
+    ) -> tuple[Array, Array, Array]:
+        """log p(x) in nats, its standard error and evaluations, [B] each."""
+        if self.config.estimator == "elbo":
+            return samplers.elbo(
+                key,
+                self.sde,
+                self.model,
+                x,
+                t_min=self.t_min,
+                num_times=self.config.num_times,
+                indices=indices,
+            )
+        result = samplers.log_prob(
+            self.sde,
+            self.model,
+            x,
+            make_divergence(self.config, key, x.shape, indices, self.control),
+            t_min=self.t_min,
+            data_std=self.data_std,
+            integrator=integrator,
+        )
+        return result.log_prob, result.standard_error, result.evaluations
+
+    def exact_hours(self, dataset: Dataset, num: int) -> float:
+        """How long the exact divergence of `num` examples takes, from the time of one product."""
+        size = self.config.batch_size
+        x = to_model(jnp.asarray(dataset.values[:size]), dataset.levels, self.centered)
+        probe = Hutchinson.draw(self.key, x.shape)
+
+        @jax.jit
+        def product(x: Array) -> Array:
+            return value_and_divergence(lambda x: self.model(x, 0.5).noise, x, probe)[1]
+
+        product(x).block_until_ready()
+        start = time.perf_counter()
+        product(x).block_until_ready()
+        turns = 50 * math.prod(dataset.shape) * math.ceil(num / size) * self.config.repeats
+        return turns * (time.perf_counter() - start) / 3600
+
+
+def levels(dataset: Dataset, centered: bool) -> Levels | None:
+    """The grey levels of a data set; None for continuous data."""
+    return None if dataset.levels is None else Levels(dataset.levels, centered)
+
+
+def make_divergence(
+    config: LikelihoodConfig,
+    key: Array,
+    shape: tuple[int, ...],
+    indices: Array,
+    control: Gaussian | None,
+) -> Divergence:
+    """The divergence of a config, with probes that depend on (key, indices[i]) alone."""
+    if config.divergence == "exact":
+        return Exact(chunk=config.chunk)
+    return Hutchinson.draw(
+        key, shape, config.probes, kind=config.probe_kind, indices=indices, control=control
+    )
+
+
+def _control(experiment: Experiment, train: Dataset) -> Gaussian | None:
+    config = experiment.likelihood
+    uses = config.control and config.estimator == "ode" and config.divergence == "hutchinson"
+    if not uses or math.prod(train.shape) > MOST_DIMENSIONS:
+        return None
+    return data_gaussian(experiment, train)
 
 
 def evaluate(
-    experiment: Experiment,
-    sde: SDE,
-    model: Model,
+    estimator: Estimator,
     dataset: Dataset,
-    mesh: Mesh,
     *,
-    seed: int,
     limit: int | None = None,
+    parts: pathlib.Path | None = None,
 ) -> Likelihood:
-    """bits/dim of the first `limit` examples of a split, all by default; none is dropped.
+    """Measure the first `limit` examples of a data set, all by default; none is dropped.
 
-    Example i depends on (seed, i) alone; the last batch is filled up and cut.
+    Args:
+      estimator: measures a batch.
+      dataset: the examples; the last batch is filled up and cut.
+      limit: how many.
+      parts: a folder for the results of each batch; those that are there are not measured again.
 
     Raises:
-      UserError: a log-density is not finite.
+      UserError: no log-density is finite.
     """
-    size = experiment.likelihood.batch_size
-    check_batch(mesh, size, "likelihood.batch_size")
-    model = jax.device_put(model, replicated(mesh))
+    config = estimator.config
     num = dataset.num if limit is None else min(limit, dataset.num)
-    start, bits, evaluations = time.perf_counter(), [], []
+    size, dim = config.batch_size, math.prod(dataset.shape)
+    _warn_of_exact(estimator, dataset, num)
+    start, batches = time.perf_counter(), []
     bar = tqdm(total=num, unit="example", disable=None)
     with bar:
         for first in range(0, num, size):
-            indices = np.arange(first, first + size)
-            rows = dataset.values[np.minimum(indices, num - 1)]
-            inputs = jax.device_put((rows, jnp.asarray(indices)), sharded(mesh))
-            result = _batch(experiment, sde, model, dataset, jax.random.key(seed), *inputs)
+            measure = partial(estimator.batch, dataset, np.arange(first, first + size))
             kept = min(size, num - first)
-            bits.append(_bits(result.log_prob, experiment, dataset)[:kept])
-            evaluations.append(np.asarray(result.evaluations)[:kept])
-            bar.set_postfix_str(f"{np.mean(np.concatenate(bits)):.3f} bits/dim", refresh=False)
+            whole = _stored(parts, first, measure)
+            batches.append({name: values[:kept] for name, values in whole.items()})
+            so_far = np.concatenate([batch["draws"].mean(axis=1) for batch in batches])
+            mean = Mean(so_far)
+            bar.set_postfix_str(f"{mean.mean:.3f} ± {mean.standard_error:.3f}", refresh=False)
             bar.update(kept)
-    bad = int(np.sum(~np.isfinite(np.concatenate(bits))))
-    if bad:
+    joined = {name: np.concatenate([batch[name] for batch in batches]) for name in _FIELDS}
+    seconds = time.perf_counter() - start
+    error = _solver_error(estimator, dataset, batches[0]) if config.check_solver else None
+    result = Likelihood(**joined, dim=dim, seconds=seconds, solver_error=error)
+    _warn_of_not_finite(result)
+    return result
+
+
+def _stored(parts: pathlib.Path | None, first: int, measure: Any) -> dict[str, np.ndarray]:
+    """What `measure` returns, from its file in `parts` where there is one."""
+    if parts is None:
+        return measure()
+    path = parts / f"{first}.npz"
+    if path.is_file():
+        with np.load(path) as stored:
+            return dict(stored)
+    result = measure()
+    partial_file = path.with_suffix(".partial.npz")
+    np.savez(partial_file, **result)
+    partial_file.replace(path)
+    return result
+
+
+def _solver_error(estimator: Estimator, dataset: Dataset, coarse: dict) -> float:
+    """RMS over the first batch of what twice the steps, or a tenth of the tolerance, change."""
+    size = estimator.config.batch_size
+    fine = estimator.batch(dataset, np.arange(size), finer=True)["draws"][: len(coarse["draws"])]
+    return float(np.sqrt(np.nanmean((fine - coarse["draws"]) ** 2)))
+
+
+def _warn_of_exact(estimator: Estimator, dataset: Dataset, num: int) -> None:
+    """Say how long it will take where it will take long."""
+    config, dim = estimator.config, math.prod(dataset.shape)
+    if config.divergence != "exact" or config.estimator != "ode" or dim < 256:
+        return
+    hours = estimator.exact_hours(dataset, num)
+    print(
+        f"likelihood.divergence: 'exact' takes {dim} products an evaluation, about {hours:.1f} "
+        "hours in all; 'hutchinson' takes likelihood.probes",
+        file=sys.stderr,
+    )
+
+
+def _warn_of_not_finite(result: Likelihood) -> None:
+    """Say which examples have no finite density.
+
+    Raises:
+      UserError: all of them.
+    """
+    bad = np.flatnonzero(~result.finite)
+    if len(bad) == len(result.draws):
         raise UserError(
-            f"likelihood: {bad} of {num} log-densities are not finite; takes a larger "
-            f"likelihood.rtol (now {experiment.likelihood.rtol:g}) and likelihood.atol"
+            f"likelihood: none of {len(bad)} log-densities is finite; takes a model that is, more "
+            "likelihood.num_steps, or a larger likelihood.rtol"
         )
-    return Likelihood(
-        index=np.arange(num),
-        bits_per_dim=np.concatenate(bits),
-        evaluations=np.concatenate(evaluations),
-        seconds=time.perf_counter() - start,
-    )
-
-
-def _batch(
-    experiment: Experiment,
-    sde: SDE,
-    model: Model,
-    dataset: Dataset,
-    key: Array,
-    rows: Array,
-    indices: Array,
-) -> LogProb:
-    config = experiment.likelihood
-    x, divergence = _inputs(experiment, dataset, key, rows, indices)
-    return samplers.log_prob(
-        sde,
-        model,
-        x,
-        divergence,
-        t_min=float(sde.time_of_noise_to_signal(config.noise_to_signal_min)),
-        data_std=experiment.data.std,
-        rtol=config.rtol,
-        atol=config.atol,
-        tableau=config.tableau,
-    )
-
-
-def _inputs(
-    experiment: Experiment, dataset: Dataset, key: Array, rows: Array, indices: Array
-) -> tuple[Array, Divergence]:
-    """Dequantized examples in model units, and the divergence with their probes."""
-    data_key, probe_key = jax.random.split(key)
-    config = experiment.likelihood
-    divergence: Divergence = Exact()
-    if config.divergence == "hutchinson":
-        divergence = Hutchinson.rademacher(probe_key, rows.shape, config.probes, indices)
-    u = noise.uniform(noise.example_keys(data_key, indices), 0, rows.shape[1:])
-    return to_model(rows, dataset.levels, bool(experiment.data.centered), u), divergence
-
-
-def _bits(log_prob: Array, experiment: Experiment, dataset: Dataset) -> np.ndarray:
-    centered = bool(experiment.data.centered)
-    return np.asarray(bits_per_dim(log_prob, math.prod(dataset.shape), dataset.levels, centered))
-
-
-def save(result: Likelihood, experiment: Experiment, workdir: Workdir, name: str) -> None:
-    """Write likelihood/NAME.npz, per example, and NAME.json, the number with its protocol."""
-    folder = workdir.folder("likelihood")
-    np.savez_compressed(
-        folder / f"{name}.npz",
-        index=result.index,
-        bits_per_dim=result.bits_per_dim,
-        evaluations=result.evaluations,
-    )
-    report = {
-        "bits_per_dim": result.mean,
-        # One example has no spread, and JSON no NaN.
-        "standard_error": result.standard_error if len(result.index) > 1 else None,
-        "examples": len(result.index),
-        "evaluations_mean": float(result.evaluations.mean()),
-        "evaluations_max": int(result.evaluations.max()),
-        "seconds": round(result.seconds, 2),
-        "dequantization": "uniform, one draw an example",
-        "protocol": dataclasses.asdict(experiment.likelihood),
-    }
-    write_atomically(folder / f"{name}.json", json.dumps(report, indent=2) + "\n")
-
-
-def summary(result: Likelihood, split: str, output: pathlib.Path) -> str:
-    """The number, its protocol in short, and where it was written, in two lines."""
-    calls = result.evaluations
-    return (
-        f"{split} split, {len(result.index)} examples: {result.mean:.4f} ± "
-        f"{result.standard_error:.4f} bits/dim (standard error), {calls.mean():.0f} network "
-        f"evaluations each ({calls.max()} at most), {result.seconds:.1f} s\n"
-        f"{output.with_suffix('.json')}, {output.with_suffix('.npz')}"
-    )
+    if len(bad):
+        shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
+        print(
+            f"likelihood: {len(bad)} of {len(result.draws)} log-densities are not finite and not "
+            f"in the mean: examples {shown}",
+            file=sys.stderr,
+        )

@@ -1,7 +1,8 @@
-"""Pictures of samples: image grids and scatter plots."""
+"""Pictures: image grids, scatter plots and histograms."""
 
 import math
 import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,19 +34,40 @@ def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.
 
 def scatter(points: np.ndarray, *, reference: np.ndarray | None = None) -> np.ndarray:
     """Points [N, 2] as a picture uint8 [., ., 3], over those of `reference` in grey."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 6), dpi=100)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = _figure(6, 6)
     if reference is not None:
         axes.scatter(reference[:, 0], reference[:, 1], s=3, color="0.75", label="data")
     axes.scatter(points[:, 0], points[:, 1], s=3, color="C0", label="samples")
     axes.set_aspect("equal")
     axes.legend(loc="upper right")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return _drawn(figure)
+
+
+def histogram(values: np.ndarray, label: str) -> np.ndarray:
+    """Values [N] as a picture uint8 [., ., 3], their mean marked."""
+    figure, axes = _figure(6, 4)
+    axes.hist(values, bins=max(10, min(60, len(values) // 8)), color="C0")
+    axes.axvline(np.mean(values), color="black", label=f"mean {np.mean(values):.3f}")
+    axes.set_xlabel(label)
+    axes.set_ylabel("examples")
+    axes.legend(loc="upper right")
+    return _drawn(figure)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of so many hundred pixels, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _drawn(figure: Any) -> np.ndarray:
+    """A figure as uint8 [., ., 3]."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
 def save_png(path: pathlib.Path, picture: np.ndarray) -> None:

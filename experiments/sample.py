@@ -18,8 +18,9 @@ from experiments.config import Experiment
 from experiments.data import Dataset, to_levels
 from experiments.devices import check_batch, replicated, sharded
 from experiments.errors import UserError
+from experiments.likelihood import make_divergence
 from experiments.pictures import image_grid, save_png, scatter
-from samplers import noise
+from samplers import RungeKutta, noise
 from sde_lib import SDE, Model
 
 _SHOWN = 100
@@ -27,11 +28,15 @@ _SHOWN = 100
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """values: [N, ...] in model units. evaluations: network calls for each [N]. seconds: taken."""
+    """values: [N, ...] in model units. evaluations: network calls for each [N]. seconds: taken.
+
+    log_prob: of the states at t_min in nats [N], where asked for.
+    """
 
     values: np.ndarray
     evaluations: np.ndarray
     seconds: float
+    log_prob: np.ndarray | None = None
 
 
 class Sampler:
@@ -49,7 +54,7 @@ class Sampler:
         self, experiment: Experiment, sde: SDE, model: Model, shape: tuple[int, ...], mesh: Mesh
     ):
         self.config, self.sde, self.shape, self.mesh = experiment.sampling, sde, shape, mesh
-        self.data_std = experiment.data.std
+        self.data_std, self.likelihood = experiment.data.std, experiment.likelihood
         self.model = jax.device_put(model, replicated(mesh))
         check_batch(mesh, self.config.batch_size, "sampling.batch_size")
 
@@ -64,13 +69,17 @@ class Sampler:
         for first in range(0, num, size):
             indices = jax.device_put(jnp.arange(first, first + size), sharded(self.mesh))
             batches.append(jax.device_get(self._batch(jax.random.key(seed), indices, progress)))
-        values, evaluations = (np.concatenate(parts)[:num] for parts in zip(*batches, strict=True))
+        values, evaluations, log_prob = (
+            np.concatenate(parts)[:num] for parts in zip(*batches, strict=True)
+        )
         bad = int(np.sum(~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))))
         if bad:
             raise UserError(f"sampling: {bad} of {num} samples are not finite; takes more steps")
-        return Samples(values, evaluations, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Samples(values, evaluations, seconds, log_prob if self.config.log_prob else None)
 
-    def _batch(self, key: Array, indices: Array, progress: bool) -> tuple[Array, Array]:
+    def _batch(self, key: Array, indices: Array, progress: bool) -> tuple[Array, Array, Array]:
+        """Samples, evaluations and log-densities (zero where they are not asked for)."""
         if self.config.solver == build.PROBABILITY_FLOW:
             return self._flow(key, indices)
         solver, corrector = build.solver(self.config), build.corrector(self.config)
@@ -88,21 +97,27 @@ class Sampler:
         )
         per_step = solver.evaluations + (corrector.num_steps if corrector else 0)
         total = self.config.num_steps * per_step + self.config.denoise
-        return x, jnp.full(len(indices), total)
+        return x, jnp.full(len(indices), total), jnp.zeros(len(indices))
 
-    def _flow(self, key: Array, indices: Array) -> tuple[Array, Array]:
-        flow = samplers.decode(
-            self.sde,
-            self.model,
-            self.sde.prior_std() * _latents(key, indices, self.shape),
-            t_min=build.sampling_t_min(self.config, self.sde),
-            data_std=self.data_std,
-            rtol=self.config.rtol,
-            atol=self.config.atol,
-            tableau=self.config.tableau,
-            denoise=self.config.denoise,
-        )
-        return flow.x, flow.evaluations
+    def _flow(self, key: Array, indices: Array) -> tuple[Array, Array, Array]:
+        config = self.config
+        latents = self.sde.prior_std() * _latents(key, indices, self.shape)
+        options: dict[str, Any] = {
+            "t_min": build.sampling_t_min(config, self.sde),
+            "data_std": self.data_std,
+            "integrator": RungeKutta(tableau=config.tableau, rtol=config.rtol, atol=config.atol),
+        }
+        if config.log_prob:
+            # Probes of their own: the latents are drawn from the key itself.
+            divergence = make_divergence(
+                self.likelihood, jax.random.fold_in(key, 1), latents.shape, indices, None
+            )
+            known = samplers.decode_with_log_prob(
+                self.sde, self.model, latents, divergence, **options
+            )
+            return known.x, known.evaluations, known.log_prob
+        flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
+        return flow.x, flow.evaluations, jnp.zeros(len(indices))
 
 
 @jax.jit(static_argnames="shape")
@@ -136,8 +151,8 @@ def describe(experiment: Experiment) -> str:
 def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pathlib.Path) -> None:
     """Write OUTPUT.png, at most 100 images or all points, and OUTPUT.npz: all of them.
 
-    The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]) and
-    `evaluations` [N].
+    The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]), `evaluations`
+    [N], and `log_prob` [N] where it was asked for, in nats of the states in model units.
     """
     png, npz = outputs(output)
     shown = samples.values if dataset.levels is None else samples.values[:_SHOWN]
@@ -147,6 +162,8 @@ def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pat
     else:
         levels = to_levels(samples.values, dataset.levels, bool(experiment.data.centered))
         content = {"images": np.asarray(levels), "levels": np.asarray(dataset.levels)}
+    if samples.log_prob is not None:
+        content["log_prob"] = samples.log_prob
     np.savez_compressed(npz, **content, evaluations=samples.evaluations)
 
 

@@ -3,12 +3,14 @@
 import dataclasses
 import os
 
+import numpy as np
 from jax.sharding import Mesh
 
 from experiments import build, flags
 from experiments.checkpoints import Checkpoints
 from experiments.config import Experiment, resolve
-from experiments.data import Dataset
+from experiments.data import Dataset, load
+from experiments.errors import UserError
 from experiments.train import load_split
 from experiments.training import init_state
 from experiments.workdir import Workdir
@@ -26,6 +28,7 @@ class Trained:
       sde: its SDE.
       model: its network with the parameters of the newest checkpoint.
       step: that checkpoint's.
+      raw: whether its parameters themselves are taken, not their moving average.
       mesh: the devices to use.
     """
 
@@ -34,6 +37,7 @@ class Trained:
     sde: SDE
     model: ScoreModel
     step: int
+    raw: bool
     mesh: Mesh
 
     @classmethod
@@ -61,8 +65,26 @@ class Trained:
         params = state.params if raw else state.ema_params
         sde = build.sde(experiment.sde)
         model = build.model(experiment, sde, network, params)
-        return cls(workdir, experiment, sde, model, int(state.step), mesh)
+        return cls(workdir, experiment, sde, model, int(state.step), raw, mesh)
 
     def dataset(self, split: str) -> Dataset:
         """A split of the experiment's data."""
         return load_split(self.experiment, split)
+
+    def examples(self, source: str | None, split: str | None) -> Dataset:
+        """What to measure: a split of the experiment's data, or of another source, or all of that.
+
+        Raises:
+          UserError: examples that the model does not take.
+        """
+        if source is None:
+            return self.dataset(self.experiment.likelihood.split)
+        splits = [split] if split else ["train", "test"]
+        parts = [load(source, each, image_size=self.experiment.data.image_size) for each in splits]
+        ours = self.dataset("train")
+        for name in ("shape", "levels"):
+            got, takes = getattr(parts[0], name), getattr(ours, name)
+            if got != takes:
+                raise UserError(f"--data: {source} has {name} {got}, takes {takes}, the model's")
+        values = np.concatenate([part.values for part in parts])
+        return dataclasses.replace(parts[0], values=values, labels=None, split=split or "all")

@@ -1,22 +1,14 @@
 """The probability flow: latents to data, data to latents, and exact log-densities.
 
-One ODE serves every affine SDE. With n = σ/α, the data's scale s, and
+The flow is integrated in the coordinate (θ, w) of `angle`, from end to end one ODE for every affine
+SDE. By the change of variables, with c = w/x at each end and D dimensions,
 
-    u = n/(s + n),    w = s x/(s α + σ) = (1 − u) x/α                             (1)
+    log p(x_tmin) = log prior(x_tmax) + D log(c_tmin/c_tmax) + ∫ div_w(dw/dθ) dθ,  (1)
 
-the probability flow reads
+the integral from θ_tmin to θ_tmax. Carried along with the samples it gives their densities at no
+second integration.
 
-    dw/du = s E[ε | x_t] − E[x_0 | x_t],                                          (2)
-
-a field that stays bounded from u = 0 (data) to u = 1 (α = 0, noise alone): the velocity of the
-straight path w = (1 − u) x_0 + u s ε. Since w − u dw/du = E[x_0 | x_t], the denoised end costs
-nothing when the integrator knows the slope there.
-
-By the change of variables, with c = s/(s α + σ) at each end and D dimensions,
-
-    log p(x_tmin) = log prior(x_tmax) + D log(c_tmin/c_tmax) + ∫ div_w(dw/du) du.  (3)
-
-References: Song et al. 2021, eq. 13 and App. D.2; Chen et al. 2018 (3).
+References: Song et al. 2021, eq. 13 and App. D.2; Chen et al. 2018 (1).
 """
 
 import math
@@ -27,11 +19,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from samplers.angle import Angle
 from samplers.divergence import Divergence, Exact, value_and_divergence
-from samplers.runge_kutta import Solution, integrate, tableaux
-from sde_lib import SDE, Model, expand
-
-_STATIC = ("tableau", "max_evaluations")
+from samplers.integrator import Integrator, Solution
+from samplers.runge_kutta import RungeKutta
+from sde_lib import SDE, Model
 
 
 class Flow(NamedTuple):
@@ -45,56 +37,27 @@ class LogProb(NamedTuple):
     """log p(x) in nats [B] and what came with it.
 
     standard_error: of log p through the divergence's probes [B]; 0 for the exact one, NaN for one
-      probe. latents: x at t_max [B, ...]. evaluations: [B].
+      probe. x: states at t_min, latents: at t_max [B, ...]. evaluations: [B].
     """
 
     log_prob: Array
     standard_error: Array
+    x: Array
     latents: Array
     evaluations: Array
 
 
-class _Coordinate(NamedTuple):
-    """Eq. 1 for one SDE and one scale s."""
-
-    sde: SDE
-    s: Array | float
-
-    def u(self, t: Array | float) -> Array:
-        """n/(s + n) = σ/(s α + σ)."""
-        sigma = self.sde.sigma(t)
-        return sigma / (self.s * self.sde.alpha(t) + sigma)
-
-    def scale(self, t: Array | float) -> Array:
-        """c = w/x."""
-        return self.s / (self.s * self.sde.alpha(t) + self.sde.sigma(t))
-
-    def time(self, u: Array) -> Array:
-        """t at u, from n = s u/(1 − u)."""
-        log_noise = jnp.log(self.s * u) - jnp.log1p(-u)
-        return self.sde.time_of_log_snr(-2 * log_noise)
-
-    def slope(self, model: Model, cond: Any, u: Array, w: Array) -> Array:
-        """dw/du, eq. 2. u [B], w [B, ...]."""
-        t = self.time(u)
-        predicted = model(w / expand(self.scale(t), w), t, cond)
-        return self.s * predicted.noise - predicted.data
-
-
-@partial(jax.jit, static_argnames=(*_STATIC, "denoise"))
+@partial(jax.jit, static_argnames="denoise")
 def decode(
     sde: SDE,
     model: Model,
     latents: Array,
     *,
-    t_min: float,
-    t_max: float = 1.0,
-    data_std: float = 0.5,
+    t_min: Array | float,
+    t_max: Array | float = 1.0,
+    data_std: Array | float = 0.5,
     cond: Any = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    tableau: str = "dopri5",
-    max_evaluations: int = 2000,
+    integrator: Integrator | None = None,
     denoise: bool = False,
 ) -> Flow:
     """Carry latents, states at t_max [B, ...], down to t_min.
@@ -102,46 +65,33 @@ def decode(
     Args:
       sde, model, cond: as for `sample`.
       t_min, t_max: the ends, 0 ≤ t_min < t_max ≤ 1.
-      data_std: s of eq. 1, about the standard deviation of the data in model units. Any positive
-        value is right; the data's own takes the fewest evaluations.
-      rtol, atol: tolerances for w, whose size is that of the data.
-      tableau: a name in `runge_kutta.tableaux`.
-      max_evaluations: a bound; an example that would need more is NaN.
+      data_std: about the standard deviation of the data in model units. Any positive value is
+        right; the data's own takes the fewest evaluations.
+      integrator: `RungeKutta()` by default. Its tolerances are for w, whose size is about 1.
       denoise: return E[x_0 | x_tmin] instead of x_tmin; no further evaluation.
 
     Returns:
       x at t_min and the evaluations.
     """
-    coordinate = _Coordinate(sde, data_std)
-    start, end = coordinate.u(t_max), coordinate.u(t_min)
-    solution = integrate(
-        partial(coordinate.slope, model, cond),
-        latents * coordinate.scale(t_max),
-        start,
-        end,
-        tableau=tableaux[tableau],
-        rtol=rtol,
-        atol=atol,
-        max_evaluations=max_evaluations,
-    )
-    x = solution.y / coordinate.scale(t_min)
-    return Flow(solution.y - end * solution.slope if denoise else x, solution.evaluations)
+    angle, solution = _carry(sde, model, latents, t_max, t_min, data_std, cond, integrator)
+    if denoise:
+        x = angle.denoise(angle.theta(t_min), solution.y, solution.slope)
+    else:
+        x = solution.y / angle.scale(t_min)
+    return Flow(x, solution.evaluations)
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@jax.jit
 def encode(
     sde: SDE,
     model: Model,
     x: Array,
     *,
-    t_min: float,
-    t_max: float = 1.0,
-    data_std: float = 0.5,
+    t_min: Array | float,
+    t_max: Array | float = 1.0,
+    data_std: Array | float = 0.5,
     cond: Any = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    tableau: str = "dopri5",
-    max_evaluations: int = 2000,
+    integrator: Integrator | None = None,
 ) -> Flow:
     """Carry states x at t_min [B, ...] up to t_max: the inverse of `decode`.
 
@@ -150,37 +100,24 @@ def encode(
     Returns:
       The latents and the evaluations.
     """
-    coordinate = _Coordinate(sde, data_std)
-    solution = integrate(
-        partial(coordinate.slope, model, cond),
-        x * coordinate.scale(t_min),
-        coordinate.u(t_min),
-        coordinate.u(t_max),
-        tableau=tableaux[tableau],
-        rtol=rtol,
-        atol=atol,
-        max_evaluations=max_evaluations,
-    )
-    return Flow(solution.y / coordinate.scale(t_max), solution.evaluations)
+    angle, solution = _carry(sde, model, x, t_min, t_max, data_std, cond, integrator)
+    return Flow(solution.y / angle.scale(t_max), solution.evaluations)
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@jax.jit
 def log_prob(
     sde: SDE,
     model: Model,
     x: Array,
     divergence: Divergence | None = None,
     *,
-    t_min: float,
-    t_max: float = 1.0,
-    data_std: float = 0.5,
+    t_min: Array | float,
+    t_max: Array | float = 1.0,
+    data_std: Array | float = 0.5,
     cond: Any = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    tableau: str = "dopri5",
-    max_evaluations: int = 2000,
+    integrator: Integrator | None = None,
 ) -> LogProb:
-    """log-densities of x [B, ...] at t_min under the probability flow, eq. 3.
+    """log-densities of x [B, ...] at t_min under the probability flow, eq. 1.
 
     Args:
       divergence: `Exact()`, the default, or `Hutchinson`.
@@ -189,33 +126,125 @@ def log_prob(
     Returns:
       Nats per example, with the standard error, the latents and the evaluations.
     """
-    coordinate = _Coordinate(sde, data_std)
-    divergence = Exact() if divergence is None else divergence
+    moved = _carry_with_density(sde, model, x, t_min, t_max, data_std, cond, integrator, divergence)
+    log_densities = sde.prior_log_prob(moved.x)[:, None] + moved.log_volumes
+    return _log_prob(divergence, log_densities, x, moved.x, moved.evaluations)
+
+
+@jax.jit
+def decode_with_log_prob(
+    sde: SDE,
+    model: Model,
+    latents: Array,
+    divergence: Divergence | None = None,
+    *,
+    t_min: Array | float,
+    t_max: Array | float = 1.0,
+    data_std: Array | float = 0.5,
+    cond: Any = None,
+    integrator: Integrator | None = None,
+) -> LogProb:
+    """`decode` and the log-densities of what it returns, by one integration.
+
+    Args: as for `decode` and `log_prob`.
+
+    Returns:
+      x at t_min with its density there in nats.
+    """
+    moved = _carry_with_density(
+        sde, model, latents, t_max, t_min, data_std, cond, integrator, divergence
+    )
+    log_densities = sde.prior_log_prob(latents)[:, None] - moved.log_volumes
+    return _log_prob(divergence, log_densities, moved.x, latents, moved.evaluations)
+
+
+class _Moved(NamedTuple):
+    """States at the end [B, ...], log|det ∂end/∂start| [B, E], evaluations [B]."""
+
+    x: Array
+    log_volumes: Array
+    evaluations: Array
+
+
+def _carry(
+    sde: SDE,
+    model: Model,
+    x: Array,
+    start: Array | float,
+    end: Array | float,
+    data_std: Array | float,
+    cond: Any,
+    integrator: Integrator | None,
+) -> tuple[Angle, Solution]:
+    """The flow of w from time `start` to time `end`."""
+    angle = Angle.of_data(sde, data_std)
+    solution = (integrator or RungeKutta()).solve(
+        partial(angle.slope, model, cond),
+        x * angle.scale(start),
+        angle.theta(start),
+        angle.theta(end),
+    )
+    return angle, solution
+
+
+def _carry_with_density(
+    sde: SDE,
+    model: Model,
+    x: Array,
+    start: Array | float,
+    end: Array | float,
+    data_std: Array | float,
+    cond: Any,
+    integrator: Integrator | None,
+    divergence: Divergence | None,
+) -> _Moved:
+    """The flow from time `start` to time `end`, with the log of how it stretches volume."""
+    angle = Angle.of_data(sde, data_std)
+    divergence = divergence or Exact()
     dim = math.prod(x.shape[1:])
 
-    def field(u: Array, y: tuple[Array, Array]) -> tuple[Array, Array]:
-        slope = partial(coordinate.slope, model, cond, u)
+    def field(theta: Array, y: tuple[Array, Array]) -> tuple[Array, Array]:
+        slope = partial(angle.slope, model, cond, theta)
         value, estimates = value_and_divergence(slope, y[0], divergence)
         return value, estimates / dim
 
-    w = x * coordinate.scale(t_min)
+    def log_stretch(variance: Array) -> Array:
+        return (
+            (jnp.log(angle.scale(end)) - jnp.log(angle.scale(start)))
+            + _log_std(sde, variance, end)
+            - _log_std(sde, variance, start)
+        )
+
+    w = x * angle.scale(start)
     estimates = jax.eval_shape(field, jnp.zeros(x.shape[0]), (w, w))[1]
-    solution: Solution = integrate(
+    solution = (integrator or RungeKutta()).solve(
         field,
         (w, jnp.zeros(estimates.shape, estimates.dtype)),
-        coordinate.u(t_min),
-        coordinate.u(t_max),
-        tableau=tableaux[tableau],
-        rtol=rtol,
-        atol=atol,
-        max_evaluations=max_evaluations,
+        angle.theta(start),
+        angle.theta(end),
     )
-    latents = solution.y[0] / coordinate.scale(t_max)
-    change = dim * (jnp.log(coordinate.scale(t_min)) - jnp.log(coordinate.scale(t_max)))
-    integrals = dim * solution.y[1]
+    integrals = divergence.controlled(dim * solution.y[1], log_stretch)
+    change = dim * (jnp.log(angle.scale(start)) - jnp.log(angle.scale(end)))
+    return _Moved(solution.y[0] / angle.scale(end), integrals + change, solution.evaluations)
+
+
+def _log_std(sde: SDE, variance: Array, t: Array | float) -> Array:
+    """log of x_t's standard deviation along a direction of Gaussian data of that variance."""
+    return jnp.log(sde.alpha(t) ** 2 * variance + sde.sigma(t) ** 2) / 2
+
+
+def _log_prob(
+    divergence: Divergence | None,
+    log_densities: Array,
+    x: Array,
+    latents: Array,
+    evaluations: Array,
+) -> LogProb:
+    """From the estimates [B, E] of log p, one a probe."""
     return LogProb(
-        log_prob=sde.prior_log_prob(latents) + change + jnp.mean(integrals, axis=1),
-        standard_error=divergence.standard_error(integrals),
+        log_prob=jnp.mean(log_densities, axis=1),
+        standard_error=(divergence or Exact()).standard_error(log_densities),
+        x=x,
         latents=latents,
-        evaluations=solution.evaluations,
+        evaluations=evaluations,
     )

@@ -1,20 +1,24 @@
-"""Adaptive Runge–Kutta integration with a step of its own for every example.
+"""Runge–Kutta integration: adaptive, with a step of its own for every example, or on a fixed grid.
 
     k_i = F(u + c_i h, y + h Σ_j a_ij k_j),   y' = y + h Σ_i b_i k_i              (1)
     error = h Σ_i (b_i − b̂_i) k_i                                                 (2)
     E = max over parts of RMS(error / (atol + rtol max(|y|, |y'|)))               (3)
-    accept if E ≤ 1;   h ← h · clip(0.9 E^{−1/q}, 0.2, 10),  q the order          (4)
+    accept if E ≤ 1;   h ← h · clip(0.9 ρ, 0.2, 10)                               (4)
+    ρ^q = E_n^{−(P+I+D)} E_{n−1}^{P+2D} E_{n−2}^{−D}                              (5)
 
-A method is a tableau, not code. The pairs here are "first same as last": the last k of an accepted
-step is the first of the next, and the field at the end is known when the integration is over.
+with q the order of b̂ plus one and E_{n−1}, E_{n−2} of the steps accepted before. (P, I, D) =
+(0, 1, 0) is the elementary controller; the default (0.4, 0.3, 0) halves the error of a density at
+equal evaluations (benchmarks/likelihood.py). A method is a tableau, not code. The pairs here are
+"first same as last": the last k of an accepted step is the first of the next, and the field at the
+end is known when the integration is over.
 
 Every turn of the loop is one evaluation of F for the whole batch, so the program holds one copy of
 F. Examples that are done wait for the slowest.
 
-References: Dormand & Prince 1980; Bogacki & Shampine 1989; Hairer, Nørsett & Wanner 1993, §II.4.
+References: Dormand & Prince 1980; Bogacki & Shampine 1989; Hairer, Nørsett & Wanner 1993, §II.4 and
+§II.10; Söderlind 2003 (5).
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +26,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from sde_lib import Registry, expand
+from samplers import dop853
+from samplers.integrator import (
+    Field,
+    Integrator,
+    Solution,
+    advance,
+    batch_size,
+    combine,
+    constant,
+)
+from sde_lib import Registry, expand, static
 
 tableaux = Registry("tableau")
 
@@ -30,27 +44,31 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 
 
 class Tableau(NamedTuple):
-    """a [S, S], b [S], b − b̂ [S], c [S] and the order of b. Its last row of a is b."""
+    """a [S, S], b [S], b − b̂ [S], c [S] and the orders of b and b̂. Its last row of a is b."""
 
     a: np.ndarray
     b: np.ndarray
     error: np.ndarray
     c: np.ndarray
     order: int
+    embedded_order: int
 
 
-def _tableau(rows: list[list[float]], embedded: list[float], order: int) -> Tableau:
+def _tableau(
+    rows: list[list[float]], embedded: list[float], order: int, embedded_order: int
+) -> Tableau:
     """From the rows of a below the first (the last of them is b) and b̂."""
     stages = len(rows) + 1
     a = np.zeros((stages, stages))
     for i, row in enumerate(rows, start=1):
         a[i, : len(row)] = row
     b = a[-1]
-    return Tableau(a, b, b - np.array(embedded), a.sum(axis=1), order)
+    error = b - np.pad(embedded, (0, stages - len(embedded)))
+    return Tableau(a, b, error, a.sum(axis=1), order, embedded_order)
 
 
 tableaux.register("bosh3")(
-    _tableau([[1 / 2], [0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]], [7 / 24, 1 / 4, 1 / 3, 1 / 8], order=3)
+    _tableau([[1 / 2], [0, 3 / 4], [2 / 9, 1 / 3, 4 / 9]], [7 / 24, 1 / 4, 1 / 3, 1 / 8], 3, 2)
 )
 tableaux.register("dopri5")(
     _tableau(
@@ -64,20 +82,84 @@ tableaux.register("dopri5")(
         ],
         [5179 / 57600, 0, 7571 / 16695, 393 / 640, -92097 / 339200, 187 / 2100, 1 / 40],
         order=5,
+        embedded_order=4,
     )
 )
+tableaux.register("dop853")(_tableau(dop853.ROWS, dop853.EMBEDDED, order=8, embedded_order=5))
 
 
-class Solution(NamedTuple):
-    """y and its derivative at the end (trees of [B, ...]), and evaluations each example took [B].
+class RungeKutta(Integrator):
+    """Adaptive steps, eq. 2 to 5.
 
-    An example that was not done after `max_evaluations` turns, or met a value that is not finite,
-    is NaN throughout.
+    Args:
+      tableau: a name in `tableaux`.
+      rtol, atol: the tolerances of eq. 3.
+      pid: P, I and D of eq. 5.
+      max_evaluations: turns of the loop at most; an example that would need more is NaN.
     """
 
-    y: Any
-    slope: Any
-    evaluations: Array
+    tableau: str = static(default="dopri5")
+    rtol: Array | float = 1e-5
+    atol: Array | float = 1e-5
+    pid: tuple[Array | float, Array | float, Array | float] = (0.4, 0.3, 0.0)
+    max_evaluations: int = static(default=2000)
+
+    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
+        """See `Integrator`."""
+        return integrate(
+            field,
+            y,
+            start,
+            end,
+            tableau=tableaux[self.tableau],
+            rtol=self.rtol,
+            atol=self.atol,
+            max_evaluations=self.max_evaluations,
+            pid=self.pid,
+        )
+
+
+class FixedRungeKutta(Integrator):
+    """`num_steps` equal steps of eq. 1, the same evaluations for every example.
+
+    Args:
+      tableau: a name in `tableaux`.
+      num_steps: steps.
+    """
+
+    tableau: str = static(default="dopri5")
+    num_steps: int = static(default=10)
+
+    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
+        """See `Integrator`."""
+        tableau = tableaux[self.tableau]
+        last = len(tableau.b) - 1
+        batch = batch_size(y)
+        h = jnp.broadcast_to((end - start) / self.num_steps, (batch,))
+        a, c = constant(tableau.a), constant(tableau.c)
+
+        def turn(carry: tuple[Any, Any], number: Array) -> tuple[tuple, None]:
+            y, slopes = carry
+            # Turn 0 is stage 0 of the first step; each further step has stages 1 to `last`.
+            stage = jnp.where(number == 0, 0, (number - 1) % last + 1)
+            step = (number - 1) // last
+            at = advance(y, h, combine(slopes, a[stage]))
+            u = start + (step + c[stage]) * h
+            u = jnp.where(number == 0, start, jnp.where(number == turns - 1, end, u))
+            slope = field(u, at)
+            is_last = stage == last
+            # The last stage of a step is the first of the next, at the state it ends in.
+            slopes = jax.tree.map(
+                lambda k, new: k.at[jnp.where(is_last, 0, stage)].set(new), slopes, slope
+            )
+            y = jax.tree.map(lambda new, old: jnp.where(is_last, new, old), at, y)
+            return (y, slopes), None
+
+        turns = self.num_steps * last + 1
+        slopes = jax.tree.map(lambda leaf: jnp.zeros((last + 1, *leaf.shape), leaf.dtype), y)
+        (y, slopes), _ = jax.lax.scan(turn, (y, slopes), jnp.arange(turns))
+        slope = jax.tree.map(lambda k: k[0], slopes)
+        return Solution(y, slope, jnp.full((batch,), turns))
 
 
 class _State(NamedTuple):
@@ -88,10 +170,11 @@ class _State(NamedTuple):
     y: Any
     slopes: Any
     evaluations: Array
+    log_errors: Array
 
 
 def integrate(
-    field: Callable[[Array, Any], Any],
+    field: Field,
     y: Any,
     start: Array,
     end: Array,
@@ -100,6 +183,7 @@ def integrate(
     rtol: Array | float,
     atol: Array | float,
     max_evaluations: int,
+    pid: tuple[Array | float, Array | float, Array | float] = (0.4, 0.3, 0.0),
 ) -> Solution:
     """Solve dy/du = field(u, y) from `start` to `end`, up or down.
 
@@ -110,15 +194,17 @@ def integrate(
       tableau: of `tableaux`.
       rtol, atol: the tolerances of eq. 3.
       max_evaluations: turns of the loop at most.
+      pid: of eq. 5.
     """
-    batch = jax.tree.leaves(y)[0].shape[0]
+    batch = batch_size(y)
+    proportional, integral, derivative = pid
     last = len(tableau.b) - 1
     first_step = (end - start) / 2 * jnp.asarray(rtol, dtype=float) ** (1 / tableau.order)
 
     def turn(state: _State) -> _State:
-        combined = _combine(state.slopes, _constant(tableau.a)[state.stage])
-        at = _advance(state.y, state.h, combined)
-        slope = field(state.u + _constant(tableau.c)[state.stage] * state.h, at)
+        combined = combine(state.slopes, constant(tableau.a)[state.stage])
+        at = advance(state.y, state.h, combined)
+        slope = field(state.u + constant(tableau.c)[state.stage] * state.h, at)
         slopes = jax.tree.map(lambda k, new: k.at[state.stage].set(new), state.slopes, slope)
         active = state.u != end
         state = state._replace(
@@ -132,9 +218,21 @@ def integrate(
     def complete(state: _State, proposed: Any) -> _State:
         size = _error_norm(tableau, state, proposed, rtol, atol)
         accept = size <= 1
-        grown = _SAFETY * jnp.maximum(size, 1e-10) ** (-1 / tableau.order)
+        log_error = jnp.log(jnp.maximum(size, 1e-10))
+        before, earlier = state.log_errors
+        log_factor = (
+            -(proportional + integral + derivative) * log_error
+            + (proportional + 2 * derivative) * before
+            - derivative * earlier
+        ) / (tableau.embedded_order + 1)
+        grown = _SAFETY * jnp.exp(log_factor)
+        # After a rejection the step must not grow, whatever the errors before were.
+        grown = jnp.where(accept, grown, jnp.minimum(grown, _SAFETY))
         # A step that met a value that is not finite has no error to go by: try a shorter one.
         factor = jnp.where(jnp.isfinite(size), jnp.clip(grown, _SHRINK, _GROW), _SHRINK)
+        log_errors = jnp.stack(
+            [jnp.where(accept, log_error, before), jnp.where(accept, before, earlier)]
+        )
         hit = state.u + state.h
         u = jnp.where(accept, hit, state.u)
         remaining = end - u
@@ -145,7 +243,9 @@ def integrate(
         u, h = jnp.where(done, end, u), jnp.where(done, 0.0, h)
         first = jax.tree.map(lambda k: k.at[0].set(_select(accept, k[last], k[0])), state.slopes)
         y = jax.tree.map(lambda new, old: _select(accept, new, old), proposed, state.y)
-        return state._replace(stage=jnp.ones_like(state.stage), u=u, h=h, y=y, slopes=first)
+        return state._replace(
+            stage=jnp.ones_like(state.stage), u=u, h=h, y=y, slopes=first, log_errors=log_errors
+        )
 
     state = _State(
         turn=jnp.zeros((), jnp.int32),
@@ -155,6 +255,7 @@ def integrate(
         y=y,
         slopes=jax.tree.map(lambda leaf: jnp.zeros((last + 1, *leaf.shape), leaf.dtype), y),
         evaluations=jnp.zeros((batch,), jnp.int32),
+        log_errors=jnp.zeros((2, batch)),
     )
     state = jax.lax.while_loop(
         lambda s: jnp.any(s.u != end) & (s.turn < max_evaluations), turn, state
@@ -167,21 +268,6 @@ def integrate(
     )
 
 
-def _constant(values: np.ndarray) -> Array:
-    """In the working precision: JAX would keep the one in which it first met the NumPy array."""
-    return jnp.array(values.tolist())
-
-
-def _combine(slopes: Any, weights: Array) -> Any:
-    """Σ_j weights_j k_j over the stages."""
-    return jax.tree.map(lambda k: jnp.tensordot(weights.astype(k.dtype), k, axes=1), slopes)
-
-
-def _advance(y: Any, h: Array, slope: Any) -> Any:
-    """y + h slope, h one per example."""
-    return jax.tree.map(lambda leaf, k: leaf + expand(h, leaf) * k, y, slope)
-
-
 def _select(mask: Array, new: Array, old: Array | float) -> Array:
     """new where the example's mask is set, else old."""
     return jnp.where(expand(mask, new), new, old)
@@ -191,7 +277,7 @@ def _error_norm(
     tableau: Tableau, state: _State, proposed: Any, rtol: Array | float, atol: Array | float
 ) -> Array:
     """E of eq. 3, [B]."""
-    error = _combine(state.slopes, _constant(tableau.error))
+    error = combine(state.slopes, constant(tableau.error))
 
     def part(error: Array, old: Array, new: Array) -> Array:
         scale = atol + rtol * jnp.maximum(jnp.abs(old), jnp.abs(new))

@@ -51,7 +51,5 @@ def get_config() -> ConfigDict:
     config.sampling.atol = 1e-3
     config.sampling.batch_size = 128
 
-    config.likelihood.rtol = 1e-4
-    config.likelihood.atol = 1e-4
     config.likelihood.batch_size = 128
     return config.lock()

@@ -19,8 +19,7 @@ TOY = [
     "--config.sampling.num=20",
     "--config.sampling.batch_size=16",
     "--config.likelihood.batch_size=16",
-    "--config.likelihood.rtol=1e-3",
-    "--config.likelihood.atol=1e-3",
+    "--config.likelihood.num_steps=12",
 ]
 
 DIGITS = [
@@ -37,8 +36,7 @@ DIGITS = [
     "--config.sampling.num=9",
     "--config.sampling.batch_size=128",
     "--config.likelihood.batch_size=128",
-    "--config.likelihood.rtol=1e-2",
-    "--config.likelihood.atol=1e-2",
+    "--config.likelihood.num_steps=8",
 ]
 
 

@@ -44,7 +44,7 @@ def test_hutchinson_is_the_quadratic_form():
 
 
 def test_hutchinson_is_unbiased_and_knows_its_error():
-    divergence = Hutchinson.rademacher(jax.random.key(1), X.shape, num_probes=512)
+    divergence = Hutchinson.draw(jax.random.key(1), X.shape, num_probes=512)
     _, estimates = value_and_divergence(field, jnp.asarray(X), divergence)
     exact = np.trace(jacobians(), axis1=1, axis2=2)
     error = np.asarray(divergence.standard_error(estimates))
@@ -57,7 +57,7 @@ def test_hutchinson_is_unbiased_and_knows_its_error():
 
 
 def test_one_probe_has_no_error_bar():
-    one = Hutchinson.rademacher(jax.random.key(1), X.shape)
+    one = Hutchinson.draw(jax.random.key(1), X.shape)
     _, estimates = value_and_divergence(field, jnp.asarray(X), one)
     assert estimates.shape == (4, 1)
     assert np.isnan(one.standard_error(estimates)).all()
@@ -65,7 +65,7 @@ def test_one_probe_has_no_error_bar():
 
 def test_probes_of_a_multiple_of_the_identity_do_not_vary():
     """Why the probes are Rademacher: zᵀ z = D."""
-    divergence = Hutchinson.rademacher(jax.random.key(2), X.shape, num_probes=3)
+    divergence = Hutchinson.draw(jax.random.key(2), X.shape, num_probes=3)
     _, estimates = value_and_divergence(lambda x: 0.7 * x, jnp.asarray(X), divergence)
     assert_allclose(estimates, 0.7 * 6, rtol=1e-6)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Hutchinson, decode, log_prob
+from samplers import Hutchinson, RungeKutta, decode, log_prob
 from sde_lib import VE, Gaussian, GaussianMixture, sdes
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-OPTIONS = {"t_min": 1e-5, "rtol": 1e-10, "atol": 1e-10}
+OPTIONS = {"t_min": 1e-5, "integrator": RungeKutta(rtol=1e-10, atol=1e-10)}
 
 
 @pytest.mark.parametrize("name", ["vp", "subvp", "ve"])
@@ -74,8 +74,7 @@ def test_decode_of_a_mixture(eight_dimensions):
             latents,
             t_min=0.0,
             data_std=0.606,
-            rtol=tolerance,
-            atol=tolerance,
+            integrator=RungeKutta(rtol=tolerance, atol=tolerance),
             denoise=True,
         )
         medians.append(np.median(np.abs(flow.x - endpoints)))
@@ -98,8 +97,7 @@ def test_the_flow_of_a_mixture_is_the_same_under_every_sde(eight_dimensions, sde
         t_min=t_min,
         t_max=t_max,
         data_std=0.606,
-        rtol=1e-9,
-        atol=1e-9,
+        integrator=RungeKutta(rtol=1e-9, atol=1e-9),
         denoise=True,
     )
     # 2e-8: 1e-9 a step over some forty steps; the file's own error is 1e-10.

@@ -51,7 +51,7 @@ def test_sharded_over_eight_devices():
 
 
 def test_rademacher_probes():
-    probes = np.asarray(Hutchinson.rademacher(KEY, (64, 3, 5), num_probes=4).vectors)
+    probes = np.asarray(Hutchinson.draw(KEY, (64, 3, 5), num_probes=4).vectors)
     assert probes.shape == (4, 64, 3, 5)
     assert set(np.unique(probes)) == {-1.0, 1.0}
     flat = probes.reshape(4 * 64, 15)
@@ -59,5 +59,5 @@ def test_rademacher_probes():
     assert np.abs(flat.mean(0)).max() < 5 / 16
     assert np.abs(flat.T @ flat / 256 - np.eye(15)).max() < 5 / 16
     assert len(np.unique(flat, axis=0)) > 250
-    some = Hutchinson.rademacher(KEY, (2, 3, 5), num_probes=4, indices=jnp.array([9, 60]))
+    some = Hutchinson.draw(KEY, (2, 3, 5), num_probes=4, indices=jnp.array([9, 60]))
     np.testing.assert_array_equal(some.vectors, probes[:, [9, 60]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import EulerMaruyama, ReverseDiffusion, decode, grids, solvers
+from samplers import EulerMaruyama, ReverseDiffusion, RungeKutta, decode, grids, solvers
 from sde_lib import VP
 from tests.cases import every_sde, mixture
 from tests.samplers.reference import Line, loop, propagate
@@ -96,7 +96,11 @@ def test_deterministic_order_on_a_mixture(solver):
     sde, oracle = VP(), mixture()
     model = jax.jit(oracle.model(sde))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)))
-    tight = {"t_min": T_MIN, "t_max": T_MAX, "rtol": 1e-9, "atol": 1e-9}
+    tight = {
+        "t_min": T_MIN,
+        "t_max": T_MAX,
+        "integrator": RungeKutta(rtol=1e-9, atol=1e-9),
+    }
     exact = decode(sde, oracle.model(sde), x, **tight).x
     errors = []
     for num_steps in STEPS:

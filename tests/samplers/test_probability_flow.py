@@ -7,12 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import ndtr
 
-from samplers import Hutchinson, decode, encode, log_prob
+from samplers import Hutchinson, RungeKutta, decode, encode, log_prob
 from sde_lib import VP, GaussianMixture, Prediction
 from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
 
 T_MIN = 1e-3
-TIGHT = {"t_min": T_MIN, "rtol": 1e-7, "atol": 1e-7}
+TIGHT = {"t_min": T_MIN, "integrator": RungeKutta(rtol=1e-7, atol=1e-7)}
 LINE = np.linspace(-3.2, 3.2, 801)[:, None]  # six standard deviations beyond the components
 float64 = pytest.mark.usefixtures("float64")
 
@@ -94,7 +94,7 @@ def test_where_there_is_no_signal():
     """α(1) = 0, and down to a time at which σ/α is 1e-5: finite, and the data's law."""
     sde, oracle = SDES["user"], line_mixture()
     latents = jnp.linspace(-3, 3, 13)[:, None]
-    flow = decode(sde, oracle.model(sde), latents, t_min=1e-5, rtol=1e-7, atol=1e-7)
+    flow = decode(sde, oracle.model(sde), latents, **TIGHT | {"t_min": 1e-5})
     assert np.isfinite(flow.x).all()
     assert_allclose(cdf(oracle, sde, flow.x, 1e-5), cdf(oracle, sde, latents, 1.0), atol=1e-6)
 
@@ -135,9 +135,9 @@ def test_hutchinson():
     )
     # Between the components, where the Jacobian is far from a multiple of the identity.
     x = 0.5 * jnp.asarray(rng.normal(size=(48, 8)))
-    options = {"t_min": T_MIN, "rtol": 1e-6, "atol": 1e-6}
+    options = {"t_min": T_MIN, "integrator": RungeKutta(rtol=1e-6, atol=1e-6)}
     exact = log_prob(sde, oracle.model(sde), x, **options)
-    probes = Hutchinson.rademacher(jax.random.key(3), x.shape, num_probes=16)
+    probes = Hutchinson.draw(jax.random.key(3), x.shape, num_probes=16)
     probed = log_prob(sde, oracle.model(sde), x, probes, **options)
     off = np.asarray((probed.log_prob - exact.log_prob) / probed.standard_error)
     # About Student's t of 15 degrees of freedom: beyond 5 once in 10⁴, of variance 15/13.
@@ -161,7 +161,7 @@ def test_network_in_bfloat16():
         return Prediction(*(a.astype(jnp.bfloat16) for a in exact_model(x, t)))
 
     x = oracle.sample(jax.random.key(4), (8, 2))
-    options = {"t_min": 1e-2, "rtol": 1e-2, "atol": 1e-2}
+    options = {"t_min": 1e-2, "integrator": RungeKutta(rtol=1e-2, atol=1e-2)}
     result = log_prob(sde, jax.tree_util.Partial(rounded), x, **options)
     assert result.log_prob.dtype == result.latents.dtype == jnp.float32
     exact = oracle.log_prob(sde, x, 1e-2)
@@ -179,7 +179,8 @@ def test_new_numbers_run_the_program_that_is_there():
 
     def run(std, sde, rtol, t_min, data_std):
         model = jax.tree_util.Partial(predict, jnp.float32(std))
-        options = {"rtol": rtol, "atol": rtol, "t_min": t_min, "data_std": data_std}
+        integrator = RungeKutta(rtol=rtol, atol=rtol)
+        options = {"integrator": integrator, "t_min": t_min, "data_std": data_std}
         x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
         return (
             decode(sde, model, x, **options).x,
@@ -215,6 +216,7 @@ def test_one_copy_of_the_network():
 def test_a_bound_that_is_too_low_is_nan():
     sde, oracle = VP(), mixture()
     x = jnp.ones((2, 2))
-    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN, max_evaluations=20)
+    few = RungeKutta(max_evaluations=20)
+    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN, integrator=few)
     assert np.isnan(result.log_prob).all()
     assert np.isnan(result.latents).all()

@@ -54,20 +54,22 @@ def test_number_of_trees():
 
 @every_tableau
 def test_order_conditions(name):
-    """Σ_i b_i Φ_i(τ) = 1/γ(τ) for every tree up to the order; b̂ is one order lower."""
+    """Σ_i b_i Φ_i(τ) = 1/γ(τ) for every tree up to the order, of b and of b̂, and not beyond."""
     method = tableaux[name]
     embedded = method.b - method.error
     for order in range(1, method.order + 1):
         for tree in trees(order):
-            # The coefficients are fractions in float64, up to 12 in size.
+            # The coefficients are fractions in float64, up to 44 in size.
             exact = 1 / density(tree)
             assert_allclose(method.b @ weight(method.a, tree), exact, atol=1e-13)
-            if order < method.order:
+            if order <= method.embedded_order:
                 assert_allclose(embedded @ weight(method.a, tree), exact, atol=1e-13)
-    missed = [embedded @ weight(method.a, t) - 1 / density(t) for t in trees(method.order)]
+    above = trees(method.embedded_order + 1)
+    missed = [embedded @ weight(method.a, t) - 1 / density(t) for t in above]
     assert np.abs(missed).max() > 1e-5
     beyond = [method.b @ weight(method.a, t) - 1 / density(t) for t in trees(method.order + 1)]
-    assert np.abs(beyond).max() > 1e-5
+    # (1.4e-6 for DOP853, whose coefficients were chosen to make it small.)
+    assert np.abs(beyond).max() > 1e-7
 
 
 @every_tableau
@@ -85,7 +87,8 @@ def test_local_error_of_one_step(name):
     """q + 1, on y' = y² cos u, whose solution from y(0) = 1/2 is 1/(2 − sin u)."""
     method = tableaux[name]
     errors = []
-    steps = np.array([0.2, 0.1])
+    # Long enough that the error of order 8 is far above rounding.
+    steps = np.array([0.2, 0.1]) if method.order < 8 else np.array([1.0, 0.5])
     for h in steps:
         slopes = np.zeros(len(method.b))
         for i in range(len(method.b)):
@@ -144,7 +147,7 @@ def test_adaptive_both_ways(name, start, end):
             tableau=tableaux[name],
             rtol=tolerance,
             atol=tolerance,
-            max_evaluations=3000,
+            max_evaluations=4000,
         )
 
     for tolerance in (1e-4, 1e-7):
@@ -240,7 +243,7 @@ def test_float64_after_float32():
     Rounded to float32 they let no error go below 1e-8, and the steps shrink until the bound.
     """
 
-    fresh = Tableau(*(np.copy(part) for part in tableaux["dopri5"][:-1]), order=5)
+    fresh = Tableau(*(np.copy(part) for part in tableaux["dopri5"][:4]), order=5, embedded_order=4)
 
     def decay(rtol):
         return integrate(

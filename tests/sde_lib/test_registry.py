@@ -13,7 +13,7 @@ ALL = {
     "solver": (solvers, {"euler_maruyama", "reverse_diffusion", "ancestral", "none"}),
     "corrector": (correctors, {"langevin", "annealed_langevin"}),
     "grid": (grids, {"uniform", "log_snr", "edm", "published"}),
-    "tableau": (tableaux, {"bosh3", "dopri5"}),
+    "tableau": (tableaux, {"bosh3", "dopri5", "dop853"}),
 }
 
 
