@@ -4,8 +4,8 @@
 
 Trains what is not trained yet in RUNS (digits: about three minutes a model on 2 CPU cores;
 CIFAR-10, `cifar10_ddpmpp:small` for 200 steps: about five) and measures the test split of the
-digits and the first LIMIT test images of CIFAR-10. FILE.npz has images, test_images. The table shows
-how much the choices matter on equal terms, not what well-trained models reach.
+digits and the first LIMIT test images of CIFAR-10. FILE.npz has images and test_images. The table
+shows how much the choices matter on equal terms, not what well-trained models reach.
 """
 
 import argparse

@@ -123,9 +123,8 @@ def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
     """
     steps = config.num_steps
     if config.solver == "adams":
-        steps = Adams.num_steps if steps is None else steps
-        return Adams(num_steps=steps * (1 + finer))
-    if steps is not None:
+        return Adams(num_steps=(steps or Adams.num_steps) * (1 + finer))
+    if steps:
         return FixedRungeKutta(tableau=config.solver, num_steps=steps * (1 + finer))
     factor = 0.1 if finer else 1.0
     return RungeKutta(tableau=config.solver, rtol=config.rtol * factor, atol=config.atol * factor)
@@ -219,7 +218,7 @@ def check_likelihood(config: LikelihoodConfig) -> None:
     one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
     lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
     lookup(dequantizations, config.dequantization, "likelihood.dequantization")
-    adaptive = config.solver != "adams" and config.num_steps is None
+    adaptive = config.solver != "adams" and not config.num_steps
     if adaptive and config.rtol < _LEAST_RTOL:
         raise UserError(
             f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "

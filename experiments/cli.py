@@ -172,7 +172,7 @@ def _likelihood(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.probes": options.probes,
         "likelihood.solver": options.solver,
         # A tolerance asked for takes the place of a number of steps in the config.
-        "likelihood.num_steps": "None" if options.rtol and not options.steps else options.steps,
+        "likelihood.num_steps": 0 if options.rtol and not options.steps else options.steps,
         "likelihood.rtol": options.rtol,
         "likelihood.atol": options.rtol,
         "likelihood.check_solver": options.check_solver or None,

@@ -154,9 +154,10 @@ class LikelihoodConfig:
     example. noise_to_signal_min: σ/α where the flow starts, which means the same under every SDE;
     None follows from the dequantization. divergence: "exact", chunk products at once, or
     "hutchinson" with `probes` probes of probe_kind ("rademacher", "gaussian", "orthogonal") and, as
-    control variate, the Gaussian of the training data. solver: "adams" with num_steps steps, or a
-    Runge–Kutta tableau ("dopri5", ...) with rtol and atol, or with num_steps equal steps where
-    those are given. check_solver: measure what a finer solution of the first batch changes.
+    control variate, the Gaussian of the training data. solver: "adams" with num_steps steps, 0 for
+    its default of 49; or a Runge–Kutta tableau ("dopri5", ...) with num_steps equal steps, 0 for
+    adaptive ones by rtol and atol. check_solver: measure what a finer solution of the first batch
+    changes. batch_size: examples at a time.
     """
 
     split: str = "test"
@@ -170,7 +171,7 @@ class LikelihoodConfig:
     control: bool = True
     chunk: int | None = field(None, low=1)
     solver: str = "adams"
-    num_steps: int | None = field(None, low=1)
+    num_steps: int = field(0, low=0)
     rtol: float = field(1e-5, above=0)
     atol: float = field(1e-5, above=0)
     check_solver: bool = False
