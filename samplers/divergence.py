@@ -13,10 +13,10 @@ of an integral of divergences is the quadratic form of the integral of J.
 A control variate takes out the part of the variance that the data's covariance explains. With
 ∫J ≈ M for a symmetric M of known trace,
 
-    1/K Σ_k z_kᵀ (∫J) z_k − (z_kᵀ M z_k − tr M)                                   (3)
+    1/K Σ_k z_kᵀ (∫J) z_k − β (z_kᵀ M z_k − tr M)                                 (3)
 
-has the same mean. Here M is the integral for Gaussian data, Q diag(L) Qᵀ in closed form, so that
-(3) is a correction after the integration, at no cost inside it.
+has the same mean for any fixed β. Here M is the integral for Gaussian data, Q diag(L) Qᵀ in closed
+form, so that (3) is a correction after the integration, at no cost inside it.
 
 References: Hutchinson 1990; Grathwohl et al. 2019, "FFJORD", eq. 7.
 """
@@ -101,10 +101,13 @@ class Hutchinson(Divergence):
     Args:
       vectors: z_k, [K, B, ...].
       control: the Gaussian fitted to the data whose flow is the control variate, or None.
+      control_weight: β. 1 is best for Gaussian data; for a network's flow on digits and CIFAR-10
+        the best was measured as 0.5 and 0.74 with Rademacher probes, so the default lies between.
     """
 
     vectors: Array
     control: Gaussian | None = None
+    control_weight: Array | float = 0.7
 
     @classmethod
     def draw(
@@ -155,7 +158,7 @@ class Hutchinson(Divergence):
         stretch = log_stretch(self.control.eigenvalues)
         flat = self.vectors.reshape(*self.vectors.shape[:2], -1)
         rotated = jnp.matmul(flat, self.control.eigenvectors, precision="highest")
-        return integrals - ((rotated**2 - 1) @ stretch).T
+        return integrals - self.control_weight * ((rotated**2 - 1) @ stretch).T
 
 
 @probe_kinds.register("rademacher")

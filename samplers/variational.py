@@ -9,8 +9,9 @@ reverse-time SDE from the prior to t_min and then draws x ~ N(x_tmin/α, n_0² I
 
 (1) = −D/2 (1 + log 2π n_0²) and (3) in closed form. In (2) λ runs over [λ(t_max), λ(t_min)]; a time
 uniform in λ has a density ∝ g²/σ², the importance sampling of likelihood training, whose weight is
-constant. M/2 strata of λ hold two draws each, so that the strata take away most of the variance
-and the pairs tell what is left.
+constant. Where α(t_max) = 0, λ runs from −2 log 10⁴, beyond which (2) is below D s² e^λ/2 for data
+of standard deviation s. M/2 strata of λ hold two draws each, so that the strata take away most of
+the variance and the pairs tell what is left.
 
 With the exact score (2) is −log p but for what n_0 blurs: the gap to the density of the probability
 flow is the model's doing.
@@ -29,6 +30,9 @@ from jax import Array
 
 from samplers import noise
 from sde_lib import SDE, Model
+
+# Beyond σ/α = 1e4, (2) is below 5e-9 D s² nats.
+_LEAST_LOG_SNR = -2 * math.log(1e4)
 
 
 class Bound(NamedTuple):
@@ -68,7 +72,7 @@ def elbo(
         raise ValueError(f"num_times: got {num_times}, takes an even number ≥ 2")
     keys = noise.example_keys(key, jnp.arange(x.shape[0]) if indices is None else indices)
     strata = num_times // 2
-    high, low = sde.log_snr(t_min), sde.log_snr(t_max)
+    high, low = sde.log_snr(t_min), jnp.maximum(sde.log_snr(t_max), _LEAST_LOG_SNR)
     axes = tuple(range(1, x.ndim))
 
     def squared_error(_: None, draw: Array) -> tuple[None, Array]:
