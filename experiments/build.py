@@ -126,18 +126,28 @@ def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
         return Adams(num_steps=(steps or Adams.num_steps) * (1 + finer))
     if steps:
         return FixedRungeKutta(tableau=config.solver, num_steps=steps * (1 + finer))
-    factor = 0.1 if finer else 1.0
-    return RungeKutta(tableau=config.solver, rtol=config.rtol * factor, atol=config.atol * factor)
+    rtol, atol = config.rtol, config.atol
+    if finer:
+        rtol, atol = max(rtol / 10, _LEAST_RTOL / 10), max(atol / 10, _LEAST_RTOL / 10)
+    return RungeKutta(tableau=config.solver, rtol=rtol, atol=atol)
 
 
 def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | None) -> float:
     """Where the flow of a likelihood starts: at the σ/α given, else what the dequantization takes.
 
-    An SDE that never has so little noise starts at t = 0, and says so.
+    An SDE that never has so little noise starts at t = 0, and says so where the value was given.
+
+    Raises:
+      UserError: σ/α is never so large.
     """
     asked = config.noise_to_signal_min
     if asked is None:
         asked = noise_to_signal_min(config.dequantization, levels)
+    most = float(process.noise_to_signal(1.0))
+    if asked >= most:
+        raise UserError(
+            f"likelihood.noise_to_signal_min: got {asked:g}, takes less than {most:g}, σ/α at t = 1"
+        )
     t_min = _t_min(None, asked, process)
     got = float(process.noise_to_signal(t_min))
     if config.noise_to_signal_min is not None and got > 1.01 * asked:

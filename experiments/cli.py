@@ -84,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     likelihood.add_argument("--divergence", help="exact or hutchinson")
     likelihood.add_argument("--probes", type=_positive, help="of hutchinson")
     likelihood.add_argument("--solver", help="adams, bosh3, dopri5 or dop853")
-    likelihood.add_argument("--steps", type=_positive, help="of the solver; else --rtol, or 49")
-    likelihood.add_argument("--rtol", type=float, help="of bosh3, dopri5 and dop853")
+    finer = likelihood.add_mutually_exclusive_group()
+    finer.add_argument("--steps", type=_positive, help="of the solver; adams takes 49")
+    finer.add_argument("--rtol", type=float, help="of bosh3, dopri5 and dop853")
     likelihood.add_argument(
         "--check_solver", action="store_true", help="measure the solver's error on a batch"
     )
@@ -140,6 +141,7 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments import sample as command
+    from experiments.build import PROBABILITY_FLOW
 
     chosen = {
         "sampling.solver": options.solver,
@@ -151,6 +153,9 @@ def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
     }
     trained = _open(options, overrides, chosen, "sampling", "likelihood")
     experiment = trained.experiment
+    if experiment.sampling.solver == PROBABILITY_FLOW and (options.steps or options.corrector):
+        given = "--steps" if options.steps else "--corrector"
+        raise UserError(f"{given}: takes a solver on a grid; probability_flow takes sampling.rtol")
     output = _output(options, trained, f"{command.describe(experiment)}-seed{options.seed}")
     sampler = command.Sampler(
         experiment, trained.sde, trained.model, trained.dataset("train").shape, trained.mesh
@@ -172,7 +177,7 @@ def _likelihood(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.probes": options.probes,
         "likelihood.solver": options.solver,
         # A tolerance asked for takes the place of a number of steps in the config.
-        "likelihood.num_steps": 0 if options.rtol and not options.steps else options.steps,
+        "likelihood.num_steps": 0 if options.rtol else options.steps,
         "likelihood.rtol": options.rtol,
         "likelihood.atol": options.rtol,
         "likelihood.check_solver": options.check_solver or None,

@@ -169,7 +169,7 @@ class LikelihoodConfig:
     probes: int = field(1, low=1)
     probe_kind: str = "rademacher"
     control: bool = True
-    chunk: int | None = field(None, low=1)
+    chunk: int = field(16, low=1)
     solver: str = "adams"
     num_steps: int = field(0, low=0)
     rtol: float = field(1e-5, above=0)

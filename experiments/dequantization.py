@@ -12,7 +12,8 @@ bin, by Jensen's inequality and its K-sample form (Burda et al. 2016),
                        E[−log q] = D [log(σ₀ √(2πe) Z) − τ φ(τ)/Z]                (5)
 
 with α₀ and σ₀ those of t_min and φ the normal density. Under (4) x is the state that the model was
-trained on at t_min, and the bins are those of α₀ x. The choice τ = 3 sets σ/α at t_min to Δ/6.
+trained on at t_min, and the bins are those of α₀ x. The choice τ = 3 sets σ/α at t_min to Δ/6,
+where the SDE has so little noise.
 
 References: Theis et al. 2016, §3.1 (3); Zheng et al. 2023, "i-DODE", §4.2 (4, 5).
 """
@@ -77,8 +78,9 @@ def truncated_normal(
     alpha, sigma = sde.alpha(t_min), sde.sigma(t_min)
     tau = alpha * levels.width / (2 * sigma)
     inside = erf(tau / math.sqrt(2))
-    u = noise.uniform(keys, 0, values.shape[1:])
-    # Φ(ε) runs over [Φ(−τ), Φ(τ)] = ½ ± ½ Z; the clip mends what rounding puts at ±∞.
+    # Off 0, which is one draw in 2²³ and would be −∞ where Z rounds to 1.
+    u = jnp.maximum(noise.uniform(keys, 0, values.shape[1:]), 2.0**-24)
+    # Φ(ε) runs over [Φ(−τ), Φ(τ)] = ½ ± ½ Z; the clip mends what rounding puts beyond.
     eps = jnp.clip(ndtri(0.5 + (u - 0.5) * inside), -tau, tau)
     dim = math.prod(values.shape[1:])
     log_norm = jnp.log(sigma * inside) + math.log(2 * math.pi) / 2

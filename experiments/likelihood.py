@@ -37,7 +37,10 @@ from samplers import Divergence, Exact, Hutchinson, noise
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, Gaussian, Model
 
-_FIELDS = ("draws", "probe_errors", "log_weights", "evaluations")
+# Dimensions from which the exact divergence is slow enough to warn of.
+_MANY_DIMENSIONS = 256
+
+_FIELDS = ("draws", "probe_errors", "log_weights", "evaluations", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +49,17 @@ class Likelihood:
 
     draws: bits/dim by draw [N, R]. probe_errors: their standard errors through the probes [N, R];
     NaN for one probe. log_weights: log p/q in nats [N, R]. evaluations: of the network [N].
-    dim: D. seconds: taken. solver_error: RMS of what a finer solution changes, or None.
+    seconds: taken for each [N]. dim: D. dequantized: whether draws differ by more than probes.
+    solver_error: RMS of what a finer solution changes, or None.
     """
 
     draws: np.ndarray
     probe_errors: np.ndarray
     log_weights: np.ndarray
     evaluations: np.ndarray
+    seconds: np.ndarray
     dim: int
-    seconds: float
+    dequantized: bool
     solver_error: float | None = None
 
     @property
@@ -64,10 +69,10 @@ class Likelihood:
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Of each example through draws and probes, [N]; NaN with one draw of one probe."""
+        """Of each example through draws and probes, [N]; NaN where one draw cannot tell."""
         num = self.draws.shape[1]
         if num == 1:
-            return self.probe_errors[:, 0]
+            return np.full(len(self.draws), np.nan) if self.dequantized else self.probe_errors[:, 0]
         return self.draws.std(axis=1, ddof=1) / math.sqrt(num)
 
     @property
@@ -130,6 +135,11 @@ class Estimator:
         self.centered = bool(experiment.data.centered)
         self.t_min = build.likelihood_t_min(config, sde, levels(train, self.centered))
         self.control = _control(experiment, train)
+        if config.probe_kind == "orthogonal" and config.probes > math.prod(train.shape):
+            raise UserError(
+                f"likelihood.probes: got {config.probes} orthogonal ones, takes at most the "
+                f"{math.prod(train.shape)} dimensions"
+            )
 
     def batch(self, dataset: Dataset, rows: np.ndarray, *, finer: bool = False) -> dict:
         """The fields of a `Likelihood` for some rows of a data set.
@@ -139,6 +149,7 @@ class Estimator:
           rows: their numbers [B].
           finer: solve twice as finely.
         """
+        start = time.perf_counter()
         integrator = build.integrator(self.config, finer=finer)
         values = dataset.values[np.minimum(rows, dataset.num - 1)]
         inputs = jax.device_put((values, jnp.asarray(rows)), sharded(self.mesh))
@@ -148,8 +159,12 @@ class Estimator:
             )
             for r in range(self.config.repeats)
         ]
-        stacked = {name: np.stack([draw[name] for draw in draws], axis=-1) for name in _FIELDS}
-        return stacked | {"evaluations": stacked["evaluations"].sum(axis=-1)}
+        stacked = {name: np.stack([draw[name] for draw in draws], axis=-1) for name in draws[0]}
+        each = (time.perf_counter() - start) / len(rows)
+        return stacked | {
+            "evaluations": stacked["evaluations"].sum(axis=-1),
+            "seconds": np.full(len(rows), each),
+        }
 
     def _draw(
         self, key: Array, dataset: Dataset, integrator: Any, values: Array, indices: Array
@@ -203,12 +218,12 @@ class Estimator:
         probe = Hutchinson.draw(self.key, x.shape)
 
         @jax.jit
-        def product(x: Array) -> Array:
-            return value_and_divergence(lambda x: self.model(x, 0.5).noise, x, probe)[1]
+        def product(model: Model, x: Array) -> Array:
+            return value_and_divergence(lambda x: model(x, 0.5).noise, x, probe)[1]
 
-        product(x).block_until_ready()
+        product(self.model, x).block_until_ready()
         start = time.perf_counter()
-        product(x).block_until_ready()
+        product(self.model, x).block_until_ready()
         turns = 50 * math.prod(dataset.shape) * math.ceil(num / size) * self.config.repeats
         return turns * (time.perf_counter() - start) / 3600
 
@@ -263,7 +278,7 @@ def evaluate(
     num = dataset.num if limit is None else min(limit, dataset.num)
     size, dim = config.batch_size, math.prod(dataset.shape)
     _warn_of_exact(estimator, dataset, num)
-    start, batches = time.perf_counter(), []
+    batches: list[dict] = []
     bar = tqdm(total=num, unit="example", disable=None)
     with bar:
         for first in range(0, num, size):
@@ -272,13 +287,18 @@ def evaluate(
             whole = _stored(parts, first, measure)
             batches.append({name: values[:kept] for name, values in whole.items()})
             so_far = np.concatenate([batch["draws"].mean(axis=1) for batch in batches])
-            mean = Mean(so_far)
-            bar.set_postfix_str(f"{mean.mean:.3f} ± {mean.standard_error:.3f}", refresh=False)
+            if np.isfinite(so_far).any():
+                mean = Mean(so_far[np.isfinite(so_far)])
+                bar.set_postfix_str(f"{mean.mean:.3f} ± {mean.standard_error:.3f}", refresh=False)
             bar.update(kept)
     joined = {name: np.concatenate([batch[name] for batch in batches]) for name in _FIELDS}
-    seconds = time.perf_counter() - start
-    error = _solver_error(estimator, dataset, batches[0]) if config.check_solver else None
-    result = Likelihood(**joined, dim=dim, seconds=seconds, solver_error=error)
+    checks = config.check_solver and config.estimator == "ode"
+    result = Likelihood(
+        **joined,
+        dim=dim,
+        dequantized=dataset.levels is not None,
+        solver_error=_solver_error(estimator, dataset, batches[0]) if checks else None,
+    )
     _warn_of_not_finite(result)
     return result
 
@@ -298,17 +318,22 @@ def _stored(parts: pathlib.Path | None, first: int, measure: Any) -> dict[str, n
     return result
 
 
-def _solver_error(estimator: Estimator, dataset: Dataset, coarse: dict) -> float:
-    """RMS over the first batch of what twice the steps, or a tenth of the tolerance, change."""
+def _solver_error(estimator: Estimator, dataset: Dataset, coarse: dict) -> float | None:
+    """RMS over the first batch of what twice the steps, or a tenth of the tolerance, change.
+
+    None where nothing is finite.
+    """
     size = estimator.config.batch_size
     fine = estimator.batch(dataset, np.arange(size), finer=True)["draws"][: len(coarse["draws"])]
-    return float(np.sqrt(np.nanmean((fine - coarse["draws"]) ** 2)))
+    change = fine - coarse["draws"]
+    change = change[np.isfinite(change)]
+    return float(np.sqrt(np.mean(change**2))) if change.size else None
 
 
 def _warn_of_exact(estimator: Estimator, dataset: Dataset, num: int) -> None:
     """Say how long it will take where it will take long."""
     config, dim = estimator.config, math.prod(dataset.shape)
-    if config.divergence != "exact" or config.estimator != "ode" or dim < 256:
+    if config.divergence != "exact" or config.estimator != "ode" or dim < _MANY_DIMENSIONS:
         return
     hours = estimator.exact_hours(dataset, num)
     print(

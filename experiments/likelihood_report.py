@@ -13,8 +13,10 @@ import math
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
+from experiments import build
 from experiments.config import Experiment
 from experiments.data import Dataset
 from experiments.likelihood import Estimator, Likelihood, Mean
@@ -25,7 +27,7 @@ from experiments.workdir import write_atomically
 def protocol(
     experiment: Experiment, estimator: Estimator, dataset: Dataset, **more: object
 ) -> dict:
-    """Everything that the numbers follow from.
+    """Everything that the numbers follow from; of examples and parameters, digests.
 
     Args:
       experiment: with the command's flags.
@@ -35,11 +37,14 @@ def protocol(
     """
     return {
         **dataclasses.asdict(experiment.likelihood),
+        "integrator": repr(build.integrator(experiment.likelihood)),
         "sde": dataclasses.asdict(experiment.sde),
         "data": dataset.source,
         "split": dataset.split,
         "grey_levels": dataset.levels,
         "dimensions": math.prod(dataset.shape),
+        "examples_digest": _digest(dataset.values),
+        "parameters_digest": _digest(estimator.model),
         "t_min": estimator.t_min,
         "noise_to_signal_min": float(estimator.sde.noise_to_signal(estimator.t_min)),
         **more,
@@ -48,11 +53,20 @@ def protocol(
 
 def file_name(protocol: dict) -> str:
     """Of the results, different for different protocols: a few words and a hash of the rest."""
-    digest = hashlib.sha256(json.dumps(protocol, sort_keys=True, default=str).encode()).hexdigest()
+    text = json.dumps(protocol, sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()
     how = protocol["estimator"]
     if protocol["grey_levels"] is not None:
         how += f"-{protocol['dequantization']}"
     return f"{protocol['split']}-step{protocol['step']}-{how}-{digest[:6]}"
+
+
+def _digest(tree: Any) -> str:
+    """Twelve hexadecimal digits of the leaves' content."""
+    content = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        content.update(np.ascontiguousarray(leaf).tobytes())
+    return content.hexdigest()[:12]
 
 
 def target(protocol: dict) -> str:
@@ -108,7 +122,7 @@ def _report(result: Likelihood, protocol: dict) -> dict:
         "not_finite": np.flatnonzero(~finite).tolist(),
         "evaluations_mean": float(result.evaluations.mean()),
         "evaluations_max": int(result.evaluations.max()),
-        "seconds": round(result.seconds, 2),
+        "seconds": round(float(result.seconds.sum()), 2),
     }
     if protocol["repeats"] > 1:
         weighted = Mean(result.importance_weighted[finite])
@@ -133,6 +147,6 @@ def summary(result: Likelihood, protocol: dict, paths: tuple[pathlib.Path, ...])
     return (
         f"{protocol['split']} split, {mean.num} examples: {mean.mean:.4f} ± "
         f"{mean.standard_error:.4f} bits/dim (standard error), {calls.mean():.0f} network "
-        f"evaluations each{spread}, {result.seconds:.1f} s{checked}\n"
+        f"evaluations each{spread}, {result.seconds.sum():.1f} s{checked}\n"
         f"{target(protocol)}\n{', '.join(map(str, paths))}"
     )

@@ -30,13 +30,15 @@ _SHOWN = 100
 class Samples:
     """values: [N, ...] in model units. evaluations: network calls for each [N]. seconds: taken.
 
-    log_prob: of the states at t_min in nats [N], where asked for.
+    log_prob, log_prob_error: of the states at t_min in nats, and its standard error through the
+    probes [N], where asked for.
     """
 
     values: np.ndarray
     evaluations: np.ndarray
     seconds: float
     log_prob: np.ndarray | None = None
+    log_prob_error: np.ndarray | None = None
 
 
 class Sampler:
@@ -69,17 +71,19 @@ class Sampler:
         for first in range(0, num, size):
             indices = jax.device_put(jnp.arange(first, first + size), sharded(self.mesh))
             batches.append(jax.device_get(self._batch(jax.random.key(seed), indices, progress)))
-        values, evaluations, log_prob = (
+        values, evaluations, *densities = (
             np.concatenate(parts)[:num] for parts in zip(*batches, strict=True)
         )
-        bad = int(np.sum(~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))))
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        # A standard error is NaN for one probe, a density never.
+        bad = int(np.sum(~(finite & np.isfinite(densities[0])))) if densities else np.sum(~finite)
         if bad:
             raise UserError(f"sampling: {bad} of {num} samples are not finite; takes more steps")
         seconds = time.perf_counter() - start
-        return Samples(values, evaluations, seconds, log_prob if self.config.log_prob else None)
+        return Samples(values, evaluations, seconds, *densities)
 
-    def _batch(self, key: Array, indices: Array, progress: bool) -> tuple[Array, Array, Array]:
-        """Samples, evaluations and log-densities (zero where they are not asked for)."""
+    def _batch(self, key: Array, indices: Array, progress: bool) -> tuple[Array, ...]:
+        """Samples, evaluations and, where asked for, log-densities and their standard errors."""
         if self.config.solver == build.PROBABILITY_FLOW:
             return self._flow(key, indices)
         solver, corrector = build.solver(self.config), build.corrector(self.config)
@@ -97,9 +101,9 @@ class Sampler:
         )
         per_step = solver.evaluations + (corrector.num_steps if corrector else 0)
         total = self.config.num_steps * per_step + self.config.denoise
-        return x, jnp.full(len(indices), total), jnp.zeros(len(indices))
+        return x, jnp.full(len(indices), total)
 
-    def _flow(self, key: Array, indices: Array) -> tuple[Array, Array, Array]:
+    def _flow(self, key: Array, indices: Array) -> tuple[Array, ...]:
         config = self.config
         latents = self.sde.prior_std() * _latents(key, indices, self.shape)
         options: dict[str, Any] = {
@@ -115,9 +119,9 @@ class Sampler:
             known = samplers.decode_with_log_prob(
                 self.sde, self.model, latents, divergence, **options
             )
-            return known.x, known.evaluations, known.log_prob
+            return known.x, known.evaluations, known.log_prob, known.standard_error
         flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
-        return flow.x, flow.evaluations, jnp.zeros(len(indices))
+        return flow.x, flow.evaluations
 
 
 @jax.jit(static_argnames="shape")
@@ -143,7 +147,7 @@ def describe(experiment: Experiment) -> str:
     """The sampler of an experiment in a few words fit for a file name."""
     config = experiment.sampling
     if config.solver == build.PROBABILITY_FLOW:
-        return f"{config.solver}-rtol{config.rtol:g}"
+        return f"{config.solver}-rtol{config.rtol:g}" + "-log_prob" * config.log_prob
     corrector = "" if config.corrector == "none" else f"-{config.corrector}"
     return f"{config.solver}{corrector}-{config.num_steps}steps"
 
@@ -152,7 +156,8 @@ def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pat
     """Write OUTPUT.png, at most 100 images or all points, and OUTPUT.npz: all of them.
 
     The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]), `evaluations`
-    [N], and `log_prob` [N] where it was asked for, in nats of the states in model units.
+    [N], and where asked for `log_prob` [N], in nats of the states in model units, with its standard
+    error `log_prob_error`.
     """
     png, npz = outputs(output)
     shown = samples.values if dataset.levels is None else samples.values[:_SHOWN]
@@ -164,6 +169,7 @@ def save(samples: Samples, experiment: Experiment, dataset: Dataset, output: pat
         content = {"images": np.asarray(levels), "levels": np.asarray(dataset.levels)}
     if samples.log_prob is not None:
         content["log_prob"] = samples.log_prob
+        content["log_prob_error"] = samples.log_prob_error
     np.savez_compressed(npz, **content, evaluations=samples.evaluations)
 
 

@@ -3,13 +3,12 @@
 import dataclasses
 import os
 
-import numpy as np
 from jax.sharding import Mesh
 
 from experiments import build, flags
 from experiments.checkpoints import Checkpoints
 from experiments.config import Experiment, resolve
-from experiments.data import Dataset, load
+from experiments.data import WHOLE, Dataset, load
 from experiments.errors import UserError
 from experiments.train import load_split
 from experiments.training import init_state
@@ -79,12 +78,10 @@ class Trained:
         """
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
-        splits = [split] if split else ["train", "test"]
-        parts = [load(source, each, image_size=self.experiment.data.image_size) for each in splits]
+        given = load(source, split or WHOLE, image_size=self.experiment.data.image_size)
         ours = self.dataset("train")
         for name in ("shape", "levels"):
-            got, takes = getattr(parts[0], name), getattr(ours, name)
+            got, takes = getattr(given, name), getattr(ours, name)
             if got != takes:
                 raise UserError(f"--data: {source} has {name} {got}, takes {takes}, the model's")
-        values = np.concatenate([part.values for part in parts])
-        return dataclasses.replace(parts[0], values=values, labels=None, split=split or "all")
+        return given

@@ -158,7 +158,10 @@ class Hutchinson(Divergence):
         stretch = log_stretch(self.control.eigenvalues)
         flat = self.vectors.reshape(*self.vectors.shape[:2], -1)
         rotated = jnp.matmul(flat, self.control.eigenvectors, precision="highest")
-        return integrals - self.control_weight * ((rotated**2 - 1) @ stretch).T
+        return (
+            integrals
+            - self.control_weight * jnp.matmul(rotated**2 - 1, stretch, precision="highest").T
+        )
 
 
 @probe_kinds.register("rademacher")

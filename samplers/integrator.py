@@ -17,7 +17,7 @@ Field = Callable[[Array, Any], Any]
 class Solution(NamedTuple):
     """y and its derivative at the end (trees of [B, ...]), and evaluations each example took [B].
 
-    An example that did not reach the end, or met a value that is not finite, is NaN throughout.
+    What could not be integrated is not finite; adaptive steps leave it NaN throughout.
     """
 
     y: Any
@@ -44,8 +44,13 @@ def advance(y: Any, h: Array, slope: Any) -> Any:
 
 
 def combine(slopes: Any, weights: Array) -> Any:
-    """Σ_j weights_j k_j over the leading axis of the slopes."""
-    return jax.tree.map(lambda k: jnp.tensordot(weights.astype(k.dtype), k, axes=1), slopes)
+    """Σ_j weights_j k_j over the leading axis of the slopes.
+
+    At full precision: an estimate of the error is what is left when the slopes cancel.
+    """
+    return jax.tree.map(
+        lambda k: jnp.tensordot(weights.astype(k.dtype), k, axes=1, precision="highest"), slopes
+    )
 
 
 def constant(values: Any) -> Array:

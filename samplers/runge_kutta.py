@@ -240,9 +240,16 @@ def integrate(
         # A step that would leave less than a tenth of itself goes to the end.
         h = jnp.where(jnp.abs(h) * 1.1 >= jnp.abs(remaining), remaining, h)
         done = accept & (jnp.abs(remaining) <= jnp.abs(state.h) * 1e-6)
-        u, h = jnp.where(done, end, u), jnp.where(done, 0.0, h)
-        first = jax.tree.map(lambda k: k.at[0].set(_select(accept, k[last], k[0])), state.slopes)
-        y = jax.tree.map(lambda new, old: _select(accept, new, old), proposed, state.y)
+        # No step is short enough where the field is not finite: the example ends here, as NaN.
+        least = jnp.finfo(state.u.dtype).eps * jnp.abs(end - start)
+        stuck = ~accept & (state.u != end) & (jnp.abs(h) < least)
+        u, h = jnp.where(done | stuck, end, u), jnp.where(done | stuck, 0.0, h)
+
+        def chosen(new: Array, old: Array) -> Array:
+            return _select(stuck, jnp.nan, _select(accept, new, old))
+
+        first = jax.tree.map(lambda k: k.at[0].set(chosen(k[last], k[0])), state.slopes)
+        y = jax.tree.map(chosen, proposed, state.y)
         return state._replace(
             stage=jnp.ones_like(state.stage), u=u, h=h, y=y, slopes=first, log_errors=log_errors
         )
@@ -268,9 +275,10 @@ def integrate(
     )
 
 
-def _select(mask: Array, new: Array, old: Array | float) -> Array:
-    """new where the example's mask is set, else old."""
-    return jnp.where(expand(mask, new), new, old)
+def _select(mask: Array, new: Array | float, old: Array | float) -> Array:
+    """new where the example's mask is set, else old; one of them at least is [B, ...]."""
+    ranked = jnp.broadcast_arrays(new, old)[0]
+    return jnp.where(expand(mask, ranked), new, old)
 
 
 def _error_norm(

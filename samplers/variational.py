@@ -9,12 +9,13 @@ reverse-time SDE from the prior to t_min and then draws x ~ N(x_tmin/α, n_0² I
 
 (1) = −D/2 (1 + log 2π n_0²) and (3) in closed form. In (2) λ runs over [λ(t_max), λ(t_min)]; a time
 uniform in λ has a density ∝ g²/σ², the importance sampling of likelihood training, whose weight is
-constant. Where α(t_max) = 0, λ runs from −2 log 10⁴, beyond which (2) is below D s² e^λ/2 for data
-of standard deviation s. M/2 strata of λ hold two draws each, so that the strata take away most of
-the variance and the pairs tell what is left.
+constant. Where α(t_max) = 0, λ runs from −2 log 10⁴; what is left out of (2) is below D s² e^λ/2 if
+the model denoises there no worse than the data's mean, s being their standard deviation. M/2 strata
+of λ hold two draws each, so that the strata take away most of the variance and the pairs tell what
+is left.
 
-With the exact score (2) is −log p but for what n_0 blurs: the gap to the density of the probability
-flow is the model's doing.
+With the exact score the bound is log p but for what n_0 blurs: the gap to the density of the
+probability flow is the model's doing.
 
 References: Kingma et al. 2021, eq. 11 to 15; Song et al. 2021 "Maximum likelihood training",
 Theorem 3; Huang et al. 2021.

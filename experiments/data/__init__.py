@@ -10,10 +10,11 @@ Importing this package is cheap: a source imports what it needs when it is loade
 """
 
 from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
-from experiments.data.dataset import Dataset, Request, load, sources
+from experiments.data.dataset import WHOLE, Dataset, Request, load, sources
 from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model
 
 __all__ = [
+    "WHOLE",
     "Dataset",
     "Request",
     "bin_width",

@@ -10,6 +10,11 @@ from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
 
+WHOLE = "all"
+"""Stands for a source's train and test splits together, or its one pool, in their own order."""
+
+_WITH_WHOLE = ("npz", "folder")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -79,14 +84,14 @@ def load(
     Args:
       source: `digits`, `npz:FILE`, `folder:DIR`, `tfds:NAME[:config][/version]`, `toy:NAME`, or a
         user's own `module:function` from a `Request` to a `Dataset`.
-      split: "train" or "test".
+      split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
       image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
       holdout: fraction that is "test" where the source has one pool of examples.
 
     Raises:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
-    if split not in SPLITS:
+    if split not in SPLITS and not (split == WHOLE and source.startswith(_WITH_WHOLE)):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
     if image_size is not None and (type(image_size) is not int or image_size < 1):
         raise UserError(f"data.image_size: got {image_size!r}; takes a positive integer or None")
@@ -119,13 +124,15 @@ def split_rows(num: int, split: str, holdout: float, where: str) -> np.ndarray:
 
     Args:
       num: size of the pool.
-      split: "train", or "test" for the last `holdout` of the permutation.
+      split: "train"; "test" for the last `holdout` of the permutation; "all", unpermuted.
       holdout: fraction in (0, 1); each split gets one example at least.
       where: the pool's name, for the message.
 
     Raises:
       UserError: fewer than two examples.
     """
+    if split == WHOLE:
+        return np.arange(num)
     if num < 2:
         raise UserError(f"data.source: {where} has {num} image; takes 2 or more, to split them")
     # RandomState, because NumPy promises that its stream never changes between versions.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.data.dataset import SPLITS, Dataset, Request, sources, split_rows
+from experiments.data.dataset import SPLITS, WHOLE, Dataset, Request, sources, split_rows
 from experiments.data.images import ImageFile, read_images
 from experiments.errors import UserError
 
@@ -57,8 +57,8 @@ def _find_images(top: Path) -> list[Path]:
 
 def _rows(nums: list[int], request: Request, root: Path) -> np.ndarray:
     """The rows of the split asked for, among those of one pool or of train and test in turn."""
-    if len(nums) == 1:
-        return split_rows(nums[0], request.split, request.holdout, f"folder {root}")
+    if len(nums) == 1 or request.split == WHOLE:
+        return split_rows(sum(nums), request.split, request.holdout, f"folder {root}")
     return np.split(np.arange(sum(nums)), nums[:1])[SPLITS.index(request.split)]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
+from experiments.data.dataset import WHOLE, Dataset, Request, one_line, sources, split_rows
 from experiments.data.images import resize_images
 from experiments.errors import UserError
 
@@ -81,6 +81,9 @@ def _split(
     if (labels is None) != (test_labels is None):
         raise UserError(f"{path}: has one of 'labels' and 'test_labels'; takes both or neither")
     classes = max(_num_classes(labels), _num_classes(test_labels))
+    if request.split == WHOLE:
+        both = None if labels is None or test_labels is None else np.append(labels, test_labels)
+        return np.concatenate([pool, test_pool]), both, classes
     return (test_pool, test_labels, classes) if request.split == "test" else (pool, labels, classes)
 
 

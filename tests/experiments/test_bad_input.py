@@ -153,6 +153,12 @@ def test_damaged_checkpoint_is_named(trained, tmp_path, capsys):
     assert "checkpoints/6" in line
 
 
+@pytest.mark.parametrize("flag", ["--steps=5", "--corrector=langevin"])
+def test_a_flow_takes_no_grid(flag, trained, capsys):
+    line = refused(["sample", f"--workdir={trained}", "--solver=probability_flow", flag], capsys)
+    assert flag.split("=")[0] in line
+
+
 def test_output_is_never_overwritten(trained, tmp_path, capsys):
     output = tmp_path / "drawn"
     (tmp_path / "drawn.npz").write_text("precious")

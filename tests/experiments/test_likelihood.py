@@ -9,9 +9,11 @@ from numpy.testing import assert_allclose
 
 from experiments import devices, likelihood
 from experiments.cli import main
+from experiments.data import load
 from experiments.likelihood import Likelihood, Mean
 from experiments.trained import Trained
 from samplers import RungeKutta, log_prob
+from tests.experiments.conftest import DIGITS
 
 LIKELIHOOD = ["--limit=20", "--seed=1"]
 
@@ -88,6 +90,54 @@ def test_solvers_agree_and_know_their_error(workdir):
     assert "variational" in bound["target"]
 
 
+def test_images(tmp_path, capsys):
+    """Discrete data: draws, their bounds, other images in the order of their file."""
+    workdir = tmp_path / "digits"
+    assert main(["train", "--config=digits", *DIGITS, f"--workdir={workdir}"]) == 0
+    arguments = [f"--workdir={workdir}", "--limit=24", "--batch=24", "--probes=2"]
+    common = ["--config.likelihood.num_steps=8"]
+    reports = {}
+    for dequantization in ("uniform", "truncated_normal"):
+        chosen = [*common, f"--dequantization={dequantization}", "--repeats=3"]
+        assert main(["likelihood", *arguments, *chosen]) == 0
+        (path,) = (workdir / "likelihood").glob(f"*-{dequantization}-*.json")
+        report, arrays = json.loads(path.read_text()), np.load(path.with_suffix(".npz"))
+        reports[dequantization] = report
+        assert "upper bound on −log₂ P" in report["target"]
+        assert report["importance_weighted"]["bits_per_dim"] < report["bits_per_dim"]
+        assert report["importance_weighted"]["kind"].startswith("estimate")
+        errors = arrays["standard_error"]
+        assert np.all(errors > 0)
+        own = np.sqrt(np.sum(errors**2)) / 24
+        assert report["standard_error_of_this_split"] == pytest.approx(own, rel=1e-5)
+    # Δ/6, where Δ = 2/17.
+    start = reports["truncated_normal"]["protocol"]["noise_to_signal_min"]
+    assert start == pytest.approx(2 / 17 / 6, rel=1e-3)
+
+    # One draw does not tell what another would.
+    for file in (workdir / "likelihood").iterdir():
+        file.unlink()
+    assert main(["likelihood", *arguments, *common]) == 0
+    (path,) = (workdir / "likelihood").glob("*.json")
+    assert json.loads(path.read_text())["standard_error_of_this_split"] is None
+    assert np.isnan(np.load(path.with_suffix(".npz"))["standard_error"]).all()
+    usual = np.load(path.with_suffix(".npz"))["bits_per_dim"]
+
+    # The same images from a file: all of it, in its order.
+    images = load("digits", "test").values[:24]
+    np.savez(tmp_path / "some.npz", images=images, levels=17)
+    data = f"--data=npz:{tmp_path}/some.npz"
+    assert main(["likelihood", *arguments, *common, data]) == 0
+    (other,) = (workdir / "likelihood").glob("all-*.npz")
+    assert_allclose(np.load(other)["bits_per_dim"], usual, atol=1e-5)
+    np.savez(tmp_path / "one.npz", images=images[:1], levels=17)
+    assert main(["likelihood", *arguments, *common, f"--data=npz:{tmp_path}/one.npz"]) == 0
+    np.savez(tmp_path / "many.npz", images=images)
+    capsys.readouterr()
+    assert main(["likelihood", *arguments, f"--data=npz:{tmp_path}/many.npz"]) == 2
+    assert "levels 256, takes 17" in capsys.readouterr().err
+
+
 def test_other_examples(workdir, tmp_path, capsys):
     np.savez(tmp_path / "images.npz", images=np.zeros((3, 8, 8), np.uint8))
     assert main(["likelihood", f"--workdir={workdir}", f"--data=npz:{tmp_path}/images.npz"]) == 2
@@ -105,6 +155,12 @@ def test_other_examples(workdir, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--solver=dopri5", "--rtol=1e-9"], ["likelihood.rtol", "1e-09", "1e-06"]),
+        (["--rtol=1e-3", "--steps=3"], ["--steps", "--rtol"]),
+        (["--config.likelihood.noise_to_signal_min=1e5"], ["noise_to_signal_min", "t = 1"]),
+        (
+            ["--config.likelihood.probe_kind=orthogonal", "--probes=3", "--divergence=hutchinson"],
+            ["likelihood.probes", "got 3", "2"],
+        ),
         (["--rtol=1e-3"], ["--rtol", "adams", "dopri5"]),
         (["--split=val"], ["likelihood.split", "val", "test"]),
         (["--probes=0"], ["--probes", "got 0"]),
@@ -137,6 +193,12 @@ def test_densities_that_are_not_finite_are_named_and_left_out(workdir, monkeypat
     assert report["examples"] == 18
     assert report["bits_per_dim"] == pytest.approx(np.nanmean(arrays["bits_per_dim"]), rel=1e-6)
     assert "examples 3, 17" in capsys.readouterr().err
+
+
+def test_a_slow_exact_divergence_says_how_long(workdir, monkeypatch, capsys):
+    monkeypatch.setattr(likelihood, "_MANY_DIMENSIONS", 2)
+    measure(workdir, "--divergence=exact")
+    assert "'exact' takes 2 products an evaluation, about 0.0 hours" in capsys.readouterr().err
 
 
 def test_sampling_knows_its_densities(trained, tmp_path):
@@ -177,8 +239,9 @@ def test_importance_weighting_is_the_log_of_the_mean():
         probe_errors=zeros,
         log_weights=weights,
         evaluations=np.ones(2),
+        seconds=np.zeros(2),
         dim=5,
-        seconds=0.0,
+        dequantized=True,
     )
     assert_allclose(result.importance_weighted, [-1 / 5, -1 / 5])
     # Jensen: no draw's mean is better.

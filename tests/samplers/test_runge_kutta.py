@@ -277,3 +277,25 @@ def test_too_many_evaluations_are_nan():
     few = integrate(growing, y, jnp.float32(0), jnp.float32(2), max_evaluations=3, **bound)
     assert np.isnan(few.y).all()
     assert_allclose(few.evaluations, 3)
+
+
+def test_an_example_that_is_not_finite_does_not_hold_up_the_others():
+    def root(u, y):
+        return -jnp.sqrt(y)
+
+    y = jnp.array([[1.0], [jnp.nan], [2.0]])
+    solution = integrate(
+        root,
+        y,
+        jnp.float32(0),
+        jnp.float32(1),
+        tableau=tableaux["dopri5"],
+        rtol=1e-4,
+        atol=1e-4,
+        max_evaluations=5000,
+    )
+    assert np.isnan(solution.y[1, 0])
+    assert np.isnan(solution.slope[1, 0])
+    # y = (√y₀ − u/2)²
+    assert_allclose(solution.y[::2, 0], [0.25, (np.sqrt(2) - 0.5) ** 2], atol=1e-3)
+    assert solution.evaluations.max() < 150
