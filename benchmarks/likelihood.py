@@ -409,7 +409,9 @@ def summary(result: dict[str, Any]) -> str:
         mixed = [f for name, f in factors.items() if name.startswith("mixture")]
         text = f"{min(mixed):.1f} to {max(mixed):.1f} times fewer at {target:g} bits/dim"
         if "digits, vp" in factors:
-            text += f" ({factors['digits, vp']:.1f} on the digits)"
+            text += f" ({factors['digits, vp']:.1f} on trained digits)"
+        elif "digits, vp" in result["problems"]:
+            text += " (on trained digits it does not reach this; dopri5 does)"
         parts.append(text)
     return "; ".join(parts)
 
