@@ -7,11 +7,11 @@
     ρ^q = E_n^{−(P+I+D)} E_{n−1}^{P+2D} E_{n−2}^{−D}                              (5)
 
 with q the order of b̂ plus one and E_{n−1}, E_{n−2} of the steps accepted before. (P, I, D) =
-(0, 1, 0) is the elementary controller; the default (0.4, 0.3, 0) errs about half as much at the same
+(0, 1, 0) is the elementary controller; the default (0.4, 0.3, 0) errs about half as much at equal
 tolerance, and by evaluations is better on some problems and worse on others
-(benchmarks/likelihood.py). A method is a tableau, not code. The pairs here are
-"first same as last": the last k of an accepted step is the first of the next, and the field at the
-end is known when the integration is over.
+(benchmarks/likelihood.py). A method is a tableau, not code. The pairs here are "first same as
+last": the last k of an accepted step is the first of the next, and the field at the end is known
+when the integration is over.
 
 Every turn of the loop is one evaluation of F for the whole batch, so the program holds one copy of
 F. Examples that are done wait for the slowest.
