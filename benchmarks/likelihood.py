@@ -1,6 +1,8 @@
 """Error of a log-density against network calls, in several coordinates and by several integrators.
 
-    python -m benchmarks.likelihood [--workdir=runs/demo]
+    python -m benchmarks.likelihood [--workdir=runs/demo] [--only_network]
+
+--only_network keeps the mixtures' part of the last result.
 
 Problems: mixtures in 8 dimensions under VP, sub-VP and VE, 256 points, exact trace, float64; and,
 with --workdir, a trained model of the digits, 32 images, one fixed Rademacher probe, float32. The
@@ -11,8 +13,9 @@ more finely. Calls are those of the slowest example.
                  reference does (one step size for the whole batch, by SciPy, on the host)
     coordinates  t, log n, arctan n/s and n/(s + n), the state as x/α or scaled to unit variance,
                  each by the same adaptive pair with a step of its own for each example
-    integrators  in the angle: Adams, fixed steps, and adaptive pairs of order 3, 5, 8, with the
-                 elementary and with the PI controller
+    integrators  in the angle: Adams (on a uniform grid for the mixtures, on the graded one of the
+                 command line for the network), fixed steps, and adaptive pairs of order 3, 5, 8,
+                 with the elementary and with the PI controller
 
 Also: seconds an image of the whole likelihood against the host loop with separate value and
 gradient passes; and the variance of probes at equal time. Written to
@@ -20,6 +23,7 @@ benchmarks/results/likelihood.json and docs/likelihood.png, with a summary in th
 """
 
 import argparse
+import json
 import math
 import statistics
 import time
@@ -34,7 +38,7 @@ from jax import Array
 from scipy.integrate import solve_ivp
 
 import samplers
-from benchmarks.report import ROOT, into_readme, save
+from benchmarks.report import RESULTS, ROOT, into_readme, save
 from samplers import Adams, Exact, FixedRungeKutta, Hutchinson, RungeKutta
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, GaussianMixture, expand, prediction, sdes
@@ -47,14 +51,14 @@ def main() -> None:
     """Measure, draw, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", help="a trained model of the digits")
-    workdir = parser.parse_args().workdir
+    parser.add_argument("--only_network", action="store_true")
+    options = parser.parse_args()
+    workdir = options.workdir
     result: dict[str, Any] = {"problems": {}}
-    with jax.enable_x64(True):
-        for number, mixture in enumerate(mixtures()):
-            for name in ("vp", "subvp", "ve"):
-                problem = Problem.of_mixture(mixture, sdes[name]())
-                everything = name == "vp" and number == 0
-                result["problems"][f"mixture {number + 1}, {name}"] = problem.measure(everything)
+    if options.only_network:
+        result["problems"] = json.loads((RESULTS / "likelihood.json").read_text())["problems"]
+    else:
+        result["problems"] = measure_mixtures()
     if workdir:
         problem, probes, speed = trained(workdir)
         result["problems"]["digits, vp"] = problem.measure(False)
@@ -66,6 +70,18 @@ def main() -> None:
     save("likelihood", result)
     draw(result["problems"])
     into_readme("likelihood", summary(result))
+
+
+def measure_mixtures() -> dict[str, dict[str, Curve]]:
+    """Every mixture under every SDE, one of them in all coordinates and by all integrators."""
+    measured = {}
+    with jax.enable_x64(True):
+        for number, mixture in enumerate(mixtures()):
+            for name in ("vp", "subvp", "ve"):
+                problem = Problem.of_mixture(mixture, sdes[name]())
+                everything = name == "vp" and number == 0
+                measured[f"mixture {number + 1}, {name}"] = problem.measure(everything)
+    return measured
 
 
 def mixtures() -> list[GaussianMixture]:
@@ -94,6 +110,7 @@ class Problem:
       data_std: of the data.
       fine: an integrator whose error is negligible.
       least: the smallest tolerance that the precision allows.
+      grading: of Adams.
     """
 
     def __init__(
@@ -106,9 +123,10 @@ class Problem:
         data_std: float,
         fine: samplers.Integrator,
         least: int,
+        grading: float = 0.0,
     ):
         self.sde, self.model, self.x, self.t_min = sde, model, x, t_min
-        self.divergence, self.data_std = divergence, data_std
+        self.divergence, self.data_std, self.grading = divergence, data_std, grading
         self.tolerances = [10.0**-k for k in np.arange(1, least + 0.1, 0.5)]
         self.truth = self.solve(fine).log_prob
         self.unit = math.prod(x.shape[1:]) * math.log(2)
@@ -146,12 +164,16 @@ class Problem:
         baseline = [host(tolerance) for tolerance in self.tolerances]
         curves = {
             "RK45 in t, batch-wide": [(calls, self.error(value)) for value, calls in baseline],
-            "Adams": [self.point(Adams(num_steps=n)) for n in steps],
+            "Adams": [self.point(self.adams(n)) for n in steps],
             "dopri5, PI": [self.point(RungeKutta(rtol=t, atol=t)) for t in self.tolerances],
         }
         if everything:
             curves |= self._integrators() | self._coordinates()
         return curves
+
+    def adams(self, num_steps: int) -> Adams:
+        """On the problem's grid."""
+        return Adams(num_steps=num_steps, grading=self.grading)
 
     def _integrators(self) -> dict[str, Curve]:
         curves = {}
@@ -301,8 +323,9 @@ def trained(workdir: str) -> tuple[Problem, dict[str, Any], dict[str, Any]]:
         float(sde.time_of_noise_to_signal(1e-3)),
         Hutchinson.draw(jax.random.key(1), x.shape),
         opened.experiment.data.std,
-        Adams(num_steps=1500),
+        Adams(num_steps=1500, grading=0.8),
         5,
+        grading=0.8,
     )
     control = data_gaussian(opened.experiment, opened.dataset("train"))
     return problem, probe_variances(problem, control), speed(problem)
@@ -315,7 +338,7 @@ def probe_variances(problem: Problem, control: Any) -> dict[str, Any]:
     factor is the square of its ratio to one plain probe's.
     """
     rows: dict[str, Any] = {}
-    integrator = Adams(num_steps=29)
+    integrator = problem.adams(29)
     for kind, num, controlled in (
         ("rademacher", 1, False),
         ("rademacher", 4, False),
@@ -364,12 +387,12 @@ def speed(problem: Problem) -> dict[str, Any]:
     host = HostLoop(problem, fused=False)
     log_prob, calls = host(1e-5)
     target = problem.error(jnp.asarray(log_prob))
-    tried = {n: problem.point(Adams(num_steps=n))[1] for n in (49, 69, 99, 139, 199)}
+    tried = {n: problem.point(problem.adams(n))[1] for n in (49, 69, 99, 139, 199)}
     num_steps = next((n for n, error in tried.items() if error <= target), 199)
     ours, theirs = [], []
     for _ in range(5):
         start = time.perf_counter()
-        problem.solve(Adams(num_steps=num_steps)).log_prob.block_until_ready()
+        problem.solve(problem.adams(num_steps)).log_prob.block_until_ready()
         middle = time.perf_counter()
         host(1e-5)
         ours.append(middle - start)

@@ -123,7 +123,8 @@ def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
     """
     steps = config.num_steps
     if config.solver == "adams":
-        return Adams(num_steps=(steps or Adams.num_steps) * (1 + finer))
+        steps = (steps or Adams.num_steps) * (1 + finer)
+        return Adams(num_steps=steps, grading=config.grading)
     if steps:
         return FixedRungeKutta(tableau=config.solver, num_steps=steps * (1 + finer))
     rtol, atol = config.rtol, config.atol
@@ -234,6 +235,8 @@ def check_likelihood(config: LikelihoodConfig) -> None:
             f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
             "more digits"
         )
+    if config.grading >= 1:
+        raise UserError(f"likelihood.grading: got {config.grading}, takes a number < 1")
     if config.num_times % 2:
         raise UserError(f"likelihood.num_times: got {config.num_times}, takes an even number")
     if config.estimator == "elbo" and config.dequantization != "uniform":

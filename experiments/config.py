@@ -155,9 +155,9 @@ class LikelihoodConfig:
     None follows from the dequantization. divergence: "exact", chunk products at once, or
     "hutchinson" with `probes` probes of probe_kind ("rademacher", "gaussian", "orthogonal") and, as
     control variate, the Gaussian of the training data. solver: "adams" with num_steps steps, 0 for
-    its default of 49; or a Runge–Kutta tableau ("dopri5", ...) with num_steps equal steps, 0 for
-    adaptive ones by rtol and atol. check_solver: measure what a finer solution of the first batch
-    changes. batch_size: examples at a time.
+    its default of 49, denser at both ends by 1/(1 − grading); or a Runge–Kutta tableau ("dopri5",
+    ...) with num_steps equal steps, 0 for adaptive ones by rtol and atol. check_solver: measure
+    what a finer solution of the first batch changes. batch_size: examples at a time.
     """
 
     split: str = "test"
@@ -172,6 +172,7 @@ class LikelihoodConfig:
     chunk: int = field(16, low=1)
     solver: str = "adams"
     num_steps: int = field(0, low=0)
+    grading: float = field(0.8, low=0)
     rtol: float = field(1e-5, above=0)
     atol: float = field(1e-5, above=0)
     check_solver: bool = False

@@ -50,6 +50,7 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.likelihood.probes=0", ["likelihood.probes", "got 0", "1"]),
         ("--config.likelihood.probe_kind=sign", ["likelihood.probe_kind", "rademacher"]),
         ("--config.likelihood.dequantization=normal", ["truncated_normal"]),
+        ("--config.likelihood.grading=1.0", ["likelihood.grading", "1.0", "< 1"]),
         ("--config.likelihood.num_times=7", ["likelihood.num_times", "even"]),
         ("--config.sampling.log_prob=True", ["sampling.log_prob", "probability_flow"]),
         ("--config.sde.name=vpp", ["sde.name", "'vpp'", "subvp, ve, vp"]),

@@ -86,6 +86,7 @@ def test_order_of_fixed_steps(name):
     ("integrator", "evaluations"),
     [
         (Adams(num_steps=60), 61),
+        (Adams(num_steps=60, grading=0.5), 61),
         (FixedRungeKutta(num_steps=10), 61),
         (FixedRungeKutta(tableau="bosh3", num_steps=20), 61),
     ],
