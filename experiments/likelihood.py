@@ -13,29 +13,16 @@ import dataclasses
 import math
 import pathlib
 import sys
-import time
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.sharding import Mesh
 from scipy.special import stdtrit
 from tqdm import tqdm
 
-import samplers
-from experiments import build
-from experiments.config import Experiment, LikelihoodConfig
-from experiments.data import Dataset, to_model
-from experiments.data_gaussian import MOST_DIMENSIONS, data_gaussian
-from experiments.dequantization import Levels, dequantizations
-from experiments.devices import check_batch, replicated, sharded
+from experiments.data import Dataset
 from experiments.errors import UserError
-from samplers import Divergence, Exact, Hutchinson, noise
-from samplers.divergence import value_and_divergence
-from sde_lib import SDE, Gaussian, Model
+from experiments.estimator import Estimator
 
 # Dimensions from which the exact divergence is slow enough to warn of.
 _MANY_DIMENSIONS = 256
@@ -104,156 +91,6 @@ class Mean:
         """The interval that covers the expectation with this probability."""
         half = stdtrit(max(self.num - 1, 1), (1 + confidence) / 2) * self.standard_error
         return self.mean - float(half), self.mean + float(half)
-
-
-class Estimator:
-    """Measures batches of examples as the experiment's `likelihood` section says.
-
-    Args:
-      experiment: the experiment.
-      sde: its SDE.
-      model: its model.
-      train: the split that the control variate is fitted to.
-      seed: of the draws.
-      mesh: the devices that share a batch.
-    """
-
-    def __init__(
-        self,
-        experiment: Experiment,
-        sde: SDE,
-        model: Model,
-        train: Dataset,
-        seed: int,
-        mesh: Mesh,
-    ):
-        config = experiment.likelihood
-        check_batch(mesh, config.batch_size, "likelihood.batch_size")
-        self.config, self.sde, self.mesh = config, sde, mesh
-        self.model = jax.device_put(model, replicated(mesh))
-        self.data_std, self.key = experiment.data.std, jax.random.key(seed)
-        self.centered = bool(experiment.data.centered)
-        self.t_min = build.likelihood_t_min(config, sde, levels(train, self.centered))
-        self.control = _control(experiment, train)
-        if config.probe_kind == "orthogonal" and config.probes > math.prod(train.shape):
-            raise UserError(
-                f"likelihood.probes: got {config.probes} orthogonal ones, takes at most the "
-                f"{math.prod(train.shape)} dimensions"
-            )
-
-    def batch(self, dataset: Dataset, rows: np.ndarray, *, finer: bool = False) -> dict:
-        """The fields of a `Likelihood` for some rows of a data set.
-
-        Args:
-          dataset: whose examples.
-          rows: their numbers [B].
-          finer: solve twice as finely.
-        """
-        start = time.perf_counter()
-        integrator = build.integrator(self.config, finer=finer)
-        values = dataset.values[np.minimum(rows, dataset.num - 1)]
-        inputs = jax.device_put((values, jnp.asarray(rows)), sharded(self.mesh))
-        draws = [
-            jax.device_get(
-                self._draw(jax.random.fold_in(self.key, r), dataset, integrator, *inputs)
-            )
-            for r in range(self.config.repeats)
-        ]
-        stacked = {name: np.stack([draw[name] for draw in draws], axis=-1) for name in draws[0]}
-        each = (time.perf_counter() - start) / len(rows)
-        return stacked | {
-            "evaluations": stacked["evaluations"].sum(axis=-1),
-            "seconds": np.full(len(rows), each),
-        }
-
-    def _draw(
-        self, key: Array, dataset: Dataset, integrator: Any, values: Array, indices: Array
-    ) -> dict[str, Array]:
-        data_key, probe_key = jax.random.split(key)
-        bins = levels(dataset, self.centered)
-        dim = math.prod(dataset.shape)
-        if bins is None:
-            x, log_q, entropy = values, jnp.zeros(len(values)), jnp.zeros(())
-        else:
-            dequantize = dequantizations[self.config.dequantization]
-            keys = noise.example_keys(data_key, indices)
-            x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)
-        log_prob, error, evaluations = self._log_prob(probe_key, x, indices, integrator)
-        return {
-            "draws": -(log_prob + entropy) / dim / math.log(2),
-            "probe_errors": error / dim / math.log(2),
-            "log_weights": log_prob - log_q,
-            "evaluations": evaluations,
-        }
-
-    def _log_prob(
-        self, key: Array, x: Array, indices: Array, integrator: Any
-    ) -> tuple[Array, Array, Array]:
-        """log p(x) in nats, its standard error and evaluations, [B] each."""
-        if self.config.estimator == "elbo":
-            return samplers.elbo(
-                key,
-                self.sde,
-                self.model,
-                x,
-                t_min=self.t_min,
-                num_times=self.config.num_times,
-                indices=indices,
-            )
-        result = samplers.log_prob(
-            self.sde,
-            self.model,
-            x,
-            make_divergence(self.config, key, x.shape, indices, self.control),
-            t_min=self.t_min,
-            data_std=self.data_std,
-            integrator=integrator,
-        )
-        return result.log_prob, result.standard_error, result.evaluations
-
-    def exact_hours(self, dataset: Dataset, num: int) -> float:
-        """How long the exact divergence of `num` examples takes, from the time of one product."""
-        size = self.config.batch_size
-        x = to_model(jnp.asarray(dataset.values[:size]), dataset.levels, self.centered)
-        probe = Hutchinson.draw(self.key, x.shape)
-
-        @jax.jit
-        def product(model: Model, x: Array) -> Array:
-            return value_and_divergence(lambda x: model(x, 0.5).noise, x, probe)[1]
-
-        product(self.model, x).block_until_ready()
-        start = time.perf_counter()
-        product(self.model, x).block_until_ready()
-        turns = 50 * math.prod(dataset.shape) * math.ceil(num / size) * self.config.repeats
-        return turns * (time.perf_counter() - start) / 3600
-
-
-def levels(dataset: Dataset, centered: bool) -> Levels | None:
-    """The grey levels of a data set; None for continuous data."""
-    return None if dataset.levels is None else Levels(dataset.levels, centered)
-
-
-def make_divergence(
-    config: LikelihoodConfig,
-    key: Array,
-    shape: tuple[int, ...],
-    indices: Array,
-    control: Gaussian | None,
-) -> Divergence:
-    """The divergence of a config, with probes that depend on (key, indices[i]) alone."""
-    if config.divergence == "exact":
-        return Exact(chunk=config.chunk)
-    return Hutchinson.draw(
-        key, shape, config.probes, kind=config.probe_kind, indices=indices, control=control
-    )
-
-
-def _control(experiment: Experiment, train: Dataset) -> Gaussian | None:
-    config = experiment.likelihood
-    uses = config.control and config.estimator == "ode" and config.divergence == "hutchinson"
-    if not uses or math.prod(train.shape) > MOST_DIMENSIONS:
-        return None
-    return data_gaussian(experiment, train)
 
 
 def evaluate(

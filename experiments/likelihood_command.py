@@ -4,7 +4,8 @@ import pathlib
 import shutil
 
 from experiments.data import Dataset
-from experiments.likelihood import Estimator, evaluate
+from experiments.estimator import Estimator
+from experiments.likelihood import evaluate
 from experiments.likelihood_report import file_name, protocol, save, summary
 from experiments.trained import Trained
 

@@ -19,7 +19,8 @@ import numpy as np
 from experiments import build
 from experiments.config import Experiment
 from experiments.data import Dataset
-from experiments.likelihood import Estimator, Likelihood, Mean
+from experiments.estimator import Estimator
+from experiments.likelihood import Likelihood, Mean
 from experiments.pictures import histogram, save_png
 from experiments.workdir import write_atomically
 

@@ -18,7 +18,7 @@ from experiments.config import Experiment
 from experiments.data import Dataset, to_levels
 from experiments.devices import check_batch, replicated, sharded
 from experiments.errors import UserError
-from experiments.likelihood import make_divergence
+from experiments.estimator import make_divergence
 from experiments.pictures import image_grid, save_png, scatter
 from samplers import RungeKutta, noise
 from sde_lib import SDE, Model
