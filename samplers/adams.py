@@ -5,9 +5,8 @@ The grid is uniform in v, from 0 to 1, with
     u = start + (end − start) S(v),   S = v − g sin(2πv)/2π,   S' = 1 − g cos 2πv (1)
 
 denser at both ends by the factor 1/(1 − g). g = 0 suits densities of sharp components, whose flow
-changes most in between; g = 0.8 suits networks, whose output varies with log σ/α up to both ends
-(benchmarks/likelihood.py). With f_i = (du/dv) F(u_i, ·), h the step in v and k
-values of history,
+changes most in between; g = 0.8 is meant for networks, whose output varies with log σ/α up to both
+ends. With f_i = (du/dv) F(u_i, ·), h the step in v and k values of history,
 
     predict    p = y_i + h Σ_j b_j f_{i−j},             Adams–Bashforth of order k    (2)
     evaluate   f_{i+1} = (du/dv) F(u_{i+1}, p)
