@@ -28,6 +28,7 @@ from models import ScoreModel, conditionings, networks, parameterizations
 from samplers import (
     Adams,
     Corrector,
+    FixedAdams,
     FixedRungeKutta,
     Integrator,
     RungeKutta,
@@ -121,15 +122,16 @@ def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
       config: the section.
       finer: with twice the steps, or a tenth of the tolerances.
     """
-    steps = config.num_steps
-    if config.solver == "adams":
-        steps = (steps or Adams.num_steps) * (1 + finer)
-        return Adams(num_steps=steps, grading=config.grading)
-    if steps:
-        return FixedRungeKutta(tableau=config.solver, num_steps=steps * (1 + finer))
+    if config.num_steps:
+        steps = config.num_steps * (1 + finer)
+        if config.solver == "adams":
+            return FixedAdams(num_steps=steps, grading=config.grading)
+        return FixedRungeKutta(tableau=config.solver, num_steps=steps)
     rtol, atol = config.rtol, config.atol
     if finer:
         rtol, atol = max(rtol / 10, _LEAST_RTOL / 10), max(atol / 10, _LEAST_RTOL / 10)
+    if config.solver == "adams":
+        return Adams(rtol=rtol, atol=atol)
     return RungeKutta(tableau=config.solver, rtol=rtol, atol=atol)
 
 
@@ -229,8 +231,7 @@ def check_likelihood(config: LikelihoodConfig) -> None:
     one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
     lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
     lookup(dequantizations, config.dequantization, "likelihood.dequantization")
-    adaptive = config.solver != "adams" and not config.num_steps
-    if adaptive and config.rtol < _LEAST_RTOL:
+    if not config.num_steps and config.rtol < _LEAST_RTOL:
         raise UserError(
             f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
             "more digits"

@@ -3,6 +3,7 @@
 from samplers.adams import Adams
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
 from samplers.driver import integrate, sample
+from samplers.fixed_adams import FixedAdams
 from samplers.grids import grids
 from samplers.integrator import Integrator
 from samplers.langevin import AnnealedLangevin, Langevin
@@ -28,6 +29,7 @@ __all__ = [
     "Divergence",
     "EulerMaruyama",
     "Exact",
+    "FixedAdams",
     "FixedRungeKutta",
     "Flow",
     "Hutchinson",

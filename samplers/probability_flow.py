@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from samplers.adams import Adams
 from samplers.angle import Angle
 from samplers.divergence import Divergence, Exact, value_and_divergence
 from samplers.integrator import Integrator, Solution
-from samplers.runge_kutta import RungeKutta
 from sde_lib import SDE, Model
 
 
@@ -67,7 +67,7 @@ def decode(
       t_min, t_max: the ends, 0 ≤ t_min < t_max ≤ 1.
       data_std: about the standard deviation of the data in model units. Any positive value is
         right; the data's own takes the fewest evaluations.
-      integrator: `RungeKutta()` by default. Its tolerances are for w, whose size is about 1.
+      integrator: `Adams()` by default. Its tolerances are for w, whose size is about 1.
       denoise: return E[x_0 | x_tmin] instead of x_tmin; no further evaluation.
 
     Returns:
@@ -178,7 +178,7 @@ def _carry(
 ) -> tuple[Angle, Solution]:
     """The flow of w from time `start` to time `end`."""
     angle = Angle.of_data(sde, data_std)
-    solution = (integrator or RungeKutta()).solve(
+    solution = (integrator or Adams()).solve(
         partial(angle.slope, model, cond),
         x * angle.scale(start),
         angle.theta(start),
@@ -217,7 +217,7 @@ def _carry_with_density(
 
     w = x * angle.scale(start)
     estimates = jax.eval_shape(field, jnp.zeros(x.shape[0]), (w, w))[1]
-    solution = (integrator or RungeKutta()).solve(
+    solution = (integrator or Adams()).solve(
         field,
         (w, jnp.zeros(estimates.shape, estimates.dtype)),
         angle.theta(start),

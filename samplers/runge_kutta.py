@@ -2,9 +2,8 @@
 
     k_i = F(u + c_i h, y + h Σ_j a_ij k_j),   y' = y + h Σ_i b_i k_i              (1)
     error = h Σ_i (b_i − b̂_i) k_i                                                 (2)
-    E = max over parts of RMS(error / (atol + rtol max(|y|, |y'|)))               (3)
-    accept if E ≤ 1;   h ← h · clip(0.9 ρ, 0.2, 10)                               (4)
-    ρ^q = E_n^{−(P+I+D)} E_{n−1}^{P+2D} E_{n−2}^{−D}                              (5)
+    accept if its size E ≤ 1;   h ← h · clip(0.9 ρ, 0.2, 10)                      (3)
+    ρ^q = E_n^{−(P+I+D)} E_{n−1}^{P+2D} E_{n−2}^{−D}                              (4)
 
 with q the order of b̂ plus one and E_{n−1}, E_{n−2} of the steps accepted before. (P, I, D) =
 (0, 1, 0) is the elementary controller; the default (0.4, 0.3, 0) errs about half as much at equal
@@ -17,9 +16,10 @@ Every turn of the loop is one evaluation of F for the whole batch, so the progra
 F. Examples that are done wait for the slowest.
 
 References: Dormand & Prince 1980; Bogacki & Shampine 1989; Hairer, Nørsett & Wanner 1993, §II.4 and
-§II.10; Söderlind 2003 (5).
+§II.10; Söderlind 2003 (4).
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +37,8 @@ from samplers.integrator import (
     combine,
     constant,
 )
-from sde_lib import Registry, expand, static
+from samplers.step_control import Clock, chosen, error_size
+from sde_lib import Registry, static
 
 tableaux = Registry("tableau")
 
@@ -90,12 +91,12 @@ tableaux.register("dop853")(_tableau(dop853.ROWS, dop853.EMBEDDED, order=8, embe
 
 
 class RungeKutta(Integrator):
-    """Adaptive steps, eq. 2 to 5.
+    """Adaptive steps, eq. 2 to 4.
 
     Args:
       tableau: a name in `tableaux`.
-      rtol, atol: the tolerances of eq. 3.
-      pid: P, I and D of eq. 5.
+      rtol, atol: the tolerances of `step_control`, eq. 1.
+      pid: P, I and D of eq. 4.
       max_evaluations: turns of the loop at most; an example that would need more is NaN.
     """
 
@@ -107,17 +108,98 @@ class RungeKutta(Integrator):
 
     def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
         """See `Integrator`."""
-        return integrate(
-            field,
-            y,
-            start,
-            end,
-            tableau=tableaux[self.tableau],
-            rtol=self.rtol,
-            atol=self.atol,
-            max_evaluations=self.max_evaluations,
-            pid=self.pid,
+        method = tableaux[self.tableau]
+        batch = batch_size(y)
+        first = (end - start) / 2 * jnp.asarray(self.rtol, dtype=float) ** (1 / method.order)
+        state = _State(
+            turn=jnp.zeros((), jnp.int32),
+            stage=jnp.zeros((), jnp.int32),
+            clock=Clock.at_start(start, end, first, batch),
+            y=y,
+            slopes=_no_slopes(method, y),
+            evaluations=jnp.zeros(batch, jnp.int32),
+            log_errors=jnp.zeros((2, batch)),
         )
+        state = jax.lax.while_loop(
+            lambda s: jnp.any(s.clock.running) & (s.turn < self.max_evaluations),
+            partial(self._turn, method, field),
+            state,
+        )
+        slope = jax.tree.map(lambda k: k[0], state.slopes)
+        return state.clock.solution(state.y, slope, state.evaluations)
+
+    def _turn(self, method: Tableau, field: Field, state: "_State") -> "_State":
+        """One stage, and the end of the step after the last."""
+        clock, stage = state.clock, state.stage
+        proposed = advance(state.y, clock.h, combine(state.slopes, constant(method.a)[stage]))
+        slope = field(clock.u + constant(method.c)[stage] * clock.h, proposed)
+        state = state._replace(
+            turn=state.turn + 1,
+            stage=stage + 1,
+            slopes=jax.tree.map(lambda k, new: k.at[stage].set(new), state.slopes, slope),
+            evaluations=state.evaluations + clock.running,
+        )
+        return jax.lax.cond(
+            state.stage == len(method.b),
+            partial(self._complete, method),
+            lambda state, _: state,
+            state,
+            proposed,
+        )
+
+    def _complete(self, method: Tableau, state: "_State", proposed: Any) -> "_State":
+        """Accept the step or not, and choose the next."""
+        clock = state.clock
+        error = combine(state.slopes, constant(method.error))
+        error = advance(jax.tree.map(jnp.zeros_like, error), clock.h, error)
+        size = error_size(error, state.y, proposed, self.rtol, self.atol)
+        accept = (size <= 1) & clock.running
+        factor, log_errors = self._next(method, size, accept, state.log_errors)
+        first = chosen(
+            accept,
+            jax.tree.map(lambda k: k[-1], state.slopes),
+            jax.tree.map(lambda k: k[0], state.slopes),
+        )
+        return state._replace(
+            stage=jnp.ones_like(state.stage),
+            clock=clock.tick(accept, factor),
+            y=chosen(accept, proposed, state.y),
+            slopes=jax.tree.map(lambda k, new: k.at[0].set(new), state.slopes, first),
+            log_errors=log_errors,
+        )
+
+    def _next(
+        self, method: Tableau, size: Array, accept: Array, log_errors: Array
+    ) -> tuple[Array, Array]:
+        """The factor of eq. 3 [B], and log E of the two steps accepted last [2, B]."""
+        proportional, integral, derivative = self.pid
+        before, earlier = log_errors
+        now = jnp.log(jnp.maximum(size, 1e-10))
+        log_factor = (
+            -(proportional + integral + derivative) * now
+            + (proportional + 2 * derivative) * before
+            - derivative * earlier
+        ) / (method.embedded_order + 1)
+        factor = _SAFETY * jnp.exp(log_factor)
+        # After a rejection the step must not grow, whatever the errors before were.
+        factor = jnp.clip(factor, _SHRINK, jnp.where(accept, _GROW, _SAFETY))
+        return factor, jnp.where(accept, jnp.stack([now, before]), log_errors)
+
+
+class _State(NamedTuple):
+    """The slopes of the stages so far [S, B, ...]."""
+
+    turn: Array
+    stage: Array
+    clock: Clock
+    y: Any
+    slopes: Any
+    evaluations: Array
+    log_errors: Array
+
+
+def _no_slopes(method: Tableau, y: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.zeros((len(method.b), *leaf.shape), leaf.dtype), y)
 
 
 class FixedRungeKutta(Integrator):
@@ -157,141 +239,6 @@ class FixedRungeKutta(Integrator):
             return (y, slopes), None
 
         turns = self.num_steps * last + 1
-        slopes = jax.tree.map(lambda leaf: jnp.zeros((last + 1, *leaf.shape), leaf.dtype), y)
-        (y, slopes), _ = jax.lax.scan(turn, (y, slopes), jnp.arange(turns))
+        (y, slopes), _ = jax.lax.scan(turn, (y, _no_slopes(tableau, y)), jnp.arange(turns))
         slope = jax.tree.map(lambda k: k[0], slopes)
         return Solution(y, slope, jnp.full((batch,), turns))
-
-
-class _State(NamedTuple):
-    turn: Array
-    stage: Array
-    u: Array
-    h: Array
-    y: Any
-    slopes: Any
-    evaluations: Array
-    log_errors: Array
-
-
-def integrate(
-    field: Field,
-    y: Any,
-    start: Array,
-    end: Array,
-    *,
-    tableau: Tableau,
-    rtol: Array | float,
-    atol: Array | float,
-    max_evaluations: int,
-    pid: tuple[Array | float, Array | float, Array | float] = (0.4, 0.3, 0.0),
-) -> Solution:
-    """Solve dy/du = field(u, y) from `start` to `end`, up or down.
-
-    Args:
-      field: (u [B], tree of [B, ...]) → tree of [B, ...].
-      y: the state at `start`, a tree of [B, ...]; each leaf is a part of eq. 3.
-      start, end: scalars.
-      tableau: of `tableaux`.
-      rtol, atol: the tolerances of eq. 3.
-      max_evaluations: turns of the loop at most.
-      pid: of eq. 5.
-    """
-    batch = batch_size(y)
-    proportional, integral, derivative = pid
-    last = len(tableau.b) - 1
-    first_step = (end - start) / 2 * jnp.asarray(rtol, dtype=float) ** (1 / tableau.order)
-
-    def turn(state: _State) -> _State:
-        combined = combine(state.slopes, constant(tableau.a)[state.stage])
-        at = advance(state.y, state.h, combined)
-        slope = field(state.u + constant(tableau.c)[state.stage] * state.h, at)
-        slopes = jax.tree.map(lambda k, new: k.at[state.stage].set(new), state.slopes, slope)
-        active = state.u != end
-        state = state._replace(
-            turn=state.turn + 1,
-            stage=state.stage + 1,
-            slopes=slopes,
-            evaluations=state.evaluations + active,
-        )
-        return jax.lax.cond(state.stage > last, complete, lambda state, _: state, state, at)
-
-    def complete(state: _State, proposed: Any) -> _State:
-        size = _error_norm(tableau, state, proposed, rtol, atol)
-        accept = size <= 1
-        log_error = jnp.log(jnp.maximum(size, 1e-10))
-        before, earlier = state.log_errors
-        log_factor = (
-            -(proportional + integral + derivative) * log_error
-            + (proportional + 2 * derivative) * before
-            - derivative * earlier
-        ) / (tableau.embedded_order + 1)
-        grown = _SAFETY * jnp.exp(log_factor)
-        # After a rejection the step must not grow, whatever the errors before were.
-        grown = jnp.where(accept, grown, jnp.minimum(grown, _SAFETY))
-        # A step that met a value that is not finite has no error to go by: try a shorter one.
-        factor = jnp.where(jnp.isfinite(size), jnp.clip(grown, _SHRINK, _GROW), _SHRINK)
-        log_errors = jnp.stack(
-            [jnp.where(accept, log_error, before), jnp.where(accept, before, earlier)]
-        )
-        hit = state.u + state.h
-        u = jnp.where(accept, hit, state.u)
-        remaining = end - u
-        h = state.h * factor
-        # A step that would leave less than a tenth of itself goes to the end.
-        h = jnp.where(jnp.abs(h) * 1.1 >= jnp.abs(remaining), remaining, h)
-        done = accept & (jnp.abs(remaining) <= jnp.abs(state.h) * 1e-6)
-        # No step is short enough where the field is not finite: the example ends here, as NaN.
-        least = jnp.finfo(state.u.dtype).eps * jnp.abs(end - start)
-        stuck = ~accept & (state.u != end) & (jnp.abs(h) < least)
-        u, h = jnp.where(done | stuck, end, u), jnp.where(done | stuck, 0.0, h)
-
-        def chosen(new: Array, old: Array) -> Array:
-            return _select(stuck, jnp.nan, _select(accept, new, old))
-
-        first = jax.tree.map(lambda k: k.at[0].set(chosen(k[last], k[0])), state.slopes)
-        y = jax.tree.map(chosen, proposed, state.y)
-        return state._replace(
-            stage=jnp.ones_like(state.stage), u=u, h=h, y=y, slopes=first, log_errors=log_errors
-        )
-
-    state = _State(
-        turn=jnp.zeros((), jnp.int32),
-        stage=jnp.zeros((), jnp.int32),
-        u=jnp.full((batch,), start),
-        h=jnp.full((batch,), first_step),
-        y=y,
-        slopes=jax.tree.map(lambda leaf: jnp.zeros((last + 1, *leaf.shape), leaf.dtype), y),
-        evaluations=jnp.zeros((batch,), jnp.int32),
-        log_errors=jnp.zeros((2, batch)),
-    )
-    state = jax.lax.while_loop(
-        lambda s: jnp.any(s.u != end) & (s.turn < max_evaluations), turn, state
-    )
-    finished = state.u == end
-    return Solution(
-        y=jax.tree.map(lambda leaf: _select(finished, leaf, jnp.nan), state.y),
-        slope=jax.tree.map(lambda k: _select(finished, k[0], jnp.nan), state.slopes),
-        evaluations=state.evaluations,
-    )
-
-
-def _select(mask: Array, new: Array | float, old: Array | float) -> Array:
-    """new where the example's mask is set, else old; one of them at least is [B, ...]."""
-    ranked = jnp.broadcast_arrays(new, old)[0]
-    return jnp.where(expand(mask, ranked), new, old)
-
-
-def _error_norm(
-    tableau: Tableau, state: _State, proposed: Any, rtol: Array | float, atol: Array | float
-) -> Array:
-    """E of eq. 3, [B]."""
-    error = combine(state.slopes, constant(tableau.error))
-
-    def part(error: Array, old: Array, new: Array) -> Array:
-        scale = atol + rtol * jnp.maximum(jnp.abs(old), jnp.abs(new))
-        ratio = (expand(state.h, error) * error / scale) ** 2
-        return jnp.sqrt(jnp.mean(ratio, axis=tuple(range(1, ratio.ndim))))
-
-    parts = jax.tree.leaves(jax.tree.map(part, error, state.y, proposed))
-    return jnp.max(jnp.stack(parts), axis=0)

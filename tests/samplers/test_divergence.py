@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import (
-    Adams,
     Exact,
+    FixedAdams,
     Hutchinson,
     RungeKutta,
     decode_with_log_prob,
@@ -150,7 +150,7 @@ def test_the_control_variate_reduces_the_variance_of_a_mixture():
         eigenvalues=jnp.asarray(values, jnp.float32),
     )
     x = jnp.asarray(data[:400])
-    options = {"t_min": 1e-2, "integrator": Adams(num_steps=30)}
+    options = {"t_min": 1e-2, "integrator": FixedAdams(num_steps=30)}
     exact = log_prob(sde, oracle.model(sde), x, **options).log_prob
     plain = Hutchinson.draw(jax.random.key(7), x.shape, kind="gaussian")
     errors = [
