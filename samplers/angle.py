@@ -29,9 +29,9 @@ from jax import Array
 
 from sde_lib import SDE, Model, expand
 
-# Somewhat below the data's standard deviation, because details finer than it are resolved at
-# smaller n. From trials on mixtures, where 0.6 to 0.8 hardly differ.
-_SCALE = 0.7
+# s over the data's standard deviation: somewhat below 1, because details finer than it are resolved
+# at smaller n. benchmarks/likelihood.py measures others.
+SCALE = 0.7
 
 
 class Angle(NamedTuple):
@@ -43,7 +43,7 @@ class Angle(NamedTuple):
     @classmethod
     def of_data(cls, sde: SDE, data_std: Array | float) -> "Angle":
         """The scale that suits data of the given standard deviation in model units."""
-        return cls(sde, _SCALE * data_std)
+        return cls(sde, SCALE * data_std)
 
     def theta(self, t: Array | float) -> Array:
         """θ at t."""
