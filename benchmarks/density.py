@@ -87,7 +87,7 @@ def log_density(trained: Trained, points: np.ndarray) -> np.ndarray:
             jnp.asarray(points, jnp.float32),
             t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
             data_std=trained.experiment.data.std,
-            integrator=Adams(num_steps=99),
+            integrator=Adams(rtol=1e-4, atol=1e-4),
         ).log_prob
     )
 

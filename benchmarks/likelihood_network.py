@@ -106,6 +106,22 @@ def _deviation(problem: Problem, draws: np.ndarray) -> float:
     return float(np.sqrt(np.var(draws, axis=0, ddof=1).mean())) / problem.unit
 
 
+def round_trip(problem: Problem) -> dict[str, float]:
+    """What encode and then decode change a pixel by at most, over the data's range, by rtol."""
+    changes = {}
+    for tolerance in (1e-4, 1e-5):
+        options = {
+            "t_min": problem.t_min,
+            "data_std": problem.data_std,
+            "integrator": Adams(rtol=tolerance, atol=tolerance),
+        }
+        latents = samplers.encode(problem.sde, problem.model, problem.x, **options).x
+        back = samplers.decode(problem.sde, problem.model, latents, **options).x
+        changes[f"{tolerance:g}"] = float(jnp.abs(back - problem.x).max() / jnp.ptp(problem.x))
+    print("round trip", changes)
+    return changes
+
+
 def speed(problem: Problem) -> dict[str, Any]:
     """Seconds an image: ours at no more than the host loop's error at 10⁻⁵, against it; paired."""
     host = HostLoop(problem, fused=False)

@@ -16,7 +16,8 @@ serves the flow from end to end. Since
 
 the denoised end costs nothing when the integrator knows the slope there.
 
-`benchmarks/likelihood.py` measures (1) against t, log n and n/(s + n).
+`benchmarks/likelihood.py` measures (1) against t, log n and n/(s + n), and s from a third of the
+data's standard deviation to half as much again: the deviation itself is as good as any.
 
 References: Song et al. 2021, eq. 13; Salimans & Ho 2022, App. D (the angle; (2) is their v); Lu &
 Song 2024, "sCM", §3.
@@ -29,21 +30,12 @@ from jax import Array
 
 from sde_lib import SDE, Model, expand
 
-# s over the data's standard deviation: somewhat below 1, because details finer than it are resolved
-# at smaller n. benchmarks/likelihood.py measures others.
-SCALE = 0.7
-
 
 class Angle(NamedTuple):
     """Eq. 1 for one SDE and one scale s."""
 
     sde: SDE
     s: Array | float
-
-    @classmethod
-    def of_data(cls, sde: SDE, data_std: Array | float) -> "Angle":
-        """The scale that suits data of the given standard deviation in model units."""
-        return cls(sde, SCALE * data_std)
 
     def theta(self, t: Array | float) -> Array:
         """θ at t."""

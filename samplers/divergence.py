@@ -101,13 +101,13 @@ class Hutchinson(Divergence):
     Args:
       vectors: z_k, [K, B, ...].
       control: the Gaussian fitted to the data whose flow is the control variate, or None.
-      control_weight: β. 1 is best for Gaussian data; for a network's flow on digits and CIFAR-10
-        the best lay between 0.5 and 0.75 in trials with Rademacher probes.
+      control_weight: β. 1 is best for Gaussian data; for a network's flow on digits the best is 0.5
+        to 0.6 (benchmarks/likelihood.py).
     """
 
     vectors: Array
     control: Gaussian | None = None
-    control_weight: Array | float = 0.7
+    control_weight: Array | float = 0.6
 
     @classmethod
     def draw(

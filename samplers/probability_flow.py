@@ -177,7 +177,7 @@ def _carry(
     integrator: Integrator | None,
 ) -> tuple[Angle, Solution]:
     """The flow of w from time `start` to time `end`."""
-    angle = Angle.of_data(sde, data_std)
+    angle = Angle(sde, data_std)
     solution = (integrator or Adams()).solve(
         partial(angle.slope, model, cond),
         x * angle.scale(start),
@@ -199,7 +199,7 @@ def _carry_with_density(
     divergence: Divergence | None,
 ) -> _Moved:
     """The flow from time `start` to time `end`, with the log of how it stretches volume."""
-    angle = Angle.of_data(sde, data_std)
+    angle = Angle(sde, data_std)
     divergence = divergence or Exact()
     dim = math.prod(x.shape[1:])
 
