@@ -1,7 +1,11 @@
 """The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
 
+from sde_lib.cosine import Cosine
+from sde_lib.edm import EDM, LinearVE
+from sde_lib.flow import Flow
 from sde_lib.gaussian import Gaussian
 from sde_lib.gaussian_mixture import GaussianMixture
+from sde_lib.learned import LearnedLogSNR
 from sde_lib.loss import denoising_loss, weightings
 from sde_lib.model import Model, from_score
 from sde_lib.prediction import Prediction
@@ -10,21 +14,28 @@ from sde_lib.registry import Registry
 from sde_lib.sde import SDE, Transition, expand, register, sdes
 from sde_lib.subvp import SubVP
 from sde_lib.time_sampling import time_samplers
+from sde_lib.translated import Translated
 from sde_lib.ve import VE
 from sde_lib.vp import VP
 
 __all__ = [
+    "EDM",
     "SDE",
     "VE",
     "VP",
+    "Cosine",
+    "Flow",
     "Gaussian",
     "GaussianMixture",
+    "LearnedLogSNR",
+    "LinearVE",
     "Model",
     "Prediction",
     "Pytree",
     "Registry",
     "SubVP",
     "Transition",
+    "Translated",
     "denoising_loss",
     "expand",
     "from_score",

@@ -9,7 +9,12 @@ from jax.typing import ArrayLike
 from sde_lib import SDE, Gaussian, GaussianMixture, sdes
 from tests.user_sde import StraightPath
 
-SDES: dict[str, SDE] = {name: sdes[name]() for name in sdes} | {"user": StraightPath()}
+REGISTERED: dict[str, SDE] = {name: sdes[name]() for name in sdes} | {"user": StraightPath()}
+every_registered_sde = pytest.mark.parametrize(
+    "sde", list(REGISTERED.values()), ids=list(REGISTERED)
+)
+# One of every kind, for what follows from the curves: their own tests run over all that there are.
+SDES = {name: REGISTERED[name] for name in ("vp", "subvp", "ve", "flow", "user")}
 every_sde = pytest.mark.parametrize("sde", list(SDES.values()), ids=list(SDES))
 
 # Away from both ends, so that f and g are finite under every SDE; the ends have their own tests.

@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
-from sde_lib import SDE
-from tests.cases import SDES, TIMES, BareSDE, every_sde
+from sde_lib import SDE, LearnedLogSNR
+from tests.cases import REGISTERED, TIMES, BareSDE, every_registered_sde
 
 CURVES = ("log_alpha", "noise_to_signal", "log_snr", "drift_coefficient", "diffusion")
 INVERSES = {"time_of_log_snr": "log_snr", "time_of_noise_to_signal": "noise_to_signal"}
@@ -21,7 +21,7 @@ float64 = pytest.mark.usefixtures("float64")
 
 
 @float64
-@every_sde
+@every_registered_sde
 def test_curves_solve_the_moment_equations(sde):
     """dm/dt = f m, dv/dt = 2 f v + g², started at the SDE's own values at a small time."""
 
@@ -41,7 +41,7 @@ def test_curves_solve_the_moment_equations(sde):
 
 
 @float64
-@every_sde
+@every_registered_sde
 @pytest.mark.parametrize("name", CURVES)
 def test_closed_form_equals_derived(sde, name):
     """1e-9: what differences of σ² cost of sixteen digits at t = 1e-3."""
@@ -49,7 +49,7 @@ def test_closed_form_equals_derived(sde, name):
 
 
 @float64
-@every_sde
+@every_registered_sde
 @pytest.mark.parametrize("inverse", INVERSES)
 def test_closed_form_inverse_equals_bisection(sde, inverse):
     """Times back from log-SNR and σ/α, by the SDE's own inverse and by the derived one."""
@@ -60,7 +60,7 @@ def test_closed_form_inverse_equals_bisection(sde, inverse):
 
 
 @float64
-@every_sde
+@every_registered_sde
 def test_closed_form_transition_equals_derived(sde):
     s, t = TIMES[:-1], TIMES[1:]
     for own, derived in zip(
@@ -69,7 +69,7 @@ def test_closed_form_transition_equals_derived(sde):
         assert_allclose(own, derived, rtol=1e-9)
 
 
-@every_sde
+@every_registered_sde
 def test_every_override_is_compared(sde):
     """An override that the tests above do not know of fails here until they do."""
     public = {name for name in vars(SDE) if not name.startswith("_")}
@@ -77,7 +77,7 @@ def test_every_override_is_compared(sde):
     assert overridden <= {*CURVES, *INVERSES, *OWN, "transition"}
 
 
-@every_sde
+@every_registered_sde
 def test_float32_keeps_its_digits_at_small_times(sde):
     """1e-5 is a hundred roundings; the cancellation in 1 − e^{−B} costs 1e-2 at these times."""
     t32 = np.geomspace(1e-5, 0.95, 50).astype(np.float32)
@@ -90,7 +90,7 @@ def test_float32_keeps_its_digits_at_small_times(sde):
             assert_allclose(ours[name], exact, rtol=1e-5, err_msg=name)
 
 
-@every_sde
+@every_registered_sde
 def test_float32_inverts_log_snr(sde):
     """The time at which σ/α has a given value, found in float32, gives σ/α back in float64.
 
@@ -105,7 +105,7 @@ def test_float32_inverts_log_snr(sde):
 
 
 @float64
-@every_sde
+@every_registered_sde
 def test_inverse_stays_between_the_ends(sde):
     """Levels beyond those of the SDE have the nearer end as their time."""
     assert_allclose(sde.time_of_log_snr(jnp.array([200.0, -200.0])), [0.0, 1.0], atol=1e-15)
@@ -115,11 +115,16 @@ def test_inverse_stays_between_the_ends(sde):
 @pytest.mark.parametrize("bare", [False, True], ids=["own", "derived"])
 @pytest.mark.parametrize(
     ("name", "field"),
-    [(name, field.name) for name, sde in SDES.items() for field in dataclasses.fields(sde)],
+    [
+        (name, field.name)
+        for name, sde in REGISTERED.items()
+        for field in dataclasses.fields(sde)
+        if field.name != "increments"  # not one number, and tested below
+    ],
 )
 def test_inverse_is_differentiable_in_the_fields(name, field, bare):
     """dt/dθ at a fixed log-SNR, by reverse mode, against central differences of the inverse."""
-    sde = SDES[name]
+    sde = REGISTERED[name]
     level = sde.log_snr(0.4)
 
     def time(value):
@@ -135,10 +140,27 @@ def test_inverse_is_differentiable_in_the_fields(name, field, bare):
 
 
 @float64
-@every_sde
+@every_registered_sde
 def test_inverse_is_differentiable_in_the_level(sde):
     """dt/d(log-SNR) = 1/(d log-SNR/dt)."""
     level = sde.log_snr(0.4)
     slope = jax.grad(sde.log_snr)(0.4)
     for solver in (sde, BareSDE(curves=sde)):
         assert_allclose(jax.grad(solver.time_of_log_snr)(level), 1 / slope, rtol=1e-9)
+
+
+@float64
+def test_learned_increments_have_gradients():
+    """Central differences of log-SNR and of its inverse by one increment."""
+
+    def moved(step):
+        increments = tuple(0.1 * i + step * (i == 3) for i in range(8))
+        return LearnedLogSNR(increments=increments)
+
+    for curve, at in ((LearnedLogSNR.log_snr, 0.4), (LearnedLogSNR.time_of_log_snr, 1.0)):
+        gradient = jax.grad(lambda sde, curve=curve, at=at: curve(sde, at))(moved(0.0)).increments[
+            3
+        ]
+        difference = (curve(moved(1e-5), at) - curve(moved(-1e-5), at)) / 2e-5
+        assert_allclose(gradient, difference, rtol=1e-6)
+        assert abs(difference) > 1e-3

@@ -7,10 +7,13 @@ from sde_lib import Registry, sdes, time_samplers, weightings
 from tests.user_sde import StraightPath
 
 ALL = {
-    "SDE": (sdes, {"vp", "subvp", "ve"}),
+    "SDE": (sdes, {"vp", "subvp", "ve", "cosine", "flow", "edm", "linear_ve", "learned"}),
     "weighting": (weightings, {"sigma2", "likelihood", "edm"}),
     "time sampler": (time_samplers, {"uniform", "log_snr", "log_normal"}),
-    "solver": (solvers, {"euler_maruyama", "reverse_diffusion", "ancestral", "none"}),
+    "solver": (
+        solvers,
+        {"euler_maruyama", "reverse_diffusion", "ancestral", "none", "adams", "unipc", "dpmpp_2m"},
+    ),
     "corrector": (correctors, {"langevin", "annealed_langevin"}),
     "grid": (grids, {"uniform", "log_snr", "edm", "published"}),
     "tableau": (tableaux, {"bosh3", "dopri5", "dop853"}),

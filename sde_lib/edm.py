@@ -1,0 +1,98 @@
+"""SDEs that add noise to data of fixed scale, α = 1, other than the geometric VE.
+
+    EDM         σ(t) = (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ            (1)
+    linear VE   σ(t) = σ_min + t (σ_max − σ_min)                                  (2)
+
+Their probability flow is VE's in another time. Uniform steps in the time of (1) are EDM's grid.
+
+Reference: Karras et al. 2022 "EDM", eq. 5 (1), Table 1 (2: σ(t) = t).
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from sde_lib.sde import SDE, register
+
+
+class _Exploding(SDE):
+    """α = 1, and σ between two values."""
+
+    sigma_min: float
+    sigma_max: float
+
+    def validate(self) -> None:
+        """Raises ValueError unless 0 < sigma_min < sigma_max."""
+        if not self.sigma_min > 0:
+            raise ValueError(f"sigma_min: got {self.sigma_min}, takes a number > 0")
+        if not self.sigma_max > self.sigma_min:
+            raise ValueError(
+                f"sigma_max: got {self.sigma_max}, takes a number > sigma_min = {self.sigma_min}"
+            )
+        super().validate()
+
+    def alpha(self, t: ArrayLike) -> Array:
+        """1."""
+        return jnp.ones_like(jnp.asarray(t, dtype=float))
+
+    def drift_coefficient(self, t: ArrayLike) -> Array:
+        """0."""
+        return jnp.zeros_like(jnp.asarray(t, dtype=float))
+
+
+@register("edm")
+class EDM(_Exploding):
+    """Eq. 1.
+
+    Args:
+      sigma_min: σ(0) > 0.
+      sigma_max: σ(1).
+      rho: ρ ≥ 1.
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def validate(self) -> None:
+        """Raises ValueError unless 0 < sigma_min < sigma_max and rho ≥ 1."""
+        if not self.rho >= 1:
+            raise ValueError(f"rho: got {self.rho}, takes a number ≥ 1")
+        super().validate()
+
+    def _ends(self) -> tuple[Array, Array]:
+        low, high = (jnp.asarray(s, dtype=float) for s in (self.sigma_min, self.sigma_max))
+        return low ** (1 / self.rho), high ** (1 / self.rho)
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """Eq. 1."""
+        low, high = self._ends()
+        return (low + jnp.asarray(t, dtype=float) * (high - low)) ** self.rho
+
+    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+        """From σ^{1/ρ}; outside [0, 1] the nearer end."""
+        low, high = self._ends()
+        root = jnp.exp(-jnp.asarray(log_snr, dtype=float) / 2 / self.rho)
+        return jnp.clip((root - low) / (high - low), 0.0, 1.0)
+
+
+@register("linear_ve")
+class LinearVE(_Exploding):
+    """Eq. 2.
+
+    Args:
+      sigma_min: σ(0) > 0.
+      sigma_max: σ(1).
+    """
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def sigma(self, t: ArrayLike) -> Array:
+        """Eq. 2."""
+        return self.sigma_min + jnp.asarray(t, dtype=float) * (self.sigma_max - self.sigma_min)
+
+    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+        """Linear in σ; outside [0, 1] the nearer end."""
+        sigma = jnp.exp(-jnp.asarray(log_snr, dtype=float) / 2)
+        return jnp.clip((sigma - self.sigma_min) / (self.sigma_max - self.sigma_min), 0.0, 1.0)
