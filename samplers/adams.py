@@ -26,10 +26,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from samplers.integrator import Field, Integrator, Solution, batch_size
+from samplers.lagrange import integrals
 from samplers.step_control import Clock, chosen, error_size
 from sde_lib import expand, static
 
@@ -84,12 +84,14 @@ class Adams(Integrator):
         h = jnp.where(state.turn > 0, clock.h, 0.0)
         unit = jnp.where(running, clock.h, 1.0)
         old = (state.nodes - clock.u) / unit
-        predicted = _integral(state.slopes, h, _weights(old, state.order))
+        predicted = _integral(state.slopes, h, integrals(old, state.order, 0.0, 1.0))
         slope = field(clock.u + h, jax.tree.map(jnp.add, state.y, predicted))
 
         slopes = (slope, *state.slopes)
         new = jnp.concatenate([(h / unit)[None], old])
-        lower, low, high, higher = (_weights(new, state.order + j) for j in (-1, 0, 1, 2))
+        lower, low, high, higher = (
+            integrals(new, state.order + j, 0.0, 1.0) for j in (-1, 0, 1, 2)
+        )
         y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, high))
         sizes = [
             error_size(_integral(slopes, h, more - less), state.y, y, self.rtol, self.atol)
@@ -139,24 +141,6 @@ def _next(sizes: list[Array], accept: Array, order: Array, known: Array) -> tupl
     # After a rejection the step must not grow.
     factor = jnp.clip(factor, _SHRINK, jnp.where(accept, _GROW, _SAFETY))
     return factor, order - 1 + best
-
-
-def _weights(nodes: Array, count: Array) -> Array:
-    """∫_0^1 of the Lagrange polynomials of the first `count` nodes, 0 for the others.
-
-    nodes [N, B], count [B] → [N, B]. By Gauss–Legendre quadrature, exact for their degree.
-    """
-    num = len(nodes)
-    points, masses = (v.tolist() for v in np.polynomial.legendre.leggauss((num + 1) // 2))
-    used = jnp.arange(num)[:, None] < count
-    others = used[None] & ~jnp.eye(num, dtype=bool)[:, :, None]
-    gaps = jnp.where(others, nodes[:, None] - nodes[None], 1.0)
-
-    def products(point: float) -> Array:
-        return jnp.prod(jnp.where(others, (point - nodes[None]) / gaps, 1.0), axis=1)
-
-    total = sum(m / 2 * products((1 + p) / 2) for p, m in zip(points, masses, strict=True))
-    return jnp.where(used, total, 0.0)
 
 
 def _integral(slopes: tuple, h: Array, weights: Array) -> Any:

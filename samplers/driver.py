@@ -1,7 +1,8 @@
 """The loop of every fixed-grid sampler.
 
     for each step of the grid:   corrector (m times), then solver (e evaluations)
-    then, when asked for:        x ← E[x_0 | x_t_min]
+    then, when asked for:        x ← E[x_0 | x_t_min], which corrects the last step first where the
+                                 solver has that
 
 It is one scan over the network evaluations, whatever each of them is for, in one compiled program
 with one copy of the network.
@@ -23,13 +24,24 @@ from sde_lib import SDE, Model
 
 
 class Evaluation(NamedTuple):
-    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns."""
+    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns.
+
+    lift: a and b of x ← a x + b z before it.
+    """
 
     number: Array
     purpose: Array
     t: Array
     solver: Any
     corrector: Any
+    lift: Any
+
+
+class Path(NamedTuple):
+    """Samples [B, ...], and E[x_0 | x_t] at K of the evaluations on the way [K, B, ...]."""
+
+    x: Array
+    data: Array
 
 
 @partial(jax.jit, static_argnames=("shape", "denoise", "progress"))
@@ -44,6 +56,7 @@ def sample(
     corrector: Corrector | None = None,
     cond: Any = None,
     indices: Array | None = None,
+    latents: Array | None = None,
     denoise: bool = False,
     progress: bool = False,
 ) -> Array:
@@ -61,26 +74,70 @@ def sample(
       cond: what the model is conditioned on, for the whole batch.
       indices: the examples' numbers [B]; 0 … B − 1 by default. Sharded over a mesh, they shard the
         whole computation.
+      latents: where to start, standard normal [B, ...], instead of draws from the key.
       denoise: end with E[x_0 | x] at grid[-1], one evaluation more.
       progress: show a progress bar.
 
     Returns:
       [B, ...]: the last state without the noise of the last step.
     """
-    keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-    draw = partial(noise.normal, keys, shape=shape[1:])
-    latents = sde.prior_std() * draw(noise.LATENT)
-    return integrate(
+    draw, x = _start(key, sde, shape, indices, latents)
+    return _run(
         draw,
         sde,
         partial(model, cond=cond),
-        latents,
+        x,
         solver=solver,
         grid=grid,
         corrector=corrector,
         denoise=denoise,
         progress=progress,
+        keep=0,
+    ).x
+
+
+@partial(jax.jit, static_argnames=("shape", "keep", "denoise"))
+def sample_path(
+    key: Array,
+    sde: SDE,
+    model: Model,
+    shape: tuple[int, ...],
+    *,
+    keep: int,
+    solver: Solver,
+    grid: Array,
+    corrector: Corrector | None = None,
+    cond: Any = None,
+    indices: Array | None = None,
+    latents: Array | None = None,
+    denoise: bool = False,
+) -> Path:
+    """`sample`, with what the model took the data to be at `keep` evaluations, evenly spread.
+
+    Memory is that of `keep` batches more, however many evaluations there are.
+    """
+    draw, x = _start(key, sde, shape, indices, latents)
+    return _run(
+        draw,
+        sde,
+        partial(model, cond=cond),
+        x,
+        solver=solver,
+        grid=grid,
+        corrector=corrector,
+        denoise=denoise,
+        progress=False,
+        keep=keep,
     )
+
+
+def _start(
+    key: Array, sde: SDE, shape: tuple[int, ...], indices: Array | None, latents: Array | None
+) -> tuple[Callable, Array]:
+    """The noise of a batch, and its state at t = 1."""
+    keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
+    draw = partial(noise.normal, keys, shape=shape[1:])
+    return draw, sde.prior_std() * (draw(noise.LATENT) if latents is None else latents)
 
 
 def integrate(
@@ -105,7 +162,36 @@ def integrate(
     Returns:
       [B, ...].
     """
-    purposes, plan = _schedule(sde, solver, grid, corrector, denoise)
+    return _run(
+        draw,
+        sde,
+        predict,
+        x,
+        solver=solver,
+        grid=grid,
+        corrector=corrector,
+        denoise=denoise,
+        progress=progress,
+        keep=0,
+    ).x
+
+
+def _run(
+    draw: Callable[[Array], Array],
+    sde: SDE,
+    predict: Callable,
+    x: Array,
+    *,
+    solver: Solver,
+    grid: Array,
+    corrector: Corrector | None,
+    denoise: bool,
+    progress: bool,
+    keep: int,
+) -> Path:
+    """The loop. Evaluation k of M is kept as number ⌊k · keep/M⌋, over those before it."""
+    schedule = _schedule(sde, solver, jnp.asarray(grid), corrector, denoise)
+    turns, total = schedule.turns, len(schedule.turns.number)
 
     def solve(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
         x, _, state = carry
@@ -118,46 +204,93 @@ def integrate(
         return *corrector.update(fresh, prediction, x, turn.corrector), state
 
     def finish(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        return prediction.data, prediction.data, carry[2]
+        if not schedule.closes:
+            return prediction.data, prediction.data, carry[2]
+        x = solve(turn, prediction, carry)[0]
+        # Where σ = 0 there is no noise to remove, and none to know.
+        sigma = sde.sigma(turn.t)
+        noise = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
+        data = (x - noise) / sde.alpha(turn.t)
+        return data, data, carry[2]
 
     actions = {"solve": solve, "correct": correct, "finish": finish}
-    branches = [actions[purpose] for purpose in purposes]
+    branches = [actions[purpose] for purpose in schedule.purposes]
 
     def body(carry: tuple, turn: Evaluation) -> tuple[tuple, None]:
         if progress:
-            report(turn.number, len(plan.number))
-        prediction = predict(carry[0], turn.t)
+            report(turn.number, total)
+        (x, *rest), kept = carry
+        if solver.lifts:
+            scale, std = turn.lift
+            x = scale * x + std * draw(total + turn.number)
+        prediction = predict(x, turn.t)
+        if keep:
+            kept = kept.at[turn.number * keep // total].set(prediction.data)
         if len(branches) == 1:
-            return branches[0](turn, prediction, carry), None
-        return jax.lax.switch(turn.purpose, branches, turn, prediction, carry), None
+            return (branches[0](turn, prediction, (x, *rest)), kept), None
+        moved = jax.lax.switch(turn.purpose, branches, turn, prediction, (x, *rest))
+        return (moved, kept), None
 
-    (_, mean, _), _ = jax.lax.scan(body, (x, x, solver.init(x)), plan)
-    return mean
+    kept = jnp.zeros((keep, *x.shape), x.dtype)
+    ((_, mean, _), kept), _ = jax.lax.scan(body, ((x, x, solver.init(x)), kept), turns)
+    return Path(mean, kept)
+
+
+def evaluations(
+    sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
+) -> int:
+    """How often `sample` evaluates the model."""
+    return len(_schedule(sde, solver, grid, corrector, denoise).turns.number)
+
+
+class Schedule(NamedTuple):
+    """The purposes in use; all evaluations in order, their purposes numbered by that list.
+
+    closes: whether the solver has an update at the end of the grid, before denoising.
+    """
+
+    purposes: list[str]
+    turns: Evaluation
+    closes: bool
 
 
 def _schedule(
     sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
-) -> tuple[list[str], Evaluation]:
-    """The purposes in use, and all evaluations in order, their purposes numbered by that list."""
-    num_steps, e = len(grid) - 1, solver.evaluations
+) -> Schedule:
+    steps = solver.steps(sde, grid)
+    num_steps, e = len(steps.start), solver.evaluations
     m = corrector.num_steps if corrector is not None else 0
-    turns = ["correct"] * m + ["solve"] * e
-    order = turns * num_steps + ["finish"] * denoise
+    order = (["correct"] * m + ["solve"] * e) * num_steps + ["finish"] * denoise
     if not order:
         raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
-    step = np.minimum(np.arange(len(order)) // max(m + e, 1), num_steps - 1)
-    slot = np.clip(np.arange(len(order)) % max(m + e, 1) - m, 0, max(e - 1, 0))
+    a_step = max(m + e, 1)
+    step = np.minimum(np.arange(len(order)) // a_step, num_steps - 1)
+    slot = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
 
-    times, solver_plan = solver.plan(sde, grid)
+    plan = solver.plan(sde, steps)
     kinds = np.array(order)
-    t = grid[step] if e == 0 else jnp.where(kinds == "solve", times[step, slot], grid[step])
+    t = steps.start[step]
+    if e:
+        t = jnp.where(kinds == "solve", plan.times[step, slot], t)
+    coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
+    closes = denoise and plan.closing is not None
+    if closes:
+        coefficients = jax.tree.map(
+            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.closing
+        )
+    begins = (np.arange(len(order)) % a_step == 0) & (kinds != "finish")
+    scale, std = steps.lifts(sde, grid[0])
     purposes = sorted(set(order))
-    return purposes, Evaluation(
+    turns = Evaluation(
         number=jnp.arange(len(order)),
         purpose=jnp.array([purposes.index(kind) for kind in order]),
-        t=jnp.where(kinds == "finish", grid[-1], t),
-        solver=jax.tree.map(lambda leaf: leaf[step, slot], solver_plan),
+        t=jnp.where(kinds == "finish", steps.end[-1], t),
+        solver=coefficients,
         corrector=None
         if corrector is None
-        else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, grid)),
+        else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, steps)),
+        lift=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
+        if solver.lifts
+        else None,
     )
+    return Schedule(purposes, turns, closes)

@@ -1,11 +1,22 @@
-"""Time grids: N + 1 times, decreasing from t_max to t_min, for N steps."""
+"""Time grids: N + 1 times, decreasing from t_max to t_min, for N steps.
+
+Each is uniform in a quantity of its own; all but `uniform`, `quadratic` and `published` in one of
+n = σ/α, which means the same for every SDE. What is infinite there at an end (α = 0, σ = 0) starts
+or stops at n = 150 or 1/20000, the end itself excepted.
+"""
+
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
 
+from samplers.forms import Form, Rectified, Velocity
 from sde_lib import SDE, Registry
 
 grids = Registry("grid")
+
+# −log n, between which a quantity that may be infinite is spaced.
+_MOST_NOISE, _LEAST_NOISE = -5.0, 10.0
 
 
 @grids.register("uniform")
@@ -15,20 +26,46 @@ def uniform(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Array
     return jnp.linspace(t_max, t_min, num_steps + 1)
 
 
+@grids.register("quadratic")
+def quadratic(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Array:
+    """Uniform in √t (Song et al. 2021 "DDIM", App. D.2)."""
+    del sde
+    return _with_ends(jnp.linspace(t_max**0.5, t_min**0.5, num_steps + 1) ** 2, t_min, t_max)
+
+
 @grids.register("log_snr")
 def log_snr(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Array:
     """Uniform in log α²/σ² (Lu et al. 2022, "DPM-Solver")."""
-    levels = jnp.linspace(sde.log_snr(t_max), sde.log_snr(t_min), num_steps + 1)
-    return _with_ends(sde.time_of_log_snr(levels), t_min, t_max)
+    return _spaced(sde, num_steps, t_min, t_max, lambda level: level, lambda level: level)
 
 
 @grids.register("edm")
-def edm(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Array:
-    """Uniform in (σ/α)^{1/7} (Karras et al. 2022, eq. 5)."""
-    rho = 7.0
-    ends = sde.noise_to_signal(t_max) ** (1 / rho), sde.noise_to_signal(t_min) ** (1 / rho)
-    levels = jnp.linspace(*ends, num_steps + 1) ** rho
-    return _with_ends(sde.time_of_noise_to_signal(levels), t_min, t_max)
+def edm(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, rho: float = 7.0) -> Array:
+    """Uniform in (σ/α)^{1/ρ} (Karras et al. 2022, eq. 5)."""
+    return _spaced(
+        sde,
+        num_steps,
+        t_min,
+        t_max,
+        lambda level: jnp.exp(-level / rho),
+        lambda root: -rho * jnp.log(root),
+    )
+
+
+@grids.register("rectified")
+def rectified(
+    sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, data_std: float = 0.5
+) -> Array:
+    """Uniform in n/(s + n): the time of a rectified flow of data with deviation s."""
+    return _of_form(Rectified(s=data_std), sde, num_steps, t_min, t_max)
+
+
+@grids.register("cosine")
+def cosine(
+    sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, data_std: float = 0.5
+) -> Array:
+    """Uniform in arctan(n/s): the time of a cosine schedule for data with deviation s."""
+    return _of_form(Velocity(s=data_std), sde, num_steps, t_min, t_max)
 
 
 @grids.register("published")
@@ -41,6 +78,23 @@ def published(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Arr
     del sde
     times = jnp.linspace(t_max, t_min, num_steps)
     return jnp.append(times, times[-1])
+
+
+def _of_form(form: Form, sde: SDE, num_steps: int, t_min: float, t_max: float) -> Array:
+    """Uniform in the M of a form, which is finite at both ends."""
+    first, last = (form.measure(sde.log_snr(t) / 2) for t in (t_max, t_min))
+    times = sde.time_of_log_snr(2 * form.log_signal(jnp.linspace(first, last, num_steps + 1)))
+    return _with_ends(times, t_min, t_max)
+
+
+def _spaced(
+    sde: SDE, num_steps: int, t_min: float, t_max: float, to: Callable, back: Callable
+) -> Array:
+    """Uniform in to(−log n)."""
+    levels = (jnp.clip(sde.log_snr(t) / 2, _MOST_NOISE, _LEAST_NOISE) for t in (t_max, t_min))
+    first, last = (to(level) for level in levels)
+    times = sde.time_of_log_snr(2 * back(jnp.linspace(first, last, num_steps + 1)))
+    return _with_ends(times, t_min, t_max)
 
 
 def _with_ends(times: Array, t_min: float, t_max: float) -> Array:

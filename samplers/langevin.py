@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from samplers.predictors import kernel
-from samplers.solver import Corrector, Draw, correctors
+from samplers.solver import Corrector, Draw, Steps, correctors
 from sde_lib import SDE, Prediction, expand, static
 
 
@@ -50,14 +50,14 @@ class _Langevin(Corrector):
     num_steps: int = static(1)
     discretization: str = static("exact")
 
-    def plan(self, sde: SDE, grid: Array) -> Scales:
+    def plan(self, sde: SDE, steps: Steps) -> Scales:
         """a and σ_t at the start of each step."""
 
         def one(t: Array, s: Array) -> Scales:
-            step = kernel(sde, s, t, len(grid) - 1, self.discretization)
+            step = kernel(sde, s, t, len(steps.start), self.discretization)
             return Scales(step.alpha**2, sde.sigma(t))
 
-        return jax.vmap(one)(grid[:-1], grid[1:])
+        return jax.vmap(one)(steps.start, steps.end)
 
     @abc.abstractmethod
     def step_size(self, noise: Array, score: Array, scales: Scales) -> Array:

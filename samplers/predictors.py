@@ -9,12 +9,13 @@ score = −noise/σ_t and the forward kernel x_t | x_s ~ N(a x_s, v I):
 
     Euler–Maruyama       mean = (1 − f Δ) x + g² Δ score,      c_z = g √Δ             (2)
     reverse diffusion    mean = (2 − a) x + v score,           c_z = √v               (3)
-    ancestral            mean = E[x_s | x_t, x_0 = data],      c_z² = v σ_s²/σ_t²     (4)
+    ancestral            mean = α_s data + √(σ_s² − c_z²) noise,  c_z² = η² v σ_s²/σ_t²  (4)
 
 `discretization` says where a and v come from: "exact", the kernel of the SDE from s to t; or
 "published", the reference's tables for N steps (DDPM's for VP, SMLD's for VE), N the grid's length.
 
-References: Song et al. 2021, App. D (2), eq. 46 (3), App. F (4).
+References: Song et al. 2021, App. D (2), eq. 46 (3), App. F (4); Song et al. 2021 "DDIM",
+eq. 12 (η).
 """
 
 import abc
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.solver import Draw, Plan, Solver, Update, solvers
+from samplers.solver import Draw, Plan, Solver, Steps, Update, solvers
 from sde_lib import SDE, Prediction, Transition, static
 
 
@@ -67,15 +68,15 @@ class Predictor(Solver):
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
         """Eq. 1 for the step from t to s, one of `num_steps`. t and s are scalars."""
 
-    def plan(self, sde: SDE, grid: Array) -> Plan:
+    def plan(self, sde: SDE, steps: Steps) -> Plan:
         """One evaluation a step, at its start."""
 
         def one(t: Array, s: Array) -> Linear:
-            linear = self.coefficients(sde, t, s, len(grid) - 1)
+            linear = self.coefficients(sde, t, s, len(steps.start))
             return Linear(*(jnp.asarray(c, dtype=float) for c in linear))
 
-        linear = jax.vmap(one)(grid[:-1], grid[1:])
-        return Plan(grid[:-1, None], jax.tree.map(lambda c: c[:, None], linear))
+        linear = jax.vmap(one)(steps.start, steps.end)
+        return Plan(steps.start[:, None], jax.tree.map(lambda c: c[:, None], linear))
 
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Linear, state: None
@@ -101,6 +102,8 @@ class EulerMaruyama(Predictor):
         method, order 1.
     """
 
+    reference = "Song et al. 2021"
+
     probability_flow: bool = static(False)
 
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
@@ -122,6 +125,8 @@ class ReverseDiffusion(Predictor):
       probability_flow: half the score and no noise: a deterministic method of order 1.
     """
 
+    reference = "Song et al. 2021"
+
     probability_flow: bool = static(False)
 
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
@@ -136,15 +141,20 @@ class ReverseDiffusion(Predictor):
 class Ancestral(Predictor):
     """The posterior of the exact kernel given the predicted data, eq. 4; weak order 1.
 
-    In the form E[x_s | x_t, data] = α_s data + σ_s √(1 − v/σ_t²) noise, finite where α_t = 0.
+    With η = 1 the mean is E[x_s | x_t, data]. Finite where α_t = 0.
 
     Args:
       discretization: "exact"; or "published", mean = (x + v score)/a with the reference's tables.
       variance: of the noise, "posterior" (that of x_s given x_t and data) or "forward" (v). The
         reference has "forward" for VP and "posterior" for VE.
+      eta: η ≥ 0, with discretization "exact" and variance "posterior" at most 1; the noise has η
+        times that deviation and the rest of σ_s is the predicted noise's: 0 is DDIM.
     """
 
+    reference = "Ho et al. 2020; Song et al. 2021, DDIM (eta)"
+
     variance: str = static("posterior")
+    eta: Array | float = 1.0
 
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
         """Eq. 4.
@@ -160,21 +170,26 @@ class Ancestral(Predictor):
             posterior = step.variance * (1 - step.fraction) / step.alpha**2
             std = jnp.sqrt(step.variance if forward else posterior)
             return _from_score(1 / step.alpha, step.variance / step.alpha, std, sde.sigma(t))
-        sigma = sde.sigma(s)
-        std = jnp.sqrt(step.variance) if forward else sigma * jnp.sqrt(step.fraction)
-        return Linear(jnp.zeros(()), sde.alpha(s), sigma * jnp.sqrt(1 - step.fraction), std)
+        sigma, drawn = sde.sigma(s), self.eta**2 * step.fraction
+        std = self.eta * jnp.sqrt(step.variance) if forward else sigma * jnp.sqrt(drawn)
+        return Linear(jnp.zeros(()), sde.alpha(s), sigma * jnp.sqrt(1 - drawn), std)
 
 
 @solvers.register("none")
 class NoPredictor(Solver):
     """No prediction: the state changes by its corrector alone (annealed Langevin dynamics)."""
 
-    evaluations = 0
+    reference = "Song & Ermon 2019"
 
-    def plan(self, sde: SDE, grid: Array) -> Plan:
+    @property
+    def evaluations(self) -> int:
+        """None."""
+        return 0
+
+    def plan(self, sde: SDE, steps: Steps) -> Plan:
         """Nothing, N times."""
         del sde
-        return Plan(jnp.zeros((len(grid) - 1, 0)), None)
+        return Plan(jnp.zeros((len(steps.start), 0)), None)
 
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: None, state: None

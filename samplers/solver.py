@@ -9,6 +9,8 @@ import abc
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from jax import Array
 
 from sde_lib import SDE, Prediction, Pytree, Registry
@@ -20,15 +22,49 @@ Draw = Callable[[], Array]
 """Standard normal noise of the state's shape, fresh for this update."""
 
 
+class Steps(NamedTuple):
+    """The times at which the steps start and end [N].
+
+    A step may start at more noise than the one before has ended at: there the loop adds noise by
+    the forward kernel, its standard deviation times `inflation`.
+    """
+
+    start: Array
+    end: Array
+    inflation: Array | float = 1.0
+
+    @classmethod
+    def of_grid(cls, grid: Array) -> "Steps":
+        """From N + 1 decreasing times."""
+        return cls(grid[:-1], grid[1:])
+
+    def lifts(self, sde: SDE, first: Array) -> tuple[Array, Array]:
+        """x ← a x + b z before each step, a and b [N], from the end of the one before it.
+
+        Args:
+          sde: the SDE.
+          first: the time of the state before the first step.
+        """
+        before = jnp.concatenate([first[None], self.end[:-1]])
+        kernel = jax.vmap(sde.transition)(before, self.start)
+        lifted = self.start > before
+        return (
+            jnp.where(lifted, kernel.alpha, 1.0),
+            jnp.where(lifted, self.inflation * jnp.sqrt(kernel.variance), 0.0),
+        )
+
+
 class Plan(NamedTuple):
-    """What a solver needs to know of a grid of N steps, with e evaluations a step.
+    """What a solver needs to know of N steps, with e evaluations a step.
 
     times: where the network is evaluated, [N, e].
     coefficients: a pytree of [N, e, ...] leaves, one slice handed to each update.
+    closing: the slice of an update after the last step, evaluated at its end; or None.
     """
 
     times: Array
     coefficients: Any
+    closing: Any = None
 
 
 class Update(NamedTuple):
@@ -45,12 +81,40 @@ class Update(NamedTuple):
 class Solver(Pytree, abc.ABC):
     """Moves the state down a grid of times."""
 
-    evaluations: ClassVar[int] = 1
-    """Network evaluations a step."""
+    reference: ClassVar[str] = ""
+    """Where it is from, in a few words."""
+
+    grid: ClassVar[str] = "uniform"
+    """The grid that suits it, of `grids`."""
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations a step."""
+        return 1
+
+    @property
+    def claimed_order(self) -> int:
+        """Of convergence: of the state if no noise is drawn, of its law (weak) otherwise."""
+        return 1
+
+    @property
+    def draws(self) -> bool:
+        """Whether its steps add noise."""
+        return True
+
+    @property
+    def lifts(self) -> bool:
+        """Whether a step may start at more noise than the one before has ended at."""
+        return False
+
+    def steps(self, sde: SDE, grid: Array) -> Steps:
+        """The steps on a grid [N + 1] of decreasing times."""
+        del sde
+        return Steps.of_grid(grid)
 
     @abc.abstractmethod
-    def plan(self, sde: SDE, grid: Array) -> Plan:
-        """Times and coefficients for `grid` [N + 1]."""
+    def plan(self, sde: SDE, steps: Steps) -> Plan:
+        """Times and coefficients for the steps."""
 
     def init(self, x: Array) -> Any:
         """The state before the first step, given the latent x."""
@@ -73,8 +137,8 @@ class Corrector(Pytree, abc.ABC):
     num_steps: int
 
     @abc.abstractmethod
-    def plan(self, sde: SDE, grid: Array) -> Any:
-        """Coefficients for `grid` [N + 1]: a pytree of [N, ...] leaves."""
+    def plan(self, sde: SDE, steps: Steps) -> Any:
+        """Coefficients for the steps: a pytree of [N, ...] leaves."""
 
     @abc.abstractmethod
     def update(

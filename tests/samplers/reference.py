@@ -13,10 +13,14 @@ from sde_lib import SDE, Prediction
 
 def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, grid: Any) -> tuple:
     """(x, x without its last noise) at the end of the grid; draw: evaluation number → noise."""
-    plan = solver.plan(sde, jnp.asarray(grid))
+    steps = solver.steps(sde, jnp.asarray(grid))
+    plan = solver.plan(sde, steps)
     coefficients = jax.tree.map(np.asarray, plan.coefficients)
+    scale, std = (np.asarray(part) for part in steps.lifts(sde, jnp.asarray(grid)[0]))
     state, mean, number = solver.init(x), x, 0
     for step, times in enumerate(np.asarray(plan.times)):
+        if std[step]:
+            x = scale[step] * x + std[step] * draw(plan.times.size + number)
         for slot, t in enumerate(times):
             here = jax.tree.map(lambda leaf, at=(step, slot): leaf[at], coefficients)
             prediction = predict(x, t)
@@ -60,7 +64,8 @@ def propagate(
     x = c + a x_0 + Σ_k b_k z_k, so runs with one of them switched on give c, a and all b_k: no
     sampling. Works for any solver, however many evaluations and however long its memory.
     """
-    number = (len(grid) - 1) * solver.evaluations
+    number = solver.plan(sde, solver.steps(sde, jnp.asarray(grid))).times.size
+    number *= 2 if solver.lifts else 1
     switched = np.zeros((number + 2, 1))
     switched[1] = 1.0
 

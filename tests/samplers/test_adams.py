@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import Adams, RungeKutta
-from samplers.adams import _weights
+from samplers.lagrange import integrals
 
 float64 = pytest.mark.usefixtures("float64")
 
@@ -16,7 +16,7 @@ float64 = pytest.mark.usefixtures("float64")
 def test_weights_on_equal_steps():
     """Those of Adams–Bashforth (Hairer, Nørsett & Wanner 1993, §III.1, eq. 1.5)."""
     nodes = -jnp.arange(4.0)[:, None] * jnp.ones(4)
-    weights = _weights(nodes, jnp.array([1, 2, 3, 4])).T
+    weights = integrals(nodes, jnp.array([1, 2, 3, 4]), 0.0, 1.0).T
     expected = [
         [1, 0, 0, 0],
         [3 / 2, -1 / 2, 0, 0],
@@ -31,7 +31,7 @@ def test_weights_on_equal_steps():
 def test_weights_integrate_polynomials(count):
     """Σ_j w_j τ_j^m = 1/(m + 1) for m < count, on any nodes."""
     nodes = jnp.asarray(np.random.default_rng(0).uniform(-3, 1, (5, 7)))
-    weights = _weights(nodes, jnp.full(7, count))
+    weights = integrals(nodes, jnp.full(7, count), 0.0, 1.0)
     for m in range(count):
         # Nodes that are close make weights of up to some hundred.
         assert_allclose(np.sum(weights * nodes**m, axis=0), 1 / (m + 1), atol=1e-11)

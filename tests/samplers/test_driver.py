@@ -15,6 +15,7 @@ from samplers import (
     NoPredictor,
     ReverseDiffusion,
     correctors,
+    evaluations,
     grids,
     integrate,
     noise,
@@ -61,11 +62,11 @@ def test_one_copy_of_the_network(name):
     assert count(program.jaxpr, "scan") == 1
 
 
-@pytest.mark.parametrize("denoise", [False, True])
 @pytest.mark.parametrize(
-    ("name", "corrections"),
+    ("name", "corrections", "denoise"),
     # Neither a solver nor a corrector is an error, tested below.
-    [(name, m) for name in solvers for m in (0, 1, 2) if m or solvers[name].evaluations],
+    [(name, 2, True) for name in solvers]
+    + [(name, 0, False) for name in solvers if solvers[name]().evaluations],
 )
 def test_evaluations(name, corrections, denoise):
     """N (e + m), and one more to denoise; the corrector before the solver, at the same time."""
@@ -73,33 +74,37 @@ def test_evaluations(name, corrections, denoise):
     times, numbers = [], []
 
     def predict(x, t):
-        jax.debug.callback(lambda t: times.append(float(t)), t)
+        jax.debug.callback(lambda t: times.append(float(t)), t, ordered=True)
         return marked(1.0, x, t)
 
     def draw(number):
-        jax.debug.callback(lambda number: numbers.append(int(number)), number)
+        jax.debug.callback(lambda number: numbers.append(int(number)), number, ordered=True)
         return jnp.ones((2, 3))
 
-    with jax.disable_jit():
-        integrate(
-            draw,
-            SDE,
-            predict,
-            jnp.ones((2, 3)),
-            solver=solver,
-            grid=GRID[-3:],
-            corrector=Langevin(num_steps=corrections) if corrections else None,
-            denoise=denoise,
-        )
+    integrate(
+        draw,
+        SDE,
+        predict,
+        jnp.ones((2, 3)),
+        solver=solver,
+        grid=GRID[-3:],
+        corrector=Langevin(num_steps=corrections) if corrections else None,
+        denoise=denoise,
+    )
     jax.effects_barrier()
     a_step = corrections + solver.evaluations
-    assert len(times) == 2 * a_step + denoise
-    assert_allclose(times[:corrections], float(GRID[-3]))
-    if solver.evaluations == 1:
+    steps = len(solver.steps(SDE, GRID[-3:]).start)
+    corrector = Langevin(num_steps=corrections) if corrections else None
+    assert len(times) == steps * a_step + denoise
+    assert len(times) == evaluations(SDE, solver, GRID[-3:], corrector, denoise)
+    if solver.evaluations == 1 and not solver.lifts:
+        assert_allclose(times[:corrections], float(GRID[-3]))
         expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
         assert_allclose(times, expected)
     # Every draw has a number of its own, and none is the latent's.
-    assert len(set(numbers)) == len(numbers) == 2 * a_step
+    assert len(set(numbers)) == len(numbers)
+    if not solver.lifts:
+        assert len(numbers) == 2 * (corrections + solver.evaluations * solver.draws)
     assert noise.LATENT not in numbers
 
 

@@ -11,6 +11,7 @@ from samplers import (
     EulerMaruyama,
     Langevin,
     ReverseDiffusion,
+    Steps,
     grids,
     integrate,
 )
@@ -71,7 +72,7 @@ def test_corrector(golden, name, method):
     times = jnp.asarray(values["t"])
     # N = 1000 steps that begin with the times of the file; the others are not looked at.
     grid = jnp.concatenate([times, jnp.linspace(0.9, 1e-3, 1001 - len(times))])
-    plan = corrector.plan(sde, grid)
+    plan = corrector.plan(sde, Steps.of_grid(grid))
     for row, t in enumerate(values["t"]):
         x = mean = jnp.asarray(values[f"{name}/x"][row])
         for draw in ("noise", "noise2")[: corrector.num_steps]:

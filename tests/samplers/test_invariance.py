@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from samplers import Langevin, ReverseDiffusion, grids, integrate, noise, sample
+from samplers import Langevin, ReverseDiffusion, Steps, grids, integrate, noise, sample
 from sde_lib import VP, GaussianMixture
 
 SDE = VP()
@@ -67,7 +67,8 @@ def test_scan_or_python_loop():
     model = DATA.model(SDE)
     looped = x
     solver, corrector, grid = SETTING["solver"], SETTING["corrector"], SETTING["grid"]
-    linear, scales = solver.plan(SDE, grid).coefficients, corrector.plan(SDE, grid)
+    steps = Steps.of_grid(grid)
+    linear, scales = solver.plan(SDE, steps).coefficients, corrector.plan(SDE, steps)
     for i in range(10):
         at = jax.tree.map(lambda leaf, i=i: leaf[i], scales)
         looped, _ = corrector.update(partial(fresh, 2 * i), model(looped, grid[i]), looped, at)

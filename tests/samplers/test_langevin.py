@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import AnnealedLangevin, Langevin, correctors, grids, noise
+from samplers import AnnealedLangevin, Langevin, Steps, correctors, grids, noise
 from samplers.langevin import Scales
 from sde_lib import Gaussian
 from tests.cases import SDES, every_sde, gaussian, mixture
@@ -21,7 +21,9 @@ every_corrector = pytest.mark.parametrize("name", list(correctors))
 def moved(sde, corrector, x, z, t, s, predict=None):
     """(x', mean, prediction) of one correction before the step from t to s."""
     z = jnp.asarray(z, dtype=float)
-    scales = jax.tree.map(lambda leaf: leaf[0], corrector.plan(sde, jnp.array([t, s])))
+    scales = jax.tree.map(
+        lambda leaf: leaf[0], corrector.plan(sde, Steps.of_grid(jnp.array([t, s])))
+    )
     prediction = (predict or mixture().model(sde))(x, t)
     return *corrector.update(lambda: z, prediction, x, scales), prediction
 
@@ -142,9 +144,9 @@ def test_norms_of_the_batch():
 def test_plan(sde, name):
     """a and σ at the start of each step; "published" takes a from the tables for N steps."""
     grid = grids["uniform"](sde, 4, 1e-2, 0.9)
-    exact = correctors[name]().plan(sde, grid)
+    exact = correctors[name]().plan(sde, Steps.of_grid(grid))
     assert_allclose(exact.sigma, sde.sigma(grid[:-1]))
     assert_allclose(exact.scale, (sde.alpha(grid[:-1]) / sde.alpha(grid[1:])) ** 2, rtol=1e-10)
     published = dataclasses.replace(correctors[name](), discretization="published")
     expected = sde.discrete_transition(grid[:-1], 4).alpha ** 2
-    assert_allclose(published.plan(sde, grid).scale, expected, rtol=1e-10)
+    assert_allclose(published.plan(sde, Steps.of_grid(grid)).scale, expected, rtol=1e-10)

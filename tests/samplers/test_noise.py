@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.testing import assert_allclose
 from scipy import stats
 
 from samplers import Hutchinson, noise
@@ -61,3 +62,17 @@ def test_rademacher_probes():
     assert len(np.unique(flat, axis=0)) > 250
     some = Hutchinson.draw(KEY, (2, 3, 5), num_probes=4, indices=jnp.array([9, 60]))
     np.testing.assert_array_equal(some.vectors, probes[:, [9, 60]])
+
+
+def test_spherical_interpolation():
+    """From end to end at a constant angle, on the sphere that both ends are on."""
+    rng = np.random.default_rng(0)
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in rng.normal(size=(2, 4, 5)))
+    between = np.asarray(noise.spherical(jnp.asarray(a), jnp.asarray(b), 7))
+    assert_allclose(between[:, 0], a, atol=1e-6)
+    assert_allclose(between[:, -1], b, atol=1e-6)
+    assert_allclose(np.linalg.norm(between, axis=-1), 1, atol=1e-6)
+    cosines = np.sum(between[:, 1:] * between[:, :-1], axis=-1)
+    assert_allclose(cosines, cosines[:, :1] * np.ones((1, 6)), atol=1e-6)
+    same = noise.spherical(jnp.asarray(a), jnp.asarray(a), 3)
+    assert_allclose(same, np.repeat(a[:, None], 3, axis=1), atol=1e-6)

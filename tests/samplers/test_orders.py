@@ -10,13 +10,12 @@ from numpy.testing import assert_allclose
 
 from samplers import EulerMaruyama, ReverseDiffusion, RungeKutta, decode, grids, solvers
 from sde_lib import VP
-from tests.cases import every_sde, mixture
+from tests.cases import SDES, every_sde, mixture
 from tests.samplers.reference import Line, loop, propagate
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-# The order each solver claims: weak for those that draw noise.
-ORDERS = {"euler_maruyama": 1, "reverse_diffusion": 1, "ancestral": 1}
+ONE_STEP = ["euler_maruyama", "reverse_diffusion", "ancestral"]
 # Ends well away from t = 0: there a grid uniform in t does not resolve 1/t, and VE's g is so small
 # that the first-order error of Euler–Maruyama hides below the second-order one.
 T_MAX, T_MIN = 0.98, 0.3
@@ -29,13 +28,9 @@ def slope(errors):
     return np.log(errors[-2] / errors[-1]) / np.log(STEPS[-1] / STEPS[-2])
 
 
-def test_every_solver_states_its_order():
-    """A new solver is measured once its order is entered here."""
-    assert set(ORDERS) | {"none"} == set(solvers)
-
-
-@every_sde
-@pytest.mark.parametrize("name", ORDERS)
+# From σ = 24 of its 80 there is too little left to err on.
+@pytest.mark.parametrize("sde", [SDES[name] for name in SDES if name != "linear_ve"])
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_weak_order(sde, name):
     """Mean and variance at t_min of Gaussian data, in closed form: no sampling."""
     solver, data = solvers[name](), Line()
@@ -47,9 +42,9 @@ def test_weak_order(sde, name):
         errors.append([end.mean - exact[0], end.variance - exact[1]])
     errors = np.array(errors)
     assert np.abs(errors[-1]).max() < 0.05
-    assert_allclose(slope(errors[:, 1]), ORDERS[name], atol=0.3)
+    assert_allclose(slope(errors[:, 1]), solvers[name]().claimed_order, atol=0.3)
     if np.abs(errors[-1, 0]) > 1e-10:  # the mean may be exact
-        assert slope(errors[:, 0]) > ORDERS[name] - 0.3
+        assert slope(errors[:, 0]) > solvers[name]().claimed_order - 0.3
 
 
 DETERMINISTIC = [
@@ -111,7 +106,7 @@ def test_deterministic_order_on_a_mixture(solver):
 
 
 @every_sde
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_one_short_step_is_the_reverse_sde(sde, name):
     """mean − x = −(f x − g² score) Δ, noise variance = g² Δ, each to first order in Δ."""
     t, step = 0.5, 1e-6
@@ -126,7 +121,7 @@ def test_one_short_step_is_the_reverse_sde(sde, name):
 
 
 @every_sde
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_given_the_data_a_step_has_the_kernels_moments(sde, name):
     """One exact ancestral step from p_t, told data and noise themselves, lands on p_s.
 

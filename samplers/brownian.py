@@ -1,0 +1,67 @@
+"""Brownian motion that can be asked for at any time, in any order.
+
+Over the lattice 0, 1, …, 2^L of a clock ς_0 < … < ς_{2^L}, B is drawn from coarse to fine: 0 at the
+start, the end, then midpoints of the lattice given their neighbours a < m < b,
+
+    B(ς_m) = B(ς_a) + (ς_m − ς_a)/(ς_b − ς_a) (B(ς_b) − B(ς_a)) + √v z,
+    v = (ς_m − ς_a)(ς_b − ς_m)/(ς_b − ς_a).                                       (1)
+
+The z of a midpoint is that of its number, so the path is the same however it is walked along. An
+adaptive solver that rejects a step meets the same path again: what it rejects bends no law.
+
+Reference: Li et al. 2020, "Scalable gradients for SDEs", §4 (virtual Brownian tree); Lévy (1).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from sde_lib import expand
+
+LEVELS = 14
+SIZE = 2**LEVELS
+"""The lattice's last point."""
+
+# Draws of the path are numbered from here, beyond those of a loop.
+_FIRST = 2**30
+
+
+def path(keys: Array, clock: Callable[[Array], Array], at: Array, shape: tuple[int, ...]) -> Array:
+    """B [B, *shape] at the lattice points `at` [B].
+
+    Args:
+      keys: one for each example [B].
+      clock: lattice points [B] → ς, increasing.
+      at: integers from 0 to 2^L.
+      shape: of an example.
+    """
+
+    def draw(number: Array) -> Array:
+        def one(key: Array, number: Array) -> Array:
+            return jax.random.normal(jax.random.fold_in(key, _FIRST + number), shape)
+
+        return jax.vmap(one)(keys, number)
+
+    # The point 2^L is the node 0 of the tree; the midpoint m of any interval is node m.
+    low, high = jnp.zeros_like(at), jnp.full_like(at, SIZE)
+    end = draw(jnp.zeros_like(at))
+    whole = clock(high) - clock(low)
+    values = jnp.zeros_like(end), expand(jnp.sqrt(whole), end) * end
+
+    def halve(_: int, state: tuple) -> tuple:
+        low, high, (first, last) = state
+        middle = (low + high) // 2
+        a, m, b = (clock(k) for k in (low, middle, high))
+        z = draw(middle)
+        fraction = (m - a) / (b - a)
+        spread = jnp.sqrt(fraction * (b - m))
+        value = first + expand(fraction, z) * (last - first) + expand(spread, z) * z
+        right = at >= middle
+        low, high = jnp.where(right, middle, low), jnp.where(right, high, middle)
+        mask = expand(right, z)
+        return low, high, (jnp.where(mask, value, first), jnp.where(mask, last, value))
+
+    low, _, (first, last) = jax.lax.fori_loop(0, LEVELS, halve, (low, high, values))
+    return jnp.where(expand(at == SIZE, last), last, first)

@@ -1,0 +1,45 @@
+"""Weights of quadratures over unequal nodes, by Lagrange polynomials."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def integrals(
+    nodes: Array,
+    count: Array,
+    start: Array | float,
+    end: Array | float,
+    rate: Callable[[Array], Array] | None = None,
+) -> Array:
+    """∫ L_j(v) rate(v) dv from start to end, L_j the Lagrange polynomials of the first nodes.
+
+    By Gauss–Legendre quadrature: exact where the rate is 1, else with 12 points, which integrate
+    e^v over intervals of length 4 to 1e-12.
+
+    Args:
+      nodes: [N, ...], of which the first `count` [...] are used and differ.
+      start, end: [...].
+      rate: elementwise in v; 1 by default.
+
+    Returns:
+      [N, ...], 0 for the nodes that are not used.
+    """
+    size = 12 if rate else (len(nodes) + 1) // 2
+    points, masses = (v.tolist() for v in np.polynomial.legendre.leggauss(size))
+    num, extra = len(nodes), (1,) * (nodes.ndim - 1)
+    used = jnp.arange(num).reshape(num, *extra) < count
+    others = used[None] & used[:, None] & ~jnp.eye(num, dtype=bool).reshape(num, num, *extra)
+    gaps = jnp.where(others, nodes[:, None] - nodes[None], 1.0)
+    start, half = jnp.asarray(start), (jnp.asarray(end) - start) / 2
+
+    def basis(v: Array) -> Array:
+        product = jnp.prod(jnp.where(others, (v - nodes[None]) / gaps, 1.0), axis=1)
+        return product * rate(v) if rate else product
+
+    total = jnp.zeros_like(nodes)
+    for point, mass in zip(points, masses, strict=True):
+        total += mass * basis(start + (1 + point) * half)
+    return jnp.where(used, half * total, 0.0)
