@@ -4,46 +4,34 @@ A class is called by the fields that it declares; a section may hold fields of o
 to σ for VE), so that one config serves an ablation over SDEs.
 """
 
-import dataclasses
 import sys
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from jax import Array
 
 from experiments.config import (
     Experiment,
     LikelihoodConfig,
     ModelConfig,
-    SamplingConfig,
     SDEConfig,
 )
-from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL, TRAINING_NOISE_TO_SIGNAL
+from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
 from experiments.errors import UserError
+from experiments.named import construct, lookup, one_of, t_min_of
 from experiments.schedules import schedules
+from experiments.solver_choice import check_sampling
 from models import ScoreModel, conditionings, networks, parameterizations
 from samplers import (
     Adams,
-    Corrector,
     FixedAdams,
     FixedRungeKutta,
     Integrator,
     RungeKutta,
-    Solver,
-    correctors,
-    grids,
     probe_kinds,
-    solvers,
     tableaux,
 )
-from sde_lib import SDE, Registry, sdes, time_samplers, weightings
-from sde_lib.registry import unknown_name
-
-PROBABILITY_FLOW = "probability_flow"
-"""The solver's name that stands for the adaptive ODE, which has tolerances instead of a grid."""
+from sde_lib import SDE, sdes, time_samplers, weightings
 
 # Beyond it rounding in float32 decides which steps are accepted.
 _LEAST_RTOL = 1e-6
@@ -56,7 +44,7 @@ def sde(config: SDEConfig) -> SDE:
       UserError: an unknown name or field, or a value out of range.
     """
     cls = lookup(sdes, config.name, "sde.name")
-    built = _construct(cls, config, "sde")
+    built = construct(cls, config, "sde")
     try:
         built.validate()
     except ValueError as error:
@@ -71,7 +59,7 @@ def network(config: ModelConfig) -> nn.Module:
       UserError: an unknown name, field or choice.
     """
     cls = lookup(networks, config.name, "model.name")
-    return _construct(cls, config, "model")
+    return construct(cls, config, "model")
 
 
 def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> ScoreModel:
@@ -84,35 +72,6 @@ def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> 
         conditioning=str(experiment.model.conditioning),
         data_std=experiment.data.std,
     )
-
-
-def solver(config: SamplingConfig) -> Solver:
-    """The fixed-grid solver of a config.
-
-    Raises:
-      UserError: an unknown name or choice.
-    """
-    cls = lookup(solvers, str(config.solver), "sampling.solver")
-    return _construct(cls, config, "sampling")
-
-
-def corrector(config: SamplingConfig) -> Corrector | None:
-    """The corrector of a config, or None for "none".
-
-    Raises:
-      UserError: an unknown name.
-    """
-    if config.corrector == "none":
-        return None
-    cls = lookup(correctors, str(config.corrector), "sampling.corrector")
-    renamed = {"num_steps": config.corrector_steps, "norm": config.corrector_norm}
-    return _construct(cls, config, "sampling", **renamed)
-
-
-def grid(config: SamplingConfig, process: SDE) -> Array:
-    """The time grid of a config."""
-    make = lookup(grids, config.grid, "sampling.grid")
-    return make(process, config.num_steps, sampling_t_min(config, process))
 
 
 def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
@@ -151,7 +110,7 @@ def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | No
         raise UserError(
             f"likelihood.noise_to_signal_min: got {asked:g}, takes less than {most:g}, σ/α at t = 1"
         )
-    t_min = _t_min(None, asked, process)
+    t_min = t_min_of(None, asked, process)
     got = float(process.noise_to_signal(t_min))
     if config.noise_to_signal_min is not None and got > 1.01 * asked:
         print(
@@ -164,12 +123,7 @@ def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | No
 
 def training_t_min(experiment: Experiment, process: SDE) -> float:
     """Where training's times start: as given, else where σ/α is small enough."""
-    return _t_min(experiment.training.t_min, TRAINING_NOISE_TO_SIGNAL, process)
-
-
-def sampling_t_min(config: SamplingConfig, process: SDE) -> float:
-    """Where sampling ends: as given, else where σ/α is small enough."""
-    return _t_min(config.t_min, SAMPLING_NOISE_TO_SIGNAL, process)
+    return t_min_of(experiment.training.t_min, TRAINING_NOISE_TO_SIGNAL, process)
 
 
 def check(experiment: Experiment) -> None:
@@ -185,38 +139,10 @@ def check(experiment: Experiment) -> None:
     lookup(weightings, str(experiment.training.weighting), "training.weighting")
     lookup(time_samplers, str(experiment.training.times), "training.times")
     lookup(schedules, experiment.training.schedule, "training.schedule")
-    check_sampling(experiment.sampling)
+    check_sampling(experiment.sampling, experiment.data.std)
     check_likelihood(experiment.likelihood)
     if not 0 <= (experiment.training.t_min or 0) < 1:
         raise UserError(f"training.t_min: got {experiment.training.t_min}, takes a time in [0, 1)")
-
-
-def check_sampling(config: SamplingConfig) -> None:
-    """The names and ranges of a sampling config.
-
-    Raises:
-      UserError: the first that is wrong.
-    """
-    if config.solver != PROBABILITY_FLOW:
-        if ":" not in str(config.solver):
-            one_of(str(config.solver), [*solvers, PROBABILITY_FLOW], "sampling.solver", "solver")
-        solver(config)
-    if ":" not in str(config.corrector):
-        one_of(str(config.corrector), ["none", *correctors], "sampling.corrector", "corrector")
-    corrector(config)
-    one_of(config.discretization, ("exact", "published"), "sampling.discretization")
-    one_of(config.variance, ("posterior", "forward"), "sampling.variance")
-    one_of(config.corrector_norm, ("example", "batch"), "sampling.corrector_norm")
-    lookup(grids, config.grid, "sampling.grid")
-    lookup(tableaux, config.tableau, "sampling.tableau")
-    if config.solver == config.corrector == "none":
-        raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
-    if config.log_prob and config.solver != PROBABILITY_FLOW:
-        raise UserError(
-            f"sampling.log_prob: got True, takes solver {PROBABILITY_FLOW!r}, not {config.solver!r}"
-        )
-    if not 0 <= (config.t_min or 0) < 1:
-        raise UserError(f"sampling.t_min: got {config.t_min}, takes a time in [0, 1)")
 
 
 def check_likelihood(config: LikelihoodConfig) -> None:
@@ -245,53 +171,3 @@ def check_likelihood(config: LikelihoodConfig) -> None:
             f"likelihood.dequantization: got {config.dequantization!r}, takes 'uniform' with "
             "estimator 'elbo', whose data are not states at t_min"
         )
-
-
-def lookup(registry: Registry, name: str, path: str) -> Any:
-    """The entry of a registry, or an error that names the field.
-
-    Raises:
-      UserError: no such entry.
-    """
-    try:
-        return registry[name]
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def one_of(value: str, choices: Any, path: str, kind: str = "value") -> None:
-    """Stop a value that is not among the choices.
-
-    Raises:
-      UserError: it is not.
-    """
-    if value not in choices:
-        raise UserError(f"{path}: {unknown_name(kind, value, list(choices))}")
-
-
-def _t_min(given: float | None, noise_to_signal: float, process: SDE) -> float:
-    if given is not None:
-        return given
-    return float(
-        jax.jit(lambda n: process.time_of_noise_to_signal(n))(jnp.asarray(noise_to_signal))
-    )
-
-
-def _construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
-    """cls from the fields of the section that it declares, and all of `args`."""
-    declared = {
-        f.name for f in dataclasses.fields(cls) if f.init and f.name not in ("parent", "name")
-    }
-    given = {**dataclasses.asdict(config), **renamed}
-    args = given.pop("args", {})
-    for name in args:
-        if name not in declared:
-            known = sorted(declared)
-            raise UserError(
-                unknown_name(f"field of {cls.__name__}", f"{section}.args.{name}", known)
-            )
-    chosen = {k: v for k, v in given.items() if k in declared and v is not None}
-    try:
-        return cls(**chosen | args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{section}.{error}") from error

@@ -62,14 +62,38 @@ def _parser() -> argparse.ArgumentParser:
 
     sample = _command(commands, "sample", _sample, "draw samples from a workdir")
     _common(sample)
-    sample.add_argument("--solver", help="a predictor, or probability_flow")
+    sample.add_argument("--solver", help="NAME[:field=value,…] of `scoresde solvers`")
     sample.add_argument("--corrector", help="langevin, annealed_langevin or none")
-    sample.add_argument("--steps", type=_positive, help="steps of the grid")
+    finer = sample.add_mutually_exclusive_group()
+    finer.add_argument("--steps", type=_positive, help="steps of the grid")
+    finer.add_argument("--rtol", type=float, help="the tolerance of an adaptive solver")
+    sample.add_argument("--grid", help="NAME[:field=value], fitted:NAME, or times in a .npy")
+    sample.add_argument("--sde", help="sample under another SDE: NAME[:field=value,…]")
     sample.add_argument("--num", type=_positive, help="number of samples")
+    sample.add_argument(
+        "--denoise", action=argparse.BooleanOptionalAction, help="end with the denoiser"
+    )
+    sample.add_argument("--latents", help="an .npz with `latents` to start from, standard normal")
+    sample.add_argument(
+        "--interpolate", type=_positive, metavar="K", help="rows of K between latents of the seed"
+    )
+    sample.add_argument(
+        "--trajectory", type=_positive, metavar="K", help="an animation of K frames as well"
+    )
     sample.add_argument(
         "--log_prob", action="store_true", help="with probability_flow: densities of the samples"
     )
     sample.add_argument("--output", help="write OUTPUT.png and OUTPUT.npz instead of samples/...")
+
+    listed = commands.add_parser("solvers", help="what there is to sample with")
+    listed.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    listed.set_defaults(run=_solvers)
+
+    fit = _command(commands, "fit_grid", _fit_grid, "fit the times of a solver's steps to a model")
+    _common(fit)
+    fit.add_argument("--solver", help="a deterministic one of `scoresde solvers`; default adams")
+    fit.add_argument("--steps", type=_positive, required=True, help="steps of the grid")
+    fit.add_argument("--name", required=True, help="for --grid=fitted:NAME afterwards")
 
     likelihood = _command(commands, "likelihood", _likelihood, "bits/dim of a split of the data")
     _common(likelihood)
@@ -141,28 +165,68 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments import sample as command
-    from experiments.build import PROBABILITY_FLOW
+    from experiments import sample_command as extra
+    from experiments.solver_choice import is_adaptive
 
+    if options.rtol and (options.solver or "").startswith("adaptive_sde"):
+        options.solver += f":rtol={options.rtol},atol={options.rtol}"
     chosen = {
         "sampling.solver": options.solver,
-        "sampling.corrector": options.corrector,
+        # A solver asked for is meant as it is, without what the config corrects its own with.
+        "sampling.corrector": options.corrector or ("none" if options.solver else None),
         "sampling.num_steps": options.steps,
+        "sampling.grid": options.grid,
+        "sampling.rtol": options.rtol,
+        "sampling.atol": options.rtol,
+        "sampling.denoise": options.denoise,
         "sampling.num": options.num,
         "sampling.batch_size": options.batch,
         "sampling.log_prob": options.log_prob or None,
     }
     trained = _open(options, overrides, chosen, "sampling", "likelihood")
-    experiment = trained.experiment
-    if experiment.sampling.solver == PROBABILITY_FLOW and (options.steps or options.corrector):
-        given = "--steps" if options.steps else "--corrector"
-        raise UserError(f"{given}: takes a solver on a grid; probability_flow takes sampling.rtol")
-    output = _output(options, trained, f"{command.describe(experiment)}-seed{options.seed}")
-    sampler = command.Sampler(
-        experiment, trained.sde, trained.model, trained.dataset("train").shape, trained.mesh
+    experiment, train = trained.experiment, trained.dataset("train")
+    adaptive = is_adaptive(experiment.sampling)
+    for name in ("steps", "corrector", "grid", "trajectory") if adaptive else ("rtol",):
+        if getattr(options, name):
+            kind = "a solver on a grid" if adaptive else "an adaptive solver"
+            raise UserError(f"--{name}: takes {kind}, not {experiment.sampling.solver!r}")
+    sde, model = extra.under(trained, options.sde)
+    words = command.describe(experiment) + (f"-{options.sde}" if options.sde else "")
+    output = _output(options, trained, f"{words}-seed{options.seed}")
+    latents = None
+    if options.latents:
+        latents = extra.read_latents(options.latents, train.shape)
+    num = experiment.sampling.num if latents is None else len(latents)
+    if latents is not None and options.num:
+        raise UserError("--num: takes no --latents, which say how many")
+    if options.interpolate:
+        latents = extra.between(options.seed, num, options.interpolate, train.shape)
+    grids = trained.workdir.path / "grids"
+    sampler = command.Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
+    samples = sampler.draw(
+        num,
+        options.seed,
+        progress=sys.stderr.isatty() and not options.trajectory,
+        keep=options.trajectory or 0,
+        latents=latents,
     )
-    samples = sampler.draw(experiment.sampling.num, options.seed, progress=sys.stderr.isatty())
-    command.save(samples, experiment, trained.dataset("train"), output)
+    about = extra.about(sys.argv, options.seed)
+    command.save(samples, experiment, train, output, about)
     print(command.summary(samples, output))
+
+
+def _solvers(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments.solvers_command import listing
+
+    print(listing())
+
+
+def _fit_grid(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments.fit_grid_command import fit
+
+    chosen = {"sampling.solver": options.solver or "adams", "sampling.num_steps": options.steps}
+    chosen["sampling.batch_size"] = options.batch
+    print(fit(_open(options, overrides, chosen, "sampling"), options.name, options.seed))
 
 
 def _likelihood(options: argparse.Namespace, overrides: list[str]) -> None:

@@ -118,7 +118,9 @@ class TrainingConfig:
 class SamplingConfig:
     """How samples are drawn.
 
-    solver: a predictor, or "probability_flow". corrector: "langevin", "annealed_langevin", "none".
+    solver: one of `scoresde solvers`, with fields of its own as in "unipc:order=2". grid: of the
+    steps, with fields likewise, a .npy of times, or "fitted:NAME"; None is the one that suits the
+    solver. corrector: "langevin", "annealed_langevin", "none".
     snr: the corrector's step size; corrector_steps: its steps before each of the solver's.
     corrector_norm: "example" or "batch". discretization: "exact" or "published". variance: of
     ancestral sampling. denoise: end with the denoiser. rtol, atol, tableau: of probability_flow.
@@ -133,7 +135,7 @@ class SamplingConfig:
     corrector_norm: str = "example"
     discretization: str = "exact"
     variance: str = "posterior"
-    grid: str = "uniform"
+    grid: str | None = None
     num_steps: int = field(1000, low=1)
     t_min: float | None = field(None, low=0)
     denoise: bool = True

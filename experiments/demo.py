@@ -51,7 +51,7 @@ def _draw(trained: Trained) -> sample.Samples:
     samples = sampler.draw(_NUM, seed=0)
     name = f"step{trained.step}-{sample.describe(trained.experiment)}-seed0"
     output: pathlib.Path = trained.workdir.folder("samples") / name
-    sample.save(samples, trained.experiment, train, output)
+    sample.save(samples, trained.experiment, train, output, {"command": "scoresde demo"})
     print(sample.summary(samples, output))
     return samples
 

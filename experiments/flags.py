@@ -1,10 +1,8 @@
 """`--config=FILE` and `--config.a.b=value`: ml_collections' flags, with errors of one line."""
 
-import ast
 import importlib.util
 import pathlib
 import re
-from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -12,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments import configs
 from experiments.config import type_name
 from experiments.errors import UserError
+from experiments.spec import literal
 from sde_lib.registry import unknown_name
 
 _FREE = re.compile(r"--config\.((?:sde|model)\.args)\.(\w+)=(.*)", re.DOTALL)
@@ -56,7 +55,7 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
         free = _FREE.fullmatch(argument)
         if free:
             with config.unlocked():
-                config[free[1]].update({free[2]: _literal(free[3])})
+                config[free[1]].update({free[2]: literal(free[3])})
             continue
         _check_known(config, argument)
         plain.append(argument)
@@ -117,11 +116,3 @@ def _section(config: ConfigDict, path: str) -> ConfigDict:
     for name in path.split("."):
         config = config[name]
     return config
-
-
-def _literal(text: str) -> Any:
-    """A Python literal, or the text itself."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text

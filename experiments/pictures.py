@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 
 def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.ndarray:
@@ -70,6 +71,16 @@ def _drawn(figure: Any) -> np.ndarray:
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
 
 
-def save_png(path: pathlib.Path, picture: np.ndarray) -> None:
-    """Write a picture uint8 [H, W, 3]."""
-    Image.fromarray(picture).save(path)
+def save_png(path: pathlib.Path, picture: np.ndarray, **about: str) -> None:
+    """Write a picture uint8 [H, W, 3]; what is said about it goes into its text chunks."""
+    text = PngInfo()
+    for name, value in about.items():
+        text.add_itxt(name, value)
+    Image.fromarray(picture).save(path, pnginfo=text)
+
+
+def save_gif(path: pathlib.Path, pictures: list[np.ndarray]) -> None:
+    """Write pictures uint8 [H, W, 3] as an animation that lingers on the last."""
+    first, *rest = [Image.fromarray(picture) for picture in pictures]
+    lengths = [80] * len(rest) + [1500]
+    first.save(path, save_all=True, append_images=rest, duration=lengths, loop=0)

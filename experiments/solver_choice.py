@@ -1,0 +1,233 @@
+"""From the `sampling` section to a solver, a corrector and a grid.
+
+Each may be given fields of its own: `unipc:order=2`, `edm:rho=5`. What follows from the experiment
+(the data's scale) is filled in unless it is given.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.config import SamplingConfig
+from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL
+from experiments.errors import UserError
+from experiments.named import construct, lookup, one_of, t_min_of
+from experiments.spec import check_fields, fields_of, parse
+from samplers import (
+    Adams,
+    Corrector,
+    Integrator,
+    RungeKutta,
+    Solver,
+    correctors,
+    grids,
+    solvers,
+    tableaux,
+)
+from sde_lib import SDE, VP, sdes
+
+PROBABILITY_FLOW = "probability_flow"
+"""The solver's name that stands for the adaptive ODE, which has tolerances instead of a grid."""
+
+_FITTED = "fitted:"
+
+ADAPTIVE_SDE = "adaptive_sde"
+"""The name of the reverse-time SDE with adaptive steps; its tolerances are fields of its own."""
+
+ADAPTIVE = {
+    PROBABILITY_FLOW: ("–", "tableau", "Song et al. 2021; Hairer, Nørsett & Wanner 1993, §III.5"),
+    ADAPTIVE_SDE: ("noise", "rtol, atol, max_evaluations", "Jolicoeur-Martineau et al. 2021"),
+}
+"""Solvers without a grid: whether they draw, their fields, their reference."""
+
+
+def is_adaptive(config: SamplingConfig) -> bool:
+    """Whether the solver takes tolerances instead of a grid."""
+    return parse(str(config.solver))[0] in ADAPTIVE
+
+
+def solver(config: SamplingConfig, data_std: float) -> Solver:
+    """The solver on a grid of a config.
+
+    Raises:
+      UserError: an unknown name or field, or a value out of range.
+    """
+    name, given = parse(str(config.solver))
+    cls = lookup(solvers, name, "sampling.solver")
+    check_fields(given, cls, "sampling.solver")
+    known = {
+        "discretization": config.discretization,
+        "variance": config.variance,
+        "s": data_std,
+    }
+    fields = {key: value for key, value in known.items() if key in fields_of(cls)} | given
+    try:
+        return cls(**fields)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"sampling.solver: {error}") from error
+
+
+def corrector(config: SamplingConfig) -> Corrector | None:
+    """The corrector of a config, or None for "none".
+
+    Raises:
+      UserError: an unknown name or field.
+    """
+    if config.corrector == "none":
+        return None
+    name, given = parse(str(config.corrector))
+    cls = lookup(correctors, name, "sampling.corrector")
+    check_fields(given, cls, "sampling.corrector")
+    renamed = {"num_steps": config.corrector_steps, "norm": config.corrector_norm}
+    return construct(cls, config, "sampling", **renamed | given)
+
+
+def grid(
+    config: SamplingConfig, process: SDE, data_std: float, folder: pathlib.Path | None = None
+) -> Array:
+    """The time grid of a config: a name, or a file of times; by default the solver's own.
+
+    Args:
+      config: the section.
+      process: the SDE.
+      data_std: of the data.
+      folder: where grids are kept by name.
+
+    Raises:
+      UserError: an unknown name or field, or times that do not fall from at most 1 to t_min.
+    """
+    t_min = sampling_t_min(config, process)
+    asked = config.grid or solver(config, data_std).grid
+    if asked.startswith(_FITTED):
+        return _fitted(asked.removeprefix(_FITTED), folder, process)
+    if asked.endswith(".npy"):
+        return _read(pathlib.Path(asked))
+    name, given = parse(asked)
+    make = lookup(grids, name, "sampling.grid")
+    check_fields(given, make, "sampling.grid")
+    if "data_std" in fields_of(make):
+        given = {"data_std": data_std} | given
+    return make(process, config.num_steps, t_min, **given)
+
+
+def named_sde(spec: str) -> SDE:
+    """An SDE from NAME[:field=value,…].
+
+    Raises:
+      UserError: an unknown name or field, or a value out of range.
+    """
+    name, given = parse(spec)
+    cls = lookup(sdes, name, "--sde")
+    check_fields(given, cls, "--sde")
+    try:
+        built = cls(**given)
+        built.validate()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--sde: {error}") from error
+    return built
+
+
+def integrator(config: SamplingConfig) -> Integrator:
+    """The adaptive integrator of solver "probability_flow"."""
+    if config.tableau == "adams":
+        return Adams(rtol=config.rtol, atol=config.atol)
+    return RungeKutta(tableau=config.tableau, rtol=config.rtol, atol=config.atol)
+
+
+def adaptive_fields(config: SamplingConfig) -> dict[str, Any]:
+    """The fields that an adaptive solver is given: of `adaptive_sde` alone.
+
+    Raises:
+      UserError: one that it has not, or that is not positive.
+    """
+    name, given = parse(str(config.solver))
+    known = ["rtol", "atol", "max_evaluations"] if name == ADAPTIVE_SDE else []
+    for field, value in given.items():
+        one_of(field, known, "sampling.solver", "field")
+        if not isinstance(value, int | float) or value <= 0:
+            raise UserError(f"sampling.solver: {field}: got {value!r}, takes a positive number")
+    return given
+
+
+def sampling_t_min(config: SamplingConfig, process: SDE) -> float:
+    """Where sampling ends: as given, else where σ/α is small enough."""
+    return t_min_of(config.t_min, SAMPLING_NOISE_TO_SIGNAL, process)
+
+
+def check_sampling(config: SamplingConfig, data_std: float) -> None:
+    """The names and ranges of a sampling config.
+
+    Raises:
+      UserError: the first that is wrong.
+    """
+    one_of(config.discretization, ("exact", "published"), "sampling.discretization")
+    one_of(config.variance, ("posterior", "forward"), "sampling.variance")
+    if config.grid and not config.grid.startswith(_FITTED) and not config.grid.endswith(".npy"):
+        lookup(grids, parse(config.grid)[0], "sampling.grid")
+    if is_adaptive(config):
+        adaptive_fields(config)
+    else:
+        name = parse(str(config.solver))[0]
+        if ":" not in name:
+            one_of(name, [*solvers, *ADAPTIVE], "sampling.solver", "solver")
+        _try_out(solver(config, data_std))
+    if config.corrector != "none":
+        name = parse(str(config.corrector))[0]
+        if ":" not in name:
+            one_of(name, ["none", *correctors], "sampling.corrector", "corrector")
+        corrector(config)
+    one_of(config.corrector_norm, ("example", "batch"), "sampling.corrector_norm")
+    one_of(config.tableau, ("adams", *tableaux), "sampling.tableau", "integrator")
+    if config.solver == config.corrector == "none":
+        raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
+    if config.log_prob and config.solver != PROBABILITY_FLOW:
+        raise UserError(
+            f"sampling.log_prob: got True, takes solver {PROBABILITY_FLOW!r}, not {config.solver!r}"
+        )
+    if not 0 <= (config.t_min or 0) < 1:
+        raise UserError(f"sampling.t_min: got {config.t_min}, takes a time in [0, 1)")
+
+
+def _try_out(built: Solver) -> None:
+    """Plan two steps, which is where a solver looks at its fields."""
+    try:
+        jax.eval_shape(lambda grid: built.plan(VP(), built.steps(VP(), grid)), jnp.ones(3))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"sampling.solver: {error}") from error
+
+
+def _fitted(name: str, folder: pathlib.Path | None, process: SDE) -> Array:
+    """A grid that was kept as its noise-to-signal ratios, in the times of an SDE.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    kept = sorted(file.stem for file in folder.glob("*.json")) if folder else []
+    one_of(name, kept, "sampling.grid", "fitted grid")
+    assert folder is not None
+    levels = json.loads((folder / f"{name}.json").read_text())["noise_to_signal"]
+    return process.time_of_noise_to_signal(jnp.asarray(levels))
+
+
+def _read(file: pathlib.Path) -> Array:
+    """Times from a .npy file.
+
+    Raises:
+      UserError: they do not fall, or leave [0, 1].
+    """
+    try:
+        times = np.load(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"sampling.grid: {file}: {error}") from error
+    if times.ndim != 1 or len(times) < 2 or not np.all(np.diff(times) < 0):
+        raise UserError(f"sampling.grid: {file}: got shape {times.shape}, takes falling times [N]")
+    if not (times[-1] >= 0 and times[0] <= 1):
+        raise UserError(
+            f"sampling.grid: {file}: got times from {times[0]:g} to {times[-1]:g}, takes 1 ≥ t ≥ 0"
+        )
+    return jnp.asarray(times, dtype=float)

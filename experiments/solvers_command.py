@@ -1,0 +1,30 @@
+"""The command `solvers`: what there is to sample with."""
+
+from experiments.solver_choice import ADAPTIVE
+from experiments.spec import fields_of
+from samplers import solvers
+
+
+def listing() -> str:
+    """A line for every solver: order, evaluations a step, whether it draws, fields, reference."""
+    rows = [("name", "order", "calls", "draws", "fields", "reference")]
+    for name in solvers:
+        solver = solvers[name]()
+        fields = ", ".join(field for field in fields_of(solvers[name]) if field != "s")
+        weak = "weak " if solver.draws or solver.lifts else ""
+        rows.append(
+            (
+                name,
+                f"{weak}{solver.claimed_order}" if solver.evaluations else "–",
+                str(solver.evaluations),
+                "noise" if weak else "–",
+                fields or "–",
+                solver.reference,
+            )
+        )
+    rows += [(name, "own steps", "own", *about) for name, about in ADAPTIVE.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )

@@ -1,0 +1,154 @@
+"""The command `sample`: its choices, what it writes beside the samples, and what it refuses."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.cli import main
+
+
+@pytest.fixture
+def workdir(trained, tmp_path):
+    """A copy of the trained toy that a test may write to."""
+    shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("samples", "grids"))
+    return tmp_path / "run"
+
+
+def draw(workdir, tmp_path, *arguments, name="out"):
+    command = ["sample", f"--workdir={workdir}", f"--output={tmp_path / name}", *arguments]
+    assert main(command) == 0
+    return dict(np.load(tmp_path / f"{name}.npz"))
+
+
+def test_solvers_by_name_and_field(workdir, tmp_path, capsys):
+    """The evaluations tell that the fields arrived."""
+    for i, (arguments, calls) in enumerate(
+        [
+            (["--solver=rk:tableau=midpoint", "--steps=3", "--grid=edm:rho=5", "--no-denoise"], 6),
+            (["--solver=restart:repeats=1,num_steps=2", "--steps=4"], 13),
+            (["--solver=ancestral", "--corrector=langevin", "--steps=2"], 5),
+        ]
+    ):
+        drawn = draw(workdir, tmp_path, "--num=10", *arguments, name=f"out{i}")
+        assert drawn["evaluations"].tolist() == [calls] * 10
+        assert np.isfinite(drawn["points"]).all()
+        assert f"{calls} network evaluations" in capsys.readouterr().out
+
+
+def test_adaptive_solvers(workdir, tmp_path, capsys):
+    drawn = draw(workdir, tmp_path, "--num=10", "--solver=adaptive_sde", "--rtol=0.05")
+    assert drawn["finished"].all()
+    late = ["--num=10", "--solver=adaptive_sde:max_evaluations=4"]
+    drawn = draw(workdir, tmp_path, *late, name="late")
+    assert not drawn["finished"].any()
+    assert "10 have not reached the end" in capsys.readouterr().out
+
+
+def test_what_a_picture_says_of_itself(workdir, tmp_path):
+    draw(workdir, tmp_path, "--num=10", "--solver=adams", "--steps=4", "--seed=7", "--trajectory=3")
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.text["seed"] == "7"
+        assert picture.text["command"].startswith("scoresde")
+        assert "jax" in picture.text["versions"]
+    with Image.open(tmp_path / "out.gif") as animation:
+        assert animation.n_frames == 4
+
+
+def test_latents(workdir, tmp_path):
+    """Samples from given latents: those of the seed give the seed's samples."""
+    latents = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
+    np.savez(tmp_path / "z.npz", latents=latents)
+    same = [f"--latents={tmp_path / 'z.npz'}", "--solver=adams", "--steps=6"]
+    first = draw(workdir, tmp_path, *same)["points"]
+    assert first.shape == (6, 2)
+    np.testing.assert_array_equal(draw(workdir, tmp_path, *same, name="again")["points"], first)
+    np.savez(tmp_path / "z.npz", latents=-latents)
+    assert np.abs(draw(workdir, tmp_path, *same, name="other")["points"] - first).max() > 0.1
+
+
+def test_interpolation(workdir, tmp_path, capsys):
+    """Rows of five between the seed's first three samples."""
+    flow = ["--solver=adams", "--steps=30"]
+    plain = draw(workdir, tmp_path, *flow, "--num=3", name="plain")["points"]
+    rows = draw(workdir, tmp_path, *flow, "--num=10", "--interpolate=5")["points"]
+    np.testing.assert_allclose(rows[[0, 4, 5, 9]], plain[[0, 1, 1, 2]], atol=1e-4)
+    # A continuous map: neighbours are nearer than the ends.
+    steps = np.linalg.norm(np.diff(rows.reshape(2, 5, 2), axis=1), axis=-1)
+    assert np.all(steps.max(1) < np.linalg.norm(rows[[4, 9]] - rows[[0, 5]], axis=-1) + 0.5)
+    assert main(["sample", f"--workdir={workdir}", "--num=10", "--interpolate=3", *flow]) == 2
+    assert "--interpolate" in capsys.readouterr().err
+
+
+def test_another_sde_has_the_same_flow(workdir, tmp_path):
+    """By the flow, whatever the SDE; the latents are standard normal in each."""
+    flow = ["--num=10", "--solver=adams", "--steps=40", "--config.sampling.t_min=1e-3"]
+    own, edm = (
+        draw(workdir, tmp_path, *flow, *sde, name=f"sde{i}")["points"]
+        for i, sde in enumerate(([], ["--sde=subvp"]))
+    )
+    # σ/α at t = 1 is 150 for both.
+    np.testing.assert_allclose(own, edm, atol=0.05)
+
+
+def test_grids(workdir, tmp_path, capsys):
+    """Of a file, and fitted to the model and kept by name."""
+    np.save(tmp_path / "times.npy", np.array([1.0, 0.4, 0.1, 0.01]))
+    drawn = draw(workdir, tmp_path, "--solver=ddim", f"--grid={tmp_path / 'times.npy'}", "--num=4")
+    assert drawn["evaluations"].tolist() == [4] * 4
+    fit = ["fit_grid", f"--workdir={workdir}", "--steps=6", "--name=mine", "--batch=16"]
+    assert main(fit) == 0
+    assert "--grid=fitted:mine" in capsys.readouterr().out
+    drawn = draw(
+        workdir, tmp_path, "--solver=adams", "--grid=fitted:mine", "--num=4", name="fitted"
+    )
+    assert drawn["evaluations"].tolist() == [7] * 4
+    assert main(fit) == 2
+    assert "mine is taken" in capsys.readouterr().err
+
+
+def test_listing(capsys):
+    assert main(["solvers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (unipc,) = (line for line in lines if line.startswith("unipc"))
+    assert unipc.split()[:3] == ["unipc", "4", "1"]
+    assert "Zhao" in unipc
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--solver=adamz"], ["sampling.solver", "adamz", "'adams'"]),
+        (["--solver=adams:ordr=2"], ["sampling.solver", "'ordr'", "'order'"]),
+        (["--solver=adams:order=9"], ["order", "got 9", "1 to 6"]),
+        (["--solver=adaptive_sde:rtol=-1"], ["rtol", "-1", "positive"]),
+        (["--solver=adams", "--rtol=1e-3"], ["--rtol", "adaptive"]),
+        (["--solver=probability_flow", "--steps=4"], ["--steps", "grid"]),
+        (["--steps=4", "--rtol=1e-3"], ["--rtol", "--steps"]),
+        (["--grid=edm:rh=3"], ["sampling.grid", "'rh'", "'rho'"]),
+        (["--grid=edn"], ["sampling.grid", "'edn'", "'edm'"]),
+        (["--grid=fitted:mien"], ["sampling.grid", "mien"]),
+        (["--grid=none.npy"], ["sampling.grid", "none.npy"]),
+        (["--sde=flew"], ["--sde", "'flew'", "'flow'"]),
+        (["--sde=vp:beta_max=0"], ["--sde", "beta_max", "0"]),
+        (["--latents=none.npz"], ["--latents", "none.npz"]),
+    ],
+)
+def test_refused(trained, tmp_path, arguments, words, capsys):
+    command = ["sample", f"--workdir={trained}", f"--output={tmp_path / 'out'}", *arguments]
+    try:
+        code = main(command)
+    except SystemExit as error:  # argparse's own
+        code = error.code
+    assert code == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in words), message
+
+
+def test_a_grid_that_rises_is_refused(trained, tmp_path, capsys):
+    for times in ([0.1, 0.5], [1.5, 0.5], [[0.5]]):
+        np.save(tmp_path / "times.npy", np.array(times))
+        grid = f"--grid={tmp_path / 'times.npy'}"
+        assert main(["sample", f"--workdir={trained}", "--solver=ddim", grid]) == 2
+        assert "sampling.grid" in capsys.readouterr().err
