@@ -1,0 +1,153 @@
+"""Error against network evaluations: our solvers, other packages', and on a trained network.
+
+    python -m benchmarks.solvers [--workdir=runs/demo | --keep_network]
+
+On the mixture of `mixture8`, in float64 because float32 has no digits below 1e-6: deterministic
+solvers on the grids of their papers, at 10, 20, 50 and 100 evaluations, a last denoising counted;
+and the peers that are installed (`solver_peers`). The grid ends at σ = 10⁻⁴ where it is uniform in
+the rectified time or the angle; the other kinds, ours and the peers' alike, have the best of 10⁻⁴,
+10⁻³ and 10⁻² at every budget.
+
+Adaptive integrators of the same flow, per example, against diffrax's with a PI controller.
+
+With --workdir, a trained model of images: the RMS distance to the fine solution from the same
+latents, and the Fréchet distance of Gaussians fitted to 1000 samples and to the training images.
+Written to benchmarks/results/solvers.json and docs/solvers.png, with tables in the README.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import jax
+
+from benchmarks.mixture8 import Mixture8
+from benchmarks.report import RESULTS, ROOT, into_readme, save
+from benchmarks.solver_adaptive import adaptive
+from benchmarks.solver_peers import peers
+from samplers import Solver, solvers
+
+BUDGETS = (10, 20, 50, 100)
+LEAST = (1e-4, 1e-3, 1e-2)
+DEFAULT = "adams, rectified"
+
+
+def main() -> None:
+    """Measure, draw, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", help="a trained model of images")
+    parser.add_argument("--keep_network", action="store_true", help="that part as last measured")
+    options = parser.parse_args()
+    with jax.enable_x64(True):
+        result: dict[str, Any] = {"mixture": on_the_mixture(), "adaptive": adaptive(Mixture8())}
+    if options.workdir:
+        from benchmarks.solver_network import on_a_network
+
+        result["network"] = on_a_network(options.workdir, contenders)
+    if options.keep_network:
+        result["network"] = json.loads((RESULTS / "solvers.json").read_text())["network"]
+    save("solvers", result)
+    into_readme("solvers", "\n" + table(result["mixture"]) + "\n")
+    draw(result)
+
+
+def contenders(data_std: float) -> dict[str, tuple[Solver, str]]:
+    """Solver and grid by name: each on the grid of its paper, and on that of the default."""
+    s = {"s": data_std}
+    ours = {
+        "ddim": ("ddim", {}, "edm"),
+        "heun": ("heun", {}, "edm"),
+        "midpoint": ("midpoint", s, "rectified"),
+        "rk4": ("rk", s | {"form": "rectified"}, "rectified"),
+        "dpmpp_2s": ("dpmpp_2s", {}, "log_snr"),
+        "dpmpp_2m": ("dpmpp_2m", {}, "edm"),
+        "dpmpp_3m": ("dpmpp_3m", {}, "log_snr"),
+        "unipc, order 3": ("unipc", {}, "log_snr"),
+        "deis, order 3": ("deis", {}, "edm"),
+        "ipndm": ("ipndm", {}, "edm"),
+        "exponential_adams, noise": ("exponential_adams", {"form": "noise"}, "log_snr"),
+        "adams 3, no corrector": ("adams", s | {"order": 3, "corrector": 0}, "rectified"),
+        "adams 4/4": ("adams", s | {"order": 4}, "rectified"),
+        "adams, velocity": ("adams", s | {"form": "velocity"}, "cosine"),
+        "adams": ("adams", s, "rectified"),
+    }
+    made = {name: (solvers[kind](**fields), grid) for name, (kind, fields, grid) in ours.items()}
+    return {f"{name}, {grid}": (solver, grid) for name, (solver, grid) in made.items()}
+
+
+def on_the_mixture() -> dict[str, dict[str, list]]:
+    """[median, RMS, least σ] at every budget, of ours and of the peers."""
+    problem = Mixture8()
+    results: dict[str, dict[str, list]] = {"ours": {}, "peers": {}}
+
+    def best(attempts: dict[float, tuple[float, float]]) -> list:
+        least = min(attempts, key=lambda least: attempts[least][1])
+        return [*attempts[least], least]
+
+    for name, (solver, grid) in contenders(problem.data_std).items():
+        ends = LEAST[:1] if grid in ("rectified", "cosine") else LEAST
+        results["ours"][name] = [
+            best({least: problem.solve(solver, grid, calls, least) for least in ends})
+            for calls in BUDGETS
+        ]
+        print(name, [[float(f"{v:.2g}") for v in point] for point in results["ours"][name]])
+    for name, run in peers(problem):
+        results["peers"][name] = [
+            best({least: problem.error(run(calls, least)) for least in LEAST}) for calls in BUDGETS
+        ]
+        print(name, [[float(f"{v:.2g}") for v in point] for point in results["peers"][name]])
+    return results
+
+
+def table(mixture: dict[str, dict[str, list]]) -> str:
+    """In Markdown: median and RMS error by solver and budget."""
+    heads = " | ".join(f"{calls}" for calls in BUDGETS)
+    lines = [f"| solver, grid | {heads} |", "|---|" + "---|" * len(BUDGETS)]
+    for curves in mixture.values():
+        for name, points in curves.items():
+            cells = " | ".join(f"{median:.1e} / {rms:.1e}" for median, rms, _ in points)
+            lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
+
+
+def draw(result: dict[str, Any]) -> None:
+    """Error against evaluations; the peers dotted, the default thick."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    network, mixture = result.get("network"), result["mixture"]
+    figure = Figure(figsize=(18 if network else 9, 5), dpi=80, layout="constrained")
+    panels = figure.subplots(1, 3 if network else 1, squeeze=False)[0]
+    colors = colormaps["tab20"].colors
+
+    def line(axes: Any, calls: Any, values: Any, name: str, number: int, style: str = "-") -> None:
+        width = 3 if name == DEFAULT else 1.2
+        color = "black" if name == DEFAULT else colors[number % len(colors)]
+        axes.loglog(calls, values, style, marker=".", lw=width, color=color, label=name)
+
+    names = [*mixture["ours"], *mixture["peers"]]
+    for number, name in enumerate(names):
+        points, style = (mixture["ours"] | mixture["peers"])[name], "-"
+        if name in mixture["peers"]:
+            style = ":"
+        line(panels[0], BUDGETS, [point[0] for point in points], name, number, style)
+        if network and name in network["solvers"]:
+            calls, errors, distances = zip(*network["solvers"][name], strict=True)
+            line(panels[1], calls, errors, name, number)
+            line(panels[2], calls, distances, name, number)
+    panels[0].set(title="mixture in 8 dimensions", ylabel="median error")
+    if network:
+        panels[1].set(title="digits", ylabel="RMS distance to the fine solution")
+        panels[2].axhline(network["fine"], color="grey", ls="--")
+        panels[2].set(title="digits (dashed: fine solution)", ylabel="Fréchet distance in pixels")
+    for axes in panels:
+        axes.set(xlabel="network evaluations")
+        axes.grid(visible=True, which="both", alpha=0.2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    path = ROOT / "docs" / "solvers.png"
+    figure.savefig(path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
