@@ -112,7 +112,8 @@ def grid(
     check_fields(given, make, "sampling.grid")
     if "data_std" in fields_of(make):
         given = {"data_std": data_std} | given
-    return make(process, config.num_steps, t_min, **given)
+    # In one program: operation by operation it would be compiled for seconds.
+    return jax.jit(lambda process: make(process, config.num_steps, t_min, **given))(process)
 
 
 def named_sde(spec: str) -> SDE:

@@ -239,8 +239,10 @@ def _run(
 def evaluations(
     sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
 ) -> int:
-    """How often `sample` evaluates the model."""
-    return len(_schedule(sde, solver, grid, corrector, denoise).turns.number)
+    """How often `sample` evaluates the model. Nothing is computed."""
+    starts = jax.eval_shape(lambda sde, grid: solver.steps(sde, grid).start, sde, grid)
+    corrections = corrector.num_steps if corrector is not None else 0
+    return len(starts) * (solver.evaluations + corrections) + denoise
 
 
 class Schedule(NamedTuple):

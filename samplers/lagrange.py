@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from samplers.integrator import constant
 
 
 def integrals(
@@ -27,19 +30,18 @@ def integrals(
     Returns:
       [N, ...], 0 for the nodes that are not used.
     """
-    size = 12 if rate else (len(nodes) + 1) // 2
-    points, masses = (v.tolist() for v in np.polynomial.legendre.leggauss(size))
+    points, masses = np.polynomial.legendre.leggauss(12 if rate else (len(nodes) + 1) // 2)
     num, extra = len(nodes), (1,) * (nodes.ndim - 1)
     used = jnp.arange(num).reshape(num, *extra) < count
     others = used[None] & used[:, None] & ~jnp.eye(num, dtype=bool).reshape(num, num, *extra)
     gaps = jnp.where(others, nodes[:, None] - nodes[None], 1.0)
     start, half = jnp.asarray(start), (jnp.asarray(end) - start) / 2
 
-    def basis(v: Array) -> Array:
+    def basis(point: Array, mass: Array) -> Array:
+        v = start + (1 + point) * half
         product = jnp.prod(jnp.where(others, (v - nodes[None]) / gaps, 1.0), axis=1)
-        return product * rate(v) if rate else product
+        return mass * (product * rate(v) if rate else product)
 
-    total = jnp.zeros_like(nodes)
-    for point, mass in zip(points, masses, strict=True):
-        total += mass * basis(start + (1 + point) * half)
+    # Over all points at once, which makes a small program.
+    total = jnp.sum(jax.vmap(basis)(constant(points), constant(masses)), axis=0)
     return jnp.where(used, half * total, 0.0)

@@ -81,16 +81,20 @@ def test_evaluations(name, corrections, denoise):
         jax.debug.callback(lambda number: numbers.append(int(number)), number, ordered=True)
         return jnp.ones((2, 3))
 
-    integrate(
-        draw,
-        SDE,
-        predict,
-        jnp.ones((2, 3)),
-        solver=solver,
-        grid=GRID[-3:],
-        corrector=Langevin(num_steps=corrections) if corrections else None,
-        denoise=denoise,
-    )
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def run(grid):
+        return integrate(
+            draw,
+            SDE,
+            predict,
+            jnp.ones((2, 3)),
+            solver=solver,
+            grid=grid,
+            corrector=Langevin(num_steps=corrections) if corrections else None,
+            denoise=denoise,
+        )
+
+    run(GRID[-3:]).block_until_ready()
     jax.effects_barrier()
     a_step = corrections + solver.evaluations
     steps = len(solver.steps(SDE, GRID[-3:]).start)

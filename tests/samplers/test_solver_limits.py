@@ -1,6 +1,7 @@
 """Solvers in their limits: first order, η of 0 and 1, no noise at the end, no signal before."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +42,14 @@ Z = jnp.asarray(np.random.default_rng(1).normal(size=(100, 6, 2)))
 def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda number: Z[number]):
     sde = VP() if sde is None else sde
     grid = grids["log_snr"](sde, 8, 1e-2) if grid is None else grid
-    options = {"solver": solver, "grid": grid, "denoise": denoise}
-    return integrate(draw, sde, mixture().model(sde), sde.prior_std() * X, **options)
+
+    # Programs that run once need not be good.
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def run(solver, sde, grid):
+        options = {"solver": solver, "grid": grid, "denoise": denoise}
+        return integrate(draw, sde, mixture().model(sde), sde.prior_std() * X, **options)
+
+    return run(solver, sde, grid)
 
 
 def no_noise(number):
