@@ -185,7 +185,7 @@ class Sampler:
                 "log_prob_error": known.standard_error,
             }
         flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
-        return {"values": flow.x, "evaluations": flow.evaluations}
+        return {"values": flow.x, "evaluations": flow.evaluations, "finished": flow.finished}
 
 
 @jax.jit(static_argnames="shape")

@@ -42,7 +42,7 @@ class Adams(Integrator):
     Args:
       rtol, atol: the tolerances of `step_control`, eq. 1.
       history: the largest k.
-      max_evaluations: turns of the loop at most; an example that would need more is NaN.
+      max_evaluations: turns of the loop at most; see `Solution` for what would need more.
     """
 
     rtol: Array | float = 1e-5

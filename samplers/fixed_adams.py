@@ -100,6 +100,7 @@ class FixedAdams(Integrator):
             y=y,
             slope=jax.tree.map(lambda k: k[0] / last_speed, slopes),
             evaluations=jnp.full((batch,), self.num_steps + 1),
+            finished=jnp.ones((batch,), bool),
         )
 
     def _weights(self) -> tuple[np.ndarray, np.ndarray]:

@@ -17,12 +17,14 @@ Field = Callable[[Array, Any], Any]
 class Solution(NamedTuple):
     """y and its derivative at the end (trees of [B, ...]), and evaluations each example took [B].
 
-    What could not be integrated is not finite; adaptive steps leave it NaN throughout.
+    finished: whether it is at the end [B]. If not, y is where the evaluations ran out, or NaN where
+      the field is not finite however short the step.
     """
 
     y: Any
     slope: Any
     evaluations: Array
+    finished: Array
 
 
 class Integrator(Pytree, abc.ABC):

@@ -27,14 +27,18 @@ from sde_lib import SDE, Model
 
 
 class Flow(NamedTuple):
-    """States at the other end [B, ...], and the network evaluations each example took [B]."""
+    """States at the other end [B, ...], and the network evaluations each example took [B].
+
+    finished: whether it is there [B]; what ran out of evaluations is where it had got to.
+    """
 
     x: Array
     evaluations: Array
+    finished: Array
 
 
 class LogProb(NamedTuple):
-    """log p(x) in nats [B] and what came with it.
+    """log p(x) in nats [B], NaN where the evaluations ran out, and what came with it.
 
     standard_error: of log p through the divergence's probes [B]; 0 for the exact one, NaN for one
       probe. x: states at t_min, latents: at t_max [B, ...]. evaluations: [B].
@@ -78,7 +82,7 @@ def decode(
         x = angle.denoise(angle.theta(t_min), solution.y, solution.slope)
     else:
         x = solution.y / angle.scale(t_min)
-    return Flow(x, solution.evaluations)
+    return Flow(x, solution.evaluations, solution.finished)
 
 
 @jax.jit
@@ -101,7 +105,7 @@ def encode(
       The latents and the evaluations.
     """
     angle, solution = _carry(sde, model, x, t_min, t_max, data_std, cond, integrator)
-    return Flow(solution.y / angle.scale(t_max), solution.evaluations)
+    return Flow(solution.y / angle.scale(t_max), solution.evaluations, solution.finished)
 
 
 @jax.jit
@@ -224,6 +228,8 @@ def _carry_with_density(
         angle.theta(end),
     )
     integrals = divergence.controlled(dim * solution.y[1], log_stretch)
+    # Half the way there is no density.
+    integrals = jnp.where(solution.finished[:, None], integrals, jnp.nan)
     change = dim * (jnp.log(angle.scale(start)) - jnp.log(angle.scale(end)))
     return _Moved(solution.y[0] / angle.scale(end), integrals + change, solution.evaluations)
 

@@ -97,7 +97,7 @@ class RungeKutta(Integrator):
       tableau: a name in `tableaux`.
       rtol, atol: the tolerances of `step_control`, eq. 1.
       pid: P, I and D of eq. 4.
-      max_evaluations: turns of the loop at most; an example that would need more is NaN.
+      max_evaluations: turns of the loop at most; see `Solution` for what would need more.
     """
 
     tableau: str = static(default="dopri5")
@@ -241,4 +241,4 @@ class FixedRungeKutta(Integrator):
         turns = self.num_steps * last + 1
         (y, slopes), _ = jax.lax.scan(turn, (y, _no_slopes(tableau, y)), jnp.arange(turns))
         slope = jax.tree.map(lambda k: k[0], slopes)
-        return Solution(y, slope, jnp.full((batch,), turns))
+        return Solution(y, slope, jnp.full((batch,), turns), jnp.ones((batch,), bool))

@@ -61,13 +61,12 @@ class Clock(NamedTuple):
         )
 
     def solution(self, y: Any, slope: Any, evaluations: Array) -> Solution:
-        """NaN for the examples that did not arrive."""
-        arrived = self.u == self.end
+        """NaN for the lost; the others as they are, and whether they have arrived."""
         y, slope = (
-            jax.tree.map(lambda k: jnp.where(expand(arrived, k), k, jnp.nan), tree)
+            jax.tree.map(lambda k: jnp.where(expand(self.lost, k), jnp.nan, k), tree)
             for tree in (y, slope)
         )
-        return Solution(y, slope, evaluations)
+        return Solution(y, slope, evaluations, self.u == self.end)
 
 
 def error_size(error: Any, old: Any, new: Any, rtol: Array | float, atol: Array | float) -> Array:
