@@ -67,9 +67,11 @@ def solver(config: SamplingConfig, data_std: float) -> Solver:
     }
     fields = {key: value for key, value in known.items() if key in fields_of(cls)} | given
     try:
-        return cls(**fields)
+        built = cls(**fields)
+        built.validate()
     except (TypeError, ValueError) as error:
         raise UserError(f"sampling.solver: {error}") from error
+    return built
 
 
 def corrector(config: SamplingConfig) -> Corrector | None:

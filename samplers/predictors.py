@@ -156,6 +156,11 @@ class Ancestral(Predictor):
     variance: str = static("posterior")
     eta: Array | float = 1.0
 
+    def validate(self) -> None:
+        """Raises ValueError unless 0 ≤ eta ≤ 1."""
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta: got {self.eta}, takes a number from 0 to 1")
+
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
         """Eq. 4.
 

@@ -77,6 +77,13 @@ class Churn(Lifted):
     high: Array | float = 50.0
     inflation: Array | float = 1.003
 
+    def validate(self) -> None:
+        """Raises ValueError unless churn ≥ 0 and inflation > 0."""
+        if not self.churn >= 0:
+            raise ValueError(f"churn: got {self.churn}, takes a number ≥ 0")
+        if not self.inflation > 0:
+            raise ValueError(f"inflation: got {self.inflation}, takes a number > 0")
+
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """Those of the grid, started earlier; the first not before t = 1."""
         start, end = grid[:-1], grid[1:]
@@ -104,6 +111,14 @@ class Restart(Lifted):
     high: Array | float = 1.0
     repeats: int = static(default=2)
     num_steps: int = static(default=4)
+
+    def validate(self) -> None:
+        """Raises ValueError unless 0 < low < high, and repeats and num_steps are 1 or more."""
+        if not 0 < self.low < self.high:
+            raise ValueError(f"low: got {self.low}, takes a number from 0 to high = {self.high}")
+        for name, value in (("repeats", self.repeats), ("num_steps", self.num_steps)):
+            if value < 1:
+                raise ValueError(f"{name}: got {value}, takes an integer ≥ 1")
 
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """Those of the grid, with the repeats after the one that crosses `low`."""

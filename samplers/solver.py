@@ -87,6 +87,14 @@ class Solver(Pytree, abc.ABC):
     grid: ClassVar[str] = "uniform"
     """The grid that suits it, of `grids`."""
 
+    def validate(self) -> None:
+        """Check numbers that are leaves; called where a config becomes a solver, never in a trace.
+
+        Raises:
+          ValueError: one is out of range.
+        """
+        return
+
     @property
     def evaluations(self) -> int:
         """Network evaluations a step."""
