@@ -1,18 +1,15 @@
-"""What the sampling loop costs beyond its network evaluations: time, compilation, memory.
+"""What the sampling loop costs beyond its network evaluations.
 
     python -m benchmarks.sampler_overhead
 
 ratio = (seconds of `sample`) / (evaluations × seconds of one compiled score evaluation), at the
-same network and batch: the median of pairs that are timed side by side, after warm-up. Also, for a
-network of 6 M parameters, the time to compile the sampler over that of the network and of drawing
-noise, each alone; and the sampler's memory at 10 and at 100 steps. The result goes to
-benchmarks/results/sampler_overhead.json, and its figures into the README.
+same network and batch: the median of pairs that are timed side by side, after warm-up. The result
+goes to benchmarks/results/sampler_overhead.json, and its figure into the README.
 """
 
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +25,6 @@ SHAPE = (16, 32, 32, 3)
 
 def main() -> None:
     """Time every sampler, write the result and the README's figure."""
-    compiled = compilation()
-    print(compiled)
     model = build_model()
     x = jax.random.normal(jax.random.key(1), SHAPE)
     evaluate = jax.jit(lambda model, x, t: model(x, t))
@@ -45,23 +40,20 @@ def main() -> None:
         ratio = paired_ratio(run, count, evaluations)
         rows[name] = {"evaluations": count, **ratio}
         print(f"{name}: {ratio['median']:.3f} (from {ratio['min']:.3f} to {ratio['max']:.3f})")
-    write(rows, compiled)
+    write(rows)
 
 
 SAMPLERS = {
     "euler_maruyama": (samplers.EulerMaruyama(), None),
     "ancestral": (samplers.Ancestral(), None),
     "reverse_diffusion + langevin": (samplers.ReverseDiffusion(), samplers.Langevin()),
-    "adams": (samplers.AdamsMoulton(), None),
-    "unipc": (samplers.UniPC(), None),
-    "heun": (samplers.Heun(), None),
 }
 
 
-def build_model(nf: int = 32) -> ScoreModel:
-    """A DDPM++ of 1.6 M parameters with random weights; of 6.3 M with nf = 64."""
+def build_model() -> ScoreModel:
+    """A DDPM++ of 1.6 M parameters with random weights."""
     network = NCSNpp(
-        nf=nf, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(8,), init_scale=1.0
+        nf=32, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(8,), init_scale=1.0
     )
     return ScoreModel(
         network=network,
@@ -84,44 +76,7 @@ def make_sampler(
             jax.random.key(0), sde, model, SHAPE, solver=solver, corrector=corrector, grid=grid
         ).block_until_ready()
 
-    return run, samplers.evaluations(sde, solver, grid, corrector, denoise=False)
-
-
-def compilation() -> dict[str, float]:
-    """Seconds to compile, medians of three, and bytes of memory beside arguments and results."""
-    model, sde, solver = build_model(nf=64), VP(), samplers.AdamsMoulton()
-    x = jnp.zeros(SHAPE)
-
-    def seconds(lower: Callable) -> float:
-        def once() -> None:
-            jax.clear_caches()
-            lower().compile()
-
-        return statistics.median(timed(once) for _ in range(3))
-
-    def sampler(num_steps: int) -> Any:
-        grid = samplers.grids["rectified"](sde, num_steps, 1e-3)
-        return samplers.sample.lower(
-            jax.random.key(0), sde, model, SHAPE, solver=solver, grid=grid, denoise=True
-        )
-
-    network = seconds(
-        lambda: jax.jit(lambda model, x, t: model(x, t)).lower(model, x, jnp.ones(16))
-    )
-    noise = seconds(
-        lambda: jax.jit(lambda key: jax.random.normal(key, SHAPE)).lower(jax.random.key(0))
-    )
-    whole = seconds(lambda: sampler(20))
-    memory = [sampler(n).compile().memory_analysis().temp_size_in_bytes for n in (10, 100)]
-    return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(model.params)),
-        "sampler": whole,
-        "network": network,
-        "noise": noise,
-        "ratio": whole / (network + noise),
-        "bytes at 10 steps": memory[0],
-        "bytes at 100 steps": memory[1],
-    }
+    return run, STEPS * (2 if corrector else 1)
 
 
 def paired_ratio(
@@ -148,13 +103,12 @@ def timed(call: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def write(rows: dict[str, dict[str, float]], compiled: dict[str, float]) -> None:
+def write(rows: dict[str, dict[str, float]]) -> None:
     """The result, and the worst median into the README."""
-    save("sampler_overhead", {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "compile": compiled})
+    save("sampler_overhead", {"ratio": rows, "pairs": PAIRS, "shape": SHAPE})
     worst = max(row["median"] for row in rows.values())
     figure = f"{max(worst - 1, 0):.1%}".replace("%", " %")
     into_readme("overhead", f"{figure} at most")
-    into_readme("compile", f"{compiled['ratio']:.2f}")
 
 
 if __name__ == "__main__":
