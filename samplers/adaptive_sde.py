@@ -4,14 +4,14 @@ In the clock ς = α²/σ², the signal-to-noise ratio, the reverse-time SDE of 
 
     dU = D dς + dB,   U = √ς x/σ,   D = E[x_0 | x],                               (1)
 
-whose noise is additive. A step to ς' predicts by Euler and corrects by the trapezoidal rule with
-the same noise,
+whose noise is additive. A step from ς_i to ς' predicts by the line in log ς through the last two D,
+and corrects by the line through the last and the new one, with the same noise,
 
-    U' = U + D (ς' − ς) + B' − B,   U'' = U' + (D' − D)(ς' − ς)/2,                (2)
+    U' = U + ∫ L(D_i, D_{i−1}) dς + B' − B,   U'' = U + ∫ L(D', D_i) dς + B' − B,  (2)
 
 D' evaluated at U' and kept as the D of the next step: one evaluation a step. U'' − U', in units of
-√(s²α² + σ²), estimates the error, of order 3/2. It is accepted if its size (`step_control`, eq. 1)
-is at most 1, and the next step is
+√(s²α² + σ²), estimates the error, which the noise in D makes of order 3/2. It is accepted if its
+size (`step_control`, eq. 1) is at most 1, and the next step is
 
     h ← h · clip(0.8 E^{−2/3}, 0.2, 3)   in log ς.                                (3)
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from sde_lib.sde import SDE, Transition, register
+from sde_lib.exploding import Exploding
+from sde_lib.sde import Transition, register
 
 
 @register("ve")
-class VE(SDE):
+class VE(Exploding):
     """Variance exploding.
 
     Args:
@@ -26,22 +27,8 @@ class VE(SDE):
     sigma_min: float = 0.01
     sigma_max: float = 50.0
 
-    def validate(self) -> None:
-        """Raises ValueError unless 0 < sigma_min < sigma_max."""
-        if not self.sigma_min > 0:
-            raise ValueError(f"sigma_min: got {self.sigma_min}, takes a number > 0")
-        if not self.sigma_max > self.sigma_min:
-            raise ValueError(
-                f"sigma_max: got {self.sigma_max}, takes a number > sigma_min = {self.sigma_min}"
-            )
-        super().validate()
-
     def _log_ratio(self) -> Array:
         return jnp.log(jnp.asarray(self.sigma_max / self.sigma_min))
-
-    def alpha(self, t: ArrayLike) -> Array:
-        """1."""
-        return jnp.ones_like(jnp.asarray(t, dtype=float))
 
     def log_alpha(self, t: ArrayLike) -> Array:
         """0."""
@@ -61,10 +48,6 @@ class VE(SDE):
         log_sigma = -jnp.asarray(log_snr, dtype=float) / 2
         t = (log_sigma - jnp.log(jnp.asarray(self.sigma_min))) / self._log_ratio()
         return jnp.clip(t, 0.0, 1.0)
-
-    def drift_coefficient(self, t: ArrayLike) -> Array:
-        """0."""
-        return jnp.zeros_like(jnp.asarray(t, dtype=float))
 
     def diffusion(self, t: ArrayLike) -> Array:
         """σ √(2 log(σ_max/σ_min))."""
