@@ -1,15 +1,21 @@
-"""What the sampling loop costs beyond its network evaluations.
+"""What a sampler costs beyond its network evaluations: time, compilation, memory.
 
     python -m benchmarks.sampler_overhead
 
-ratio = (seconds of `sample`) / (evaluations × seconds of one compiled score evaluation), at the
-same network and batch: the median of pairs that are timed side by side, after warm-up. The result
-goes to benchmarks/results/sampler_overhead.json, and its figure into the README.
+time     (seconds of `sample`) / (evaluations × seconds of one compiled evaluation), at the same
+         network and batch: the median of pairs that are timed side by side, after warm-up.
+compile  (seconds to trace and compile `sample`) / (seconds for one evaluation of the network and
+         for drawing one batch of noise, each alone), for a network of 7 M parameters, without any
+         cache: the median of pairs.
+memory   temporary bytes of the compiled program at 100 steps over those at 10.
+
+The result goes to benchmarks/results/sampler_overhead.json, and the worst figures into the README.
 """
 
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,43 +23,42 @@ import jax.numpy as jnp
 import samplers
 from benchmarks.report import into_readme, save
 from models import NCSNpp, ScoreModel, init_params
-from sde_lib import VP, Prediction
+from samplers import noise
+from sde_lib import VP
 
-PAIRS, STEPS, EVALUATIONS_PER_TIMING = 15, 20, 40
+PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 15, 20, 40, 5
 SHAPE = (16, 32, 32, 3)
 
-
-def main() -> None:
-    """Time every sampler, write the result and the README's figure."""
-    model = build_model()
-    x = jax.random.normal(jax.random.key(1), SHAPE)
-    evaluate = jax.jit(lambda model, x, t: model(x, t))
-
-    def evaluations() -> None:
-        for _ in range(EVALUATIONS_PER_TIMING):
-            prediction: Prediction = evaluate(model, x, jnp.full(SHAPE[0], 0.5))
-            prediction.data.block_until_ready()
-
-    rows = {}
-    for name, (solver, corrector) in SAMPLERS.items():
-        run, count = make_sampler(model, solver, corrector)
-        ratio = paired_ratio(run, count, evaluations)
-        rows[name] = {"evaluations": count, **ratio}
-        print(f"{name}: {ratio['median']:.3f} (from {ratio['min']:.3f} to {ratio['max']:.3f})")
-    write(rows)
-
-
-SAMPLERS = {
+Sampler = tuple[samplers.Solver, samplers.Corrector | None]
+SAMPLERS: dict[str, Sampler] = {
     "euler_maruyama": (samplers.EulerMaruyama(), None),
     "ancestral": (samplers.Ancestral(), None),
+    "adams": (samplers.AdamsMoulton(), None),
+    "unipc": (samplers.UniPC(), None),
+    "heun": (samplers.Heun(), None),
+    "sde_dpmpp_3m": (samplers.SDEDPMSolverPP3M(), None),
     "reverse_diffusion + langevin": (samplers.ReverseDiffusion(), samplers.Langevin()),
 }
 
 
-def build_model() -> ScoreModel:
-    """A DDPM++ of 1.6 M parameters with random weights."""
+def main() -> None:
+    """Measure every sampler, write the result and the README's figures."""
+    small, large = build_model(nf=32), build_model(nf=64)
+    rows: dict[str, dict] = {name: {} for name in SAMPLERS}
+    for name, sampler in SAMPLERS.items():
+        rows[name] = {
+            "time": time_ratio(small, sampler),
+            "compile": compile_ratio(large, sampler),
+            "memory": memory(small, sampler, 100) / memory(small, sampler, 10),
+        }
+        print(name, rows[name])
+    write(rows, sum(leaf.size for leaf in jax.tree.leaves(large.params)))
+
+
+def build_model(nf: int) -> ScoreModel:
+    """A DDPM++ with random weights: 1.6 M parameters at nf = 32, 6.5 M at 64."""
     network = NCSNpp(
-        nf=32, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(8,), init_scale=1.0
+        nf=nf, ch_mult=(1, 2, 2), num_res_blocks=1, attn_resolutions=(8,), init_scale=1.0
     )
     return ScoreModel(
         network=network,
@@ -64,31 +69,82 @@ def build_model() -> ScoreModel:
     )
 
 
-def make_sampler(
-    model: ScoreModel, solver: samplers.Solver, corrector: samplers.Corrector | None
-) -> tuple[Callable[[], None], int]:
-    """A call that samples one batch, and how many evaluations it makes."""
-    sde = VP()
-    grid = samplers.grids["uniform"](sde, STEPS, 1e-3)
-
-    def run() -> None:
-        samplers.sample(
-            jax.random.key(0), sde, model, SHAPE, solver=solver, corrector=corrector, grid=grid
-        ).block_until_ready()
-
-    return run, STEPS * (2 if corrector else 1)
+def arguments(model: ScoreModel, sampler: Sampler, num_steps: int) -> tuple[tuple, dict]:
+    """Of `samplers.sample`."""
+    solver, corrector = sampler
+    grid = samplers.grids[solver.grid](VP(), num_steps, 1e-3)
+    key = jax.random.key(0)
+    return (key, VP(), model, SHAPE), {"solver": solver, "corrector": corrector, "grid": grid}
 
 
-def paired_ratio(
-    run: Callable[[], None], count: int, evaluations: Callable[[], None]
-) -> dict[str, float]:
-    """Median, least and largest of the paired ratios, in turns: which goes first alternates."""
+def evaluate(model: ScoreModel, x: jax.Array, t: jax.Array) -> Any:
+    """One network evaluation."""
+    return model(x, t)
+
+
+def draw(keys: jax.Array) -> jax.Array:
+    """One batch of noise."""
+    return noise.normal(keys, 0, SHAPE[1:])
+
+
+def time_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
+    """Of a run to as many evaluations."""
+    positional, keywords = arguments(model, sampler, STEPS)
+    solver, corrector = sampler
+    count = samplers.evaluations(VP(), solver, keywords["grid"], corrector, denoise=False)
+    x, one = jax.random.normal(jax.random.key(1), SHAPE), jax.jit(evaluate)
+    t = jnp.full(SHAPE[0], 0.5)
+
+    def run() -> float:
+        return seconds(lambda: samplers.sample(*positional, **keywords).block_until_ready()) / count
+
+    def evaluations() -> float:
+        def all_of_them() -> None:
+            for _ in range(EVALUATIONS_PER_TIMING):
+                one(model, x, t).data.block_until_ready()
+
+        return seconds(all_of_them) / EVALUATIONS_PER_TIMING
+
     run(), evaluations()
+    return paired(run, evaluations, PAIRS)
+
+
+def compile_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
+    """Of the sampler to the network and the noise."""
+    positional, keywords = arguments(model, sampler, STEPS)
+    x, t = jax.ShapeDtypeStruct(SHAPE, jnp.float32), jax.ShapeDtypeStruct(SHAPE[:1], jnp.float32)
+    keys = noise.example_keys(jax.random.key(0), jnp.arange(SHAPE[0]))
+
+    def program() -> float:
+        jax.clear_caches()
+        return seconds(lambda: samplers.sample.lower(*positional, **keywords).compile())
+
+    def parts() -> float:
+        jax.clear_caches()
+        return seconds(
+            lambda: (
+                jax.jit(evaluate).lower(model, x, t).compile(),
+                jax.jit(draw).lower(keys).compile(),
+            )
+        )
+
+    return paired(program, parts, COMPILATIONS)
+
+
+def memory(model: ScoreModel, sampler: Sampler, num_steps: int) -> int:
+    """Temporary bytes of the program."""
+    positional, keywords = arguments(model, sampler, num_steps)
+    program = samplers.sample.lower(*positional, **keywords).compile()
+    return program.memory_analysis().temp_size_in_bytes
+
+
+def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -> dict[str, float]:
+    """Median, least and largest of the paired ratios, in turns: which goes first alternates."""
     ratios = []
-    for pair in range(PAIRS):
-        order = (run, evaluations) if pair % 2 else (evaluations, run)
-        seconds = {call: timed(call) for call in order}
-        ratios.append(seconds[run] / count / (seconds[evaluations] / EVALUATIONS_PER_TIMING))
+    for pair in range(pairs):
+        order = (above, below) if pair % 2 else (below, above)
+        took = {call: call() for call in order}
+        ratios.append(took[above] / took[below])
     return {
         "median": round(statistics.median(ratios), 4),
         "min": round(min(ratios), 4),
@@ -96,19 +152,29 @@ def paired_ratio(
     }
 
 
-def timed(call: Callable[[], None]) -> float:
-    """Seconds of one call."""
+def seconds(call: Callable[[], Any]) -> float:
+    """Of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
-def write(rows: dict[str, dict[str, float]]) -> None:
-    """The result, and the worst median into the README."""
-    save("sampler_overhead", {"ratio": rows, "pairs": PAIRS, "shape": SHAPE})
-    worst = max(row["median"] for row in rows.values())
-    figure = f"{max(worst - 1, 0):.1%}".replace("%", " %")
-    into_readme("overhead", f"{figure} at most")
+def write(rows: dict[str, dict], parameters: int) -> None:
+    """The result, and the worst figures into the README."""
+    save(
+        "sampler_overhead",
+        {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "parameters_compiled": parameters},
+    )
+    worst_time = max(row["time"]["median"] for row in rows.values())
+    worst_compile = max(row["compile"]["median"] for row in rows.values())
+    worst_memory = max(row["memory"] for row in rows.values())
+    figure = f"{max(worst_time - 1, 0):.1%}".replace("%", " %")
+    into_readme(
+        "overhead",
+        f"{figure} of their time at most; its program compiles in {worst_compile:.2f} times the "
+        f"time of the network's and the noise's at most, and takes {worst_memory:.3f} times the "
+        "memory at 100 steps that it takes at 10",
+    )
 
 
 if __name__ == "__main__":

@@ -119,8 +119,8 @@ class SamplingConfig:
     """How samples are drawn.
 
     solver: one of `scoresde solvers`, with fields of its own as in "unipc:order=2". grid: of the
-    steps, with fields likewise, a .npy of times, or "fitted:NAME"; None is the one that suits the
-    solver. corrector: "langevin", "annealed_langevin", "none".
+    steps, with fields likewise, a .npy of times, or "fitted:NAME"; num_steps: how many; None is what
+    suits the solver. corrector: "langevin", "annealed_langevin", "none".
     snr: the corrector's step size; corrector_steps: its steps before each of the solver's.
     corrector_norm: "example" or "batch". discretization: "exact" or "published". variance: of
     ancestral sampling. denoise: end with the denoiser. rtol, atol, tableau: of probability_flow.
@@ -128,15 +128,15 @@ class SamplingConfig:
     denoised; by the divergence of the likelihood section.
     """
 
-    solver: str | None = None
-    corrector: str | None = None
+    solver: str = "adams"
+    corrector: str = "none"
     snr: float = field(0.16, above=0)
     corrector_steps: int = field(1, low=1)
     corrector_norm: str = "example"
     discretization: str = "exact"
     variance: str = "posterior"
     grid: str | None = None
-    num_steps: int = field(1000, low=1)
+    num_steps: int | None = field(None, low=1)
     t_min: float | None = field(None, low=0)
     denoise: bool = True
     rtol: float = field(1e-5, above=0)

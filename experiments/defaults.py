@@ -18,8 +18,6 @@ _NOISE_PREDICTION = {
     "training.weighting": "sigma2",
     "training.times": "uniform",
     "sampling.t_min": 1e-3,
-    "sampling.solver": "euler_maruyama",
-    "sampling.corrector": "none",
 }
 
 _BY_SDE: dict[str, dict[str, Any]] = {
@@ -34,8 +32,6 @@ _BY_SDE: dict[str, dict[str, Any]] = {
         "training.weighting": "sigma2",
         "training.times": "uniform",
         "sampling.t_min": 1e-5,
-        "sampling.solver": "reverse_diffusion",
-        "sampling.corrector": "langevin",
     },
 }
 
@@ -48,8 +44,6 @@ _ANY_SDE: dict[str, Any] = {
     "training.weighting": "edm",
     "training.times": "log_normal",
     "sampling.t_min": None,
-    "sampling.solver": "ancestral",
-    "sampling.corrector": "none",
 }
 
 _EMBEDDINGS = {"time": "positional", "log_sigma": "fourier", "log_noise": "positional"}

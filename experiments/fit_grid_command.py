@@ -32,14 +32,14 @@ def fit(trained: Trained, name: str, seed: int) -> str:
         trained.model,
         (min(config.batch_size, 64), *trained.dataset("train").shape),
         solver=solver,
-        num_steps=config.num_steps,
+        num_steps=solver_choice.num_steps(config, data_std),
         t_min=solver_choice.sampling_t_min(config, trained.sde),
         data_std=data_std,
         denoise=config.denoise,
     )
     levels = [float(n) for n in np.asarray(fitted.noise_to_signal)]
     kept = {
-        "solver": str(config.solver),
+        "solver": config.solver,
         "step": trained.step,
         "noise_to_signal": levels,
         "error_of_the_uniform_grid": float(fitted.before),

@@ -213,9 +213,9 @@ def describe(experiment: Experiment) -> str:
     if config.solver == solver_choice.PROBABILITY_FLOW:
         return f"{config.solver}-rtol{config.rtol:g}" + "-log_prob" * config.log_prob
     if solver_choice.is_adaptive(config):
-        return re.sub(r"[^\w.=-]+", "-", str(config.solver))
+        return re.sub(r"[^\w.=-]+", "-", config.solver)
     corrector = "" if config.corrector == "none" else f"-{config.corrector}"
-    words = f"{config.solver}{corrector}-{config.num_steps}steps"
+    words = f"{config.solver}{corrector}-{solver_choice.num_steps(config, experiment.data.std)}steps"
     return re.sub(r"[^\w.=-]+", "-", words)
 
 

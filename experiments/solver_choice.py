@@ -48,7 +48,7 @@ ADAPTIVE = {
 
 def is_adaptive(config: SamplingConfig) -> bool:
     """Whether the solver takes tolerances instead of a grid."""
-    return parse(str(config.solver))[0] in ADAPTIVE
+    return parse(config.solver)[0] in ADAPTIVE
 
 
 def solver(config: SamplingConfig, data_std: float) -> Solver:
@@ -57,7 +57,7 @@ def solver(config: SamplingConfig, data_std: float) -> Solver:
     Raises:
       UserError: an unknown name or field, or a value out of range.
     """
-    name, given = parse(str(config.solver))
+    name, given = parse(config.solver)
     cls = lookup(solvers, name, "sampling.solver")
     check_fields(given, cls, "sampling.solver")
     known = {
@@ -82,7 +82,7 @@ def corrector(config: SamplingConfig) -> Corrector | None:
     """
     if config.corrector == "none":
         return None
-    name, given = parse(str(config.corrector))
+    name, given = parse(config.corrector)
     cls = lookup(correctors, name, "sampling.corrector")
     check_fields(given, cls, "sampling.corrector")
     renamed = {"num_steps": config.corrector_steps, "norm": config.corrector_norm}
@@ -114,8 +114,14 @@ def grid(
     check_fields(given, make, "sampling.grid")
     if "data_std" in fields_of(make):
         given = {"data_std": data_std} | given
+    steps = num_steps(config, data_std)
     # In one program: operation by operation it would be compiled for seconds.
-    return jax.jit(lambda process: make(process, config.num_steps, t_min, **given))(process)
+    return jax.jit(lambda process: make(process, steps, t_min, **given))(process)
+
+
+def num_steps(config: SamplingConfig, data_std: float) -> int:
+    """As given, else as many as the solver usually takes."""
+    return config.num_steps or solver(config, data_std).usual_steps
 
 
 def named_sde(spec: str) -> SDE:
@@ -148,7 +154,7 @@ def adaptive_fields(config: SamplingConfig) -> dict[str, Any]:
     Raises:
       UserError: one that it has not, or that is not positive.
     """
-    name, given = parse(str(config.solver))
+    name, given = parse(config.solver)
     known = ["rtol", "atol", "max_evaluations"] if name == ADAPTIVE_SDE else []
     for field, value in given.items():
         one_of(field, known, "sampling.solver", "field")
@@ -175,12 +181,12 @@ def check_sampling(config: SamplingConfig, data_std: float) -> None:
     if is_adaptive(config):
         adaptive_fields(config)
     else:
-        name = parse(str(config.solver))[0]
+        name = parse(config.solver)[0]
         if ":" not in name:
             one_of(name, [*solvers, *ADAPTIVE], "sampling.solver", "solver")
         _try_out(solver(config, data_std))
     if config.corrector != "none":
-        name = parse(str(config.corrector))[0]
+        name = parse(config.corrector)[0]
         if ":" not in name:
             one_of(name, ["none", *correctors], "sampling.corrector", "corrector")
         corrector(config)

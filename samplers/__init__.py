@@ -4,11 +4,9 @@ from samplers.adams import Adams
 from samplers.adaptive_sde import Adaptive, sample_adaptively
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
 from samplers.dpm_solver import (
-    DataMultistep,
     DPMSolverPP2M,
     DPMSolverPP2S,
     DPMSolverPP3M,
-    SASolver,
     SDEDPMSolverPP2M,
     SDEDPMSolverPP3M,
 )
@@ -32,6 +30,7 @@ from samplers.probability_flow import (
 )
 from samplers.restart import Churn, Restart
 from samplers.runge_kutta import FixedRungeKutta, RungeKutta, tableaux
+from samplers.sa_solver import SASolver
 from samplers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
 from samplers.unipc import UniPC
 from samplers.variational import Bound, elbo
@@ -52,7 +51,6 @@ __all__ = [
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
-    "DataMultistep",
     "Divergence",
     "EulerMaruyama",
     "Exact",

@@ -165,7 +165,7 @@ class AdamsMoulton(Multistep):
 
 @solvers.register("exponential_adams")
 class ExponentialAdams(Multistep):
-    """Eq. 1 with v = λ, of data, noise or velocity; of data, order 3 is DPM-Solver++ 3M."""
+    """Eq. 1 with v = λ, of data, noise or velocity."""
 
     reference = "Hochbruck & Ostermann 2010; Gonzalez et al. 2023"
     grid = "log_snr"

@@ -62,6 +62,8 @@ class Predictor(Solver):
       discretization: "exact" or "published".
     """
 
+    usual_steps = 1000
+
     discretization: str = static("exact")
 
     @abc.abstractmethod

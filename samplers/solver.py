@@ -87,6 +87,9 @@ class Solver(Pytree, abc.ABC):
     grid: ClassVar[str] = "uniform"
     """The grid that suits it, of `grids`."""
 
+    usual_steps: ClassVar[int] = 50
+    """How many steps a trained model usually wants of it."""
+
     def validate(self) -> None:
         """Check numbers that are leaves; called where a config becomes a solver, never in a trace.
 

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.dpm_solver import Decay, History
+from samplers.data_exponential import Decay, History
 from samplers.linear import LinearSolver, Row
 from samplers.solver import Plan, Steps, solvers
 from sde_lib import SDE, static

@@ -12,6 +12,8 @@ import pytest
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
+# Programs here run once or twice on a few numbers: compiling them well costs more than it gains.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # Compiled programs are kept between runs. JAX does not write them atomically, so each worker of
 # pytest-xdist has a folder of its own, and a broken entry only warns.

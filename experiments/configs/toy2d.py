@@ -33,7 +33,6 @@ def get_config() -> ConfigDict:
     config.training.save_every = 1000
     config.training.sample_every = 0
 
-    config.sampling.num_steps = 200
     config.sampling.num = 2000
     config.sampling.batch_size = 1000
     config.likelihood.divergence = "exact"

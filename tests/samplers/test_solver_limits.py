@@ -19,7 +19,6 @@ from samplers import (
     AnyRungeKutta,
     Churn,
     DPMSolverPP2M,
-    DPMSolverPP3M,
     ExponentialAdams,
     Heun,
     Restart,
@@ -67,7 +66,6 @@ def no_noise(number):
         ExponentialAdams(order=1, form="noise"),
         DEIS(order=1),
         IPNDM(order=1),
-        DPMSolverPP3M(order=1),
         SASolver(order=1, corrector=0, eta=0.0),
     ],
     ids=repr,
@@ -79,33 +77,46 @@ def test_first_order_without_noise_is_ddim(solver):
 def test_eta():
     """η = 1 is ancestral sampling, by the exponential integrator of order 1 as well."""
     ancestral = end(Ancestral())
-    assert_allclose(end(DPMSolverPP3M(order=1, eta=1.0)), ancestral, rtol=1e-9)
+    assert_allclose(end(SASolver(order=1, corrector=0)), ancestral, rtol=1e-9)
     half = end(Ancestral(eta=0.5))
     assert np.abs(half - ancestral).max() > 1e-2
     assert np.abs(half - end(Ancestral(eta=0.0))).max() > 1e-2
 
 
-def test_third_order_is_the_exponential_adams_method():
-    assert_allclose(end(DPMSolverPP3M()), end(ExponentialAdams(order=3)), rtol=1e-9)
-    # And with η = 0 SA-Solver is a predictor–corrector of the same kind.
+def test_sa_solver_without_noise_is_the_exponential_adams_method():
+    assert_allclose(end(SASolver(eta=0.0, corrector=0)), end(ExponentialAdams(order=3)), rtol=1e-9)
     corrected = ExponentialAdams(order=3, corrector=3)
     assert_allclose(end(SASolver(eta=0.0, corrector=3)), end(corrected), rtol=1e-9)
 
 
-def test_published_second_order():
-    """Lu et al. 2022, Algorithm 2, written out."""
+def test_published_formulas():
+    """Lu et al. 2022, Algorithm 2, and the third order of its authors' code, written out."""
     sde, grid = VP(), grids["log_snr"](VP(), 4, 1e-2)
     lam, model = np.asarray(sde.log_snr(grid)) / 2, mixture().model(sde)
     alpha, sigma = np.asarray(sde.alpha(grid)), np.asarray(sde.sigma(grid))
-    x, data = X, []
-    for i in range(4):
-        data.append(model(x, grid[i]).data)
-        h, d = lam[i + 1] - lam[i], data[-1]
-        if i:
-            r = (lam[i] - lam[i - 1]) / h
-            d = (1 + 1 / (2 * r)) * data[-1] - 1 / (2 * r) * data[-2]
-        x = sigma[i + 1] / sigma[i] * x - alpha[i + 1] * np.expm1(-h) * d
-    assert_allclose(end(DPMSolverPP2M(), grid=grid), x, rtol=1e-9)
+
+    def written_out(order):
+        x, data = X, []
+        for i in range(4):
+            data.append(model(x, grid[i]).data)
+            h = lam[i + 1] - lam[i]
+            phi_1 = np.expm1(-h)
+            x = sigma[i + 1] / sigma[i] * x - alpha[i + 1] * phi_1 * data[-1]
+            if i:
+                r_0 = (lam[i] - lam[i - 1]) / h
+                slope = (data[-1] - data[-2]) / r_0
+            if i and min(order, i + 1) == 2:
+                x -= alpha[i + 1] * phi_1 / 2 * slope
+            if i > 1 and order == 3:
+                r_1 = (lam[i - 1] - lam[i - 2]) / h
+                bend = (slope - (data[-2] - data[-3]) / r_1) / (r_0 + r_1)
+                phi_2 = phi_1 / h + 1
+                x += alpha[i + 1] * phi_2 * (slope + r_0 * bend)
+                x -= alpha[i + 1] * (phi_2 / h - 0.5) * bend
+        return x
+
+    assert_allclose(end(DPMSolverPP2M(), grid=grid), written_out(2), rtol=1e-9)
+    assert_allclose(end(samplers.DPMSolverPP3M(), grid=grid), written_out(3), rtol=1e-9)
 
 
 def test_heun_is_edms():
@@ -176,7 +187,7 @@ def test_restart_goes_up_and_down_again():
         (AdamsMoulton(variable="n"), ["variable", "'n'", "'measure'"]),
         (AdamsMoulton(form="speed"), ["form", "speed", "velocity"]),
         (IPNDM(order=5), ["order", "got 5", "1 to 4"]),
-        (DPMSolverPP3M(order=0), ["order", "got 0"]),
+        (SASolver(order=0), ["order", "got 0"]),
         (SASolver(corrector=1), ["corrector", "got 1"]),
         (samplers.UniPC(order=4), ["order", "got 4", "1 to 3"]),
         (samplers.UniPC(variant="bh3"), ["variant", "'bh3'"]),

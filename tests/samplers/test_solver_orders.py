@@ -158,8 +158,8 @@ SOLVERS = {
     "rk:bosh3": samplers.AnyRungeKutta(tableau="bosh3", form="rectified"),
     "exponential:noise": samplers.ExponentialAdams(form="noise"),
     "exponential:velocity": samplers.ExponentialAdams(form="velocity", order=2),
-    "dpmpp:order=4": samplers.DPMSolverPP3M(order=4),
-    "dpmpp:order=2,corrector=3": samplers.DPMSolverPP3M(order=2, corrector=3),
+    "sa_solver:order=4": samplers.SASolver(order=4, eta=0.0, corrector=0),
+    "sa_solver:order=2": samplers.SASolver(order=2, eta=0.0),
 }
 every_solver = pytest.mark.parametrize("name", list(SOLVERS))
 
