@@ -119,8 +119,8 @@ class SamplingConfig:
     """How samples are drawn.
 
     solver: one of `scoresde solvers`, with fields of its own as in "unipc:order=2". grid: of the
-    steps, with fields likewise, a .npy of times, or "fitted:NAME"; num_steps: how many; None is what
-    suits the solver. corrector: "langevin", "annealed_langevin", "none".
+    steps, with fields likewise, a .npy of times, or "fitted:NAME"; num_steps: how many; None for
+    what suits the solver. corrector: "langevin", "annealed_langevin", "none".
     snr: the corrector's step size; corrector_steps: its steps before each of the solver's.
     corrector_norm: "example" or "batch". discretization: "exact" or "published". variance: of
     ancestral sampling. denoise: end with the denoiser. rtol, atol, tableau: of probability_flow.

@@ -215,7 +215,9 @@ def describe(experiment: Experiment) -> str:
     if solver_choice.is_adaptive(config):
         return re.sub(r"[^\w.=-]+", "-", config.solver)
     corrector = "" if config.corrector == "none" else f"-{config.corrector}"
-    words = f"{config.solver}{corrector}-{solver_choice.num_steps(config, experiment.data.std)}steps"
+    words = (
+        f"{config.solver}{corrector}-{solver_choice.num_steps(config, experiment.data.std)}steps"
+    )
     return re.sub(r"[^\w.=-]+", "-", words)
 
 

@@ -29,8 +29,10 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     own = next(block for block in blocks("python") if block.startswith("# my_module.py"))
     pathlib.Path("my_module.py").write_text(own)
     assert len([line for line in own.splitlines() if line.strip()]) < 10
-    tiny = {"train": TOY[1:], "sample": ["--num=16"], "likelihood": ["--limit=16"]}
-    tiny |= {"solvers": [], "fit_grid": ["--batch=16"]}
+    one = "--devices=1"
+    tiny = {"train": [a for a in TOY if not a.startswith("--config=")], "solvers": []}
+    tiny |= {"sample": [one, "--num=16", "--batch=16"], "likelihood": [one, "--limit=16"]}
+    tiny |= {"fit_grid": [one, "--batch=16"]}
     assert {command[0] for command in commands()} == {"demo", *tiny}
     for command in commands():
         if command[0] != "demo":

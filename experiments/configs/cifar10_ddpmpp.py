@@ -4,8 +4,8 @@
     scoresde train --config=cifar10_ddpmpp --workdir=runs/cifar10_subvp --config.sde.name=subvp
 
 61.8 M parameters; days on 8 GPUs. Published: FID 2.55 and 3.16 bits/dim (VP), 2.61 and 3.02
-(sub-VP), by `--solver=euler_maruyama --steps=1000`. `cifar10_ddpmpp:small` has 1.6 M parameters, for a trial on a CPU: 300 steps take ten
-minutes on 2 cores.
+(sub-VP), by `--solver=euler_maruyama --steps=1000`. `cifar10_ddpmpp:small` has 1.6 M parameters,
+for a trial on a CPU: 300 steps take ten minutes on 2 cores.
 
 Data: `--config.data.source=npz:FILE` or `folder:DIR`; by default TFDS's cifar10.
 """

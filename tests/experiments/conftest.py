@@ -6,8 +6,9 @@ import pytest
 
 from experiments.cli import main
 
-# Batches divide by the 8 virtual devices of the tests.
+# Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.
 TOY = [
+    "--devices=1",
     "--config=toy2d",
     "--config.model.hidden=(16,16)",
     "--config.training.num_steps=6",
@@ -23,6 +24,7 @@ TOY = [
 ]
 
 DIGITS = [
+    "--devices=1",
     "--config.model.nf=8",
     "--config.model.ch_mult=(1,)",
     "--config.model.num_res_blocks=1",

@@ -33,7 +33,6 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.training.batch_size=many", ["training.batch_size", "'many'", "an integer"]),
         ("--config.training.num_steps=0", ["training.num_steps", "got 0", "≥ 1"]),
         ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
-        ("--config.training.batch_size=12", ["training.batch_size", "12", "multiple of the 8"]),
         ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
         ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
         ("--config.training.schedule=linear", ["training.schedule", "'linear'", "cosine"]),
@@ -171,6 +170,12 @@ def test_output_is_never_overwritten(trained, tmp_path, capsys):
 def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
     line = refused(["sample", f"--workdir={trained}", "--config.sde.name=ve"], capsys)
     assert "--config.sampling." in line
+
+
+def test_a_batch_that_devices_cannot_share(tmp_path, capsys):
+    twelve = ["--devices=8", "--config.training.batch_size=12"]
+    line = refused(["train", *TOY, f"--workdir={tmp_path / 'run'}", *twelve], capsys)
+    assert all(word in line for word in ("training.batch_size", "12", "multiple of the 8"))
 
 
 def test_too_many_devices(trained, capsys):

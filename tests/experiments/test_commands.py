@@ -72,8 +72,8 @@ def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(trained, tmp_path):
 
 
 def test_the_loss_is_the_same_on_one_device_and_on_eight(trained, tmp_path):
-    assert train(tmp_path / "one", "--devices=1") == 0
-    ours, theirs = metrics_of(tmp_path / "one"), metrics_of(trained)
+    assert train(tmp_path / "eight", "--devices=8") == 0
+    ours, theirs = metrics_of(tmp_path / "eight"), metrics_of(trained)
     # Sums over the batch in another order: float32 rounding, 1e-7, grown over six steps of Adam.
     np.testing.assert_allclose(
         [line["loss"] for line in ours], [line["loss"] for line in theirs], rtol=1e-5
@@ -134,9 +134,9 @@ def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     extra = ["--config.sde.args.scale=2.0"] if ":" in name else []
     assert train(tmp_path / "run", f"--config.sde.name={name}", *extra) == 0
-    assert main(["sample", "--workdir=run", "--output=drawn"]) == 0
+    assert main(["sample", "--workdir=run", "--output=drawn", "--devices=1"]) == 0
     assert np.isfinite(np.load("drawn.npz")["points"]).all()
-    assert main(["likelihood", "--workdir=run", "--limit=8"]) == 0
+    assert main(["likelihood", "--workdir=run", "--limit=8", "--devices=1"]) == 0
     report = json.loads(next((tmp_path / "run" / "likelihood").glob("*.json")).read_text())
     assert np.isfinite(report["bits_per_dim"])
 

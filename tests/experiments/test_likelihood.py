@@ -15,7 +15,7 @@ from experiments.trained import Trained
 from samplers import RungeKutta, log_prob
 from tests.experiments.conftest import DIGITS
 
-LIKELIHOOD = ["--limit=20", "--seed=1"]
+LIKELIHOOD = ["--limit=20", "--seed=1", "--devices=1"]
 
 
 def measure(workdir, *arguments):
@@ -94,7 +94,7 @@ def test_images(tmp_path, capsys):
     """Discrete data: draws, their bounds, other images in the order of their file."""
     workdir = tmp_path / "digits"
     assert main(["train", "--config=digits", *DIGITS, f"--workdir={workdir}"]) == 0
-    arguments = [f"--workdir={workdir}", "--limit=24", "--batch=24", "--probes=2"]
+    arguments = [f"--workdir={workdir}", "--limit=24", "--batch=24", "--probes=2", "--devices=1"]
     common = ["--config.likelihood.num_steps=8"]
     reports = {}
     for dequantization in ("uniform", "truncated_normal"):

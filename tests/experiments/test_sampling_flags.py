@@ -17,7 +17,8 @@ def workdir(trained, tmp_path):
 
 
 def draw(workdir, tmp_path, *arguments, name="out"):
-    command = ["sample", f"--workdir={workdir}", f"--output={tmp_path / name}", *arguments]
+    output = f"--output={tmp_path / name}"
+    command = ["sample", f"--workdir={workdir}", output, "--devices=1", *arguments]
     assert main(command) == 0
     return dict(np.load(tmp_path / f"{name}.npz"))
 
@@ -98,6 +99,7 @@ def test_grids(workdir, tmp_path, capsys):
     drawn = draw(workdir, tmp_path, "--solver=ddim", f"--grid={tmp_path / 'times.npy'}", "--num=4")
     assert drawn["evaluations"].tolist() == [4] * 4
     fit = ["fit_grid", f"--workdir={workdir}", "--steps=6", "--name=mine", "--batch=16"]
+    fit += ["--devices=1"]
     assert main(fit) == 0
     assert "--grid=fitted:mine" in capsys.readouterr().out
     drawn = draw(

@@ -11,7 +11,7 @@ from sde_lib import VE, VP, Gaussian, sdes
 from tests.cases import mixture
 
 KEY = jax.random.key(0)
-NUM = 4000
+NUM = 1500
 
 
 def test_brownian_path():

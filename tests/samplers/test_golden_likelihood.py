@@ -125,7 +125,9 @@ def test_log_densities_of_a_mixture(eight_dimensions, name):
         return float(jnp.sqrt(jnp.mean(difference**2))) / 8 / np.log(2)
 
     exact = bits(RungeKutta(tableau="dop853", rtol=1e-11, atol=1e-11))
-    for integrator in (Adams(), RungeKutta(rtol=1e-5, atol=1e-5), FixedAdams(num_steps=69)):
+    # In this coordinate every SDE has the same flow: the others are tried on one.
+    others = (RungeKutta(rtol=1e-5, atol=1e-5), FixedAdams(num_steps=69)) if name == "vp" else ()
+    for integrator in (Adams(), *others):
         result = bits(integrator)
         assert rms(result.log_prob - exact.log_prob) < 1e-4
         prior = sde.prior_log_prob(result.latents)
