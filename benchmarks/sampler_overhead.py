@@ -26,7 +26,7 @@ from models import NCSNpp, ScoreModel, init_params
 from samplers import noise
 from sde_lib import VP
 
-PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 15, 20, 40, 5
+PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 11, 20, 20, 5
 SHAPE = (16, 32, 32, 3)
 
 Sampler = tuple[samplers.Solver, samplers.Corrector | None]

@@ -115,5 +115,17 @@ def _solve(r: Array, h: Array, phi: Array, b: Array) -> Array:
     for k in range(1, unknowns + 1):
         phi = phi / -h - 1 / math.factorial(k)
         right.append(math.factorial(k) * phi / b)
-    matrix = jnp.stack([r**k for k in range(unknowns)], axis=1)
-    return jnp.linalg.solve(matrix, jnp.stack(right, axis=1)[..., None])[..., 0]
+    # The rows of eq. 3 are powers of r: ρ_j is what Lagrange's polynomial of r_j makes of them.
+    return jnp.stack([_lagrange(r, j, right) for j in range(unknowns)], axis=1)
+
+
+def _lagrange(r: Array, j: int, moments: list[Array]) -> Array:
+    """Σ_k c_k moments_k with L_j(x) = Σ_k c_k x^k, 1 at r_j and 0 at the other r."""
+    coefficients, scale = [jnp.ones(len(r))], jnp.ones(len(r))
+    for other in (i for i in range(r.shape[1]) if i != j):
+        node = r[:, other]
+        lower = [-node * c for c in coefficients] + [jnp.zeros(len(r))]
+        upper = [jnp.zeros(len(r)), *coefficients]
+        coefficients = [low + up for low, up in zip(lower, upper, strict=True)]
+        scale = scale * (r[:, j] - node)
+    return sum(c * m for c, m in zip(coefficients, moments, strict=True)) / scale
