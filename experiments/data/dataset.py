@@ -82,8 +82,9 @@ def load(
     """One split of the data set called `source`.
 
     Args:
-      source: `digits`, `npz:FILE`, `folder:DIR`, `tfds:NAME[:config][/version]`, `toy:NAME`, or a
-        user's own `module:function` from a `Request` to a `Dataset`.
+      source: `digits`, `npz:FILE` or shards of it (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`,
+        `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
+        `Request` to a `Dataset`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
       image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
       holdout: fraction that is "test" where the source has one pool of examples.
@@ -91,17 +92,26 @@ def load(
     Raises:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
+    request = make_request(source, split, image_size, holdout)
+    loader, _ = _find(source)
+    return loader(request)
+
+
+def make_request(source: str, split: str, image_size: int | None, holdout: float) -> Request:
+    """What a source is asked for; the arguments are those of `load`.
+
+    Raises:
+      UserError: no such source or split, or a number out of its range.
+    """
     if split not in SPLITS and not (split == WHOLE and source.startswith(_WITH_WHOLE)):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
     if image_size is not None and (type(image_size) is not int or image_size < 1):
         raise UserError(f"data.image_size: got {image_size!r}; takes a positive integer or None")
     if not 0 < holdout < 1:
         raise UserError(f"data.holdout: got {holdout!r}; takes a fraction between 0 and 1")
-    loader, argument = _find(source)
-    return loader(
-        Request(
-            source=source, argument=argument, split=split, image_size=image_size, holdout=holdout
-        )
+    _, argument = _find(source)
+    return Request(
+        source=source, argument=argument, split=split, image_size=image_size, holdout=holdout
     )
 
 

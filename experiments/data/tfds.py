@@ -1,16 +1,14 @@
 """Image sets of TensorFlow Datasets, read without TensorFlow.
 
-That needs a set prepared in the array_record format, once, on any machine with TensorFlow. It is
-found by its files, DATA_DIR/NAME[/CONFIG]/VERSION, so that no code of the set's is imported.
+That needs a set prepared in the array_record format, once, on any machine with TensorFlow.
 """
 
 import contextlib
-import difflib
+import dataclasses
 import importlib.util
 import io
 import logging
-import os
-import re
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
-from experiments.data.images import ImageFile, read_images
+from experiments.data.images import MANY, ImageFile, decode_batch, decode_image, read_images
+from experiments.data.lazy import Batch, LazyDataset, lazy_sources
+from experiments.data.tfds_folder import find_prepared
 from experiments.errors import UserError
-
-VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 @sources.register("tfds")
@@ -34,108 +32,119 @@ def load_tfds(request: Request) -> Dataset:
     Raises:
       UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images.
     """
-    if importlib.util.find_spec("array_record") is None:
-        raise UserError(
-            "data.source: tfds needs array_record; install it: pip install array_record"
-        )
-    with _quiet():
-        return _load(request, _find(request.argument))
-
-
-def _load(request: Request, folder: Path) -> Dataset:
-    """The split asked for of the set that was prepared in `folder`."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder_from_directory(folder)
-        _check(builder.info, folder)
-        records = _records(builder, request, folder)
-    except UserError:
-        raise
-    except Exception as error:  # whatever damaged metadata or a damaged record makes TFDS raise
-        raise UserError(f"{folder}: cannot be read ({one_line(error)})") from error
-    files = [
-        ImageFile(f"{folder}: record {row}", io.BytesIO(record["image"]))
-        for row, record in enumerate(records)
-    ]
-    values = read_images(files, request.image_size)
-    features = builder.info.features
-    if features["image"].shape[-1] == 3 and values.shape[-1] == 1:
+    records, rows = _open(request)
+    read = records.read(rows)
+    values = read_images(_files(records, rows, read), request.image_size)
+    if records.channels == 3 and values.shape[-1] == 1:
         values = np.repeat(values, 3, axis=-1)  # a colour set, though this split is all grey
-    labels = _labels(records, features)
+    labels = _labels(records, read)
     return Dataset(
         values=values,
         labels=labels,
         levels=256,
         source=request.source,
         split=request.split,
-        classes=0 if labels is None else getattr(features["label"], "num_classes", None) or 0,
+        classes=0 if labels is None else records.num_classes or 0,
     )
 
 
-def _find(argument: str) -> Path:
-    """The folder where the set was prepared, in the newest version unless one is named."""
-    name, *rest = re.split("[:/]", argument)
-    versions = [part for part in rest if VERSION.fullmatch(part)]
-    configs = [part for part in rest if part not in versions]
-    if not name or "" in rest or len(versions) > 1 or len(configs) > 1:
-        raise UserError(f"data.source: got 'tfds:{argument}'; takes tfds:NAME[:config][/version]")
-    data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-    found = _prepared(data_dir / name)
-    if not found:
-        raise UserError(_not_prepared(name, configs, data_dir))
-    matching = _matching(found, configs, versions)
-    if not matching:
-        have = ", ".join("/".join(filter(None, key)) for key in sorted(found))
-        raise UserError(f"data.source: no 'tfds:{argument}' in {data_dir}; prepared there: {have}")
-    if len({config for config, _ in matching}) > 1:
-        have = ", ".join(sorted({config for config, _ in matching}))
+@lazy_sources.register("tfds")
+def open_tfds(request: Request) -> LazyDataset:
+    """The same images, record by record. The first record tells whether they have labels.
+
+    Raises:
+      UserError: as for `load_tfds`, as far as the metadata and the first record tell.
+    """
+    records, rows = _open(request)
+    first = records.read(rows[:1])
+    (file,) = _files(records, rows[:1], first)
+    height, width, _ = decode_image(file, request.image_size).shape
+    shape = (height, width, 1 if records.channels == 1 else 3)
+    labelled = _labels(records, first) is not None
+    return LazyDataset(
+        reader=_RecordReader(records, file.name, labelled, request.image_size, shape),
+        rows=rows,
+        shape=shape,
+        levels=256,
+        source=request.source,
+        split=request.split,
+        num_classes=_count_classes(records, rows) if labelled else 0,
+        crops=request.image_size is not None,
+    )
+
+
+class _Records:
+    """The records behind a split, in random access, with their images still encoded.
+
+    Where it is unpickled, in a worker process, it is opened again.
+
+    Args:
+      folder: where the set was prepared.
+      split: "train" or "test", as it was asked for.
+    """
+
+    def __init__(self, folder: Path, split: str):
+        import tensorflow_datasets as tfds
+
+        self.folder, self.split = folder, split
+        with _reading(folder), _quiet():
+            builder = tfds.builder_from_directory(folder)
+            _check(builder.info, folder)
+            nums = {name: info.num_examples for name, info in builder.info.splits.items()}
+            name = _split_name(nums, split, folder)
+            self.num, self.has_splits = nums[name], bool({"test", "validation"} & set(nums))
+            self._source = builder.as_data_source(
+                name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
+            )
+        features = builder.info.features
+        self.channels, self.label = features["image"].shape[-1], dict(features).get("label")
+        self.num_classes: int | None = getattr(self.label, "num_classes", None)
+
+    def __reduce__(self) -> tuple:
+        return _Records, (self.folder, self.split)
+
+    def read(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Some of the records, each with the features `image` and, maybe, `label`."""
+        with _reading(self.folder):
+            return self._source.__getitems__(rows.tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class _RecordReader:
+    """Decodes the images of records, all of the shape of the one called `first`."""
+
+    records: _Records
+    first: str
+    labelled: bool
+    image_size: int | None
+    shape: tuple[int, ...]
+
+    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+        read = self.records.read(rows)
+        files = _files(self.records, rows, read)
+        values = decode_batch(files, self.image_size, self.shape, self.first, places)
+        return Batch(values, _all_labels(self.records, read) if self.labelled else None)
+
+
+def _open(request: Request) -> tuple[_Records, np.ndarray]:
+    """The records that the split asked for is part of, and its rows among them."""
+    if importlib.util.find_spec("array_record") is None:
         raise UserError(
-            f"data.source: 'tfds:{argument}' is prepared in several configs: {have}; "
-            f"takes tfds:{name}:CONFIG"
+            "data.source: tfds needs array_record; install it: pip install array_record"
         )
-    newest = max(matching, key=lambda key: [int(number) for number in key[1].split(".")])
-    return matching[newest]
+    records = _Records(find_prepared(request.argument), request.split)
+    if records.has_splits:
+        return records, np.arange(records.num)
+    where = str(records.folder)
+    return records, split_rows(records.num, request.split, request.holdout, where)
 
 
-def _prepared(root: Path) -> dict[tuple[str, str], Path]:
-    """What is prepared of a set: (config, version) → folder, with "" for a set without configs."""
-    plain = {("", path.parent.name): path.parent for path in root.glob("*/features.json")}
-    configs = {
-        (path.parent.parent.name, path.parent.name): path.parent
-        for path in root.glob("*/*/features.json")
-    }
-    return {key: path for key, path in (plain | configs).items() if VERSION.fullmatch(key[1])}
-
-
-def _matching(
-    found: dict[tuple[str, str], Path], configs: list[str], versions: list[str]
-) -> dict[tuple[str, str], Path]:
-    """Those of `found` that have the config and the version, where one is named."""
-    return {
-        (config, version): path
-        for (config, version), path in found.items()
-        if config in (configs or [config]) and version in (versions or [version])
-    }
-
-
-def _not_prepared(name: str, configs: list[str], data_dir: Path) -> str:
-    """The message for a set without a folder: how to make it, or which name was meant."""
-    import tensorflow_datasets as tfds
-
-    known = tfds.list_builders(with_community_datasets=False)
-    if name in known:
-        return (
-            f"data.source: tfds:{name} is not prepared in {data_dir}; set TFDS_DATA_DIR, or, with "
-            f"TensorFlow installed, run: tfds build {'/'.join([name, *configs])} "
-            f"--file_format=array_record --data_dir={data_dir}"
-        )
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return (
-        f"data.source: unknown TFDS data set {name!r}{hint} (not in {data_dir}, nor among the "
-        f"{len(known)} of https://www.tensorflow.org/datasets/catalog)"
-    )
+def _files(records: _Records, rows: np.ndarray, read: list[dict[str, Any]]) -> list[ImageFile]:
+    """The images of records that were read, each named by its row."""
+    return [
+        ImageFile(f"{records.folder}: record {row}", io.BytesIO(record["image"]))
+        for row, record in zip(rows, read, strict=True)
+    ]
 
 
 def _check(info: Any, folder: Path) -> None:
@@ -155,36 +164,54 @@ def _check(info: Any, folder: Path) -> None:
         )
 
 
-def _records(builder: Any, request: Request, folder: Path) -> list[dict[str, Any]]:
-    """The records of the split asked for, with their images still encoded."""
-    import tensorflow_datasets as tfds
-
-    nums = {name: info.num_examples for name, info in builder.info.splits.items()}
-    wanted = ["train"] if request.split == "train" else ["test", "validation"]
-    split = next((name for name in wanted if name in nums), "train")
-    if not nums.get(split):
-        raise UserError(f"{folder}: has no images to {request.split}; its splits: {nums}")
-    rows = np.arange(nums[split])
-    if not {"test", "validation"} & set(nums):
-        rows = split_rows(nums["train"], request.split, request.holdout, str(folder))
-    source = builder.as_data_source(
-        split, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
-    )
-    return source.__getitems__(rows.tolist())
+def _split_name(nums: dict[str, int], split: str, folder: Path) -> str:
+    """The set's own split that stands for the one asked for."""
+    wanted = ["train"] if split == "train" else ["test", "validation"]
+    name = next((name for name in wanted if name in nums), "train")
+    if not nums.get(name):
+        raise UserError(f"{folder}: has no images to {split}; its splits: {nums}")
+    return name
 
 
-def _labels(records: list[dict[str, Any]], features: Any) -> np.ndarray | None:
+def _labels(records: _Records, read: list[dict[str, Any]]) -> np.ndarray | None:
     """Feature `label` as int32 [N], or None where it is no class of each image."""
-    label = dict(features).get("label")
+    label = records.label
     if label is None or label.shape != () or not np.issubdtype(label.np_dtype, np.integer):
         return None
-    labels = np.array([record["label"] for record in records], np.int32)
+    labels = np.array([record["label"] for record in read], np.int32)
     return None if labels.min() < 0 else labels  # TFDS marks an unlabelled image by −1
+
+
+def _all_labels(records: _Records, read: list[dict[str, Any]]) -> np.ndarray:
+    """The labels of a set whose first record has one, int32 [B]."""
+    labels = _labels(records, read)
+    if labels is None:
+        raise UserError(f"{records.folder}: has images without a label; takes all or none with one")
+    return labels
+
+
+def _count_classes(records: _Records, rows: np.ndarray) -> int:
+    """The number of classes of a set with labels: as it says, or else by reading them all."""
+    if records.num_classes:
+        return records.num_classes
+    parts = np.array_split(rows, math.ceil(len(rows) / MANY))
+    return 1 + max(int(_all_labels(records, records.read(part)).max()) for part in parts)
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Any error of reading a set as the user's."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # whatever damaged metadata or a damaged record makes TFDS raise
+        raise UserError(f"{folder}: cannot be read ({one_line(error)})") from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the warnings that TFDS logs (through absl) while it reads."""
+    """Silences the warnings that TFDS logs (through absl) while it opens a set."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

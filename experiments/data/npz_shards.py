@@ -1,0 +1,231 @@
+"""Images shared out over many .npz files, read image by image."""
+
+import dataclasses
+import glob
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from experiments.data.dataset import Dataset, Request, split_rows
+from experiments.data.images import different_sizes, resize_image, resize_images
+from experiments.data.lazy import Batch, LazyDataset
+from experiments.data.npz_keys import (
+    check_images,
+    check_labels,
+    check_shape,
+    check_size,
+    check_values,
+    count_classes,
+    opened,
+    read_arrays,
+    read_levels,
+)
+from experiments.errors import UserError
+
+MEMBER = "images.npy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file, by its headers.
+
+    Args:
+      path: the file.
+      shape: (N, H, W, C) of its images.
+      start: where in the file their first byte is; None where they do not lie there one after the
+        other, because they are compressed or in Fortran's order.
+      labels: int32 [N], or None.
+      levels: number of grey levels.
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    start: int | None
+    labels: np.ndarray | None
+    levels: int
+
+
+def are_shards(argument: str) -> bool:
+    """Whether what follows "npz:" is a folder or a pattern, and no file."""
+    path = Path(argument).expanduser()
+    return bool(argument) and (path.is_dir() or (glob.has_magic(argument) and not path.is_file()))
+
+
+def load_shards(request: Request) -> Dataset:
+    """The split asked for, of all the images in the order of the names of their files.
+
+    Raises:
+      UserError: no files, one that cannot be read or is not like the others, or too few images.
+    """
+    shards, rows = _find(request)
+    size = request.image_size
+    values = np.concatenate([resize_images(_read_all(shard), size) for shard in shards])[rows]
+    labels = _labels(shards)
+    return Dataset(
+        values=values,
+        labels=None if labels is None else labels[rows],
+        levels=shards[0].levels,
+        source=request.source,
+        split=request.split,
+        classes=count_classes(labels),
+    )
+
+
+def open_shards(request: Request) -> LazyDataset:
+    """The same images, read when they are asked for, which takes shards that are not compressed.
+
+    Raises:
+      UserError: as for `load_shards`, as far as the headers tell.
+    """
+    shards, rows = _find(request)
+    labels, size = _labels(shards), request.image_size
+    height, width, channels = shards[0].shape[1:]
+    return LazyDataset(
+        reader=_ShardReader(shards, labels, size),
+        rows=rows,
+        shape=(size or height, size or width, channels),
+        levels=shards[0].levels,
+        source=request.source,
+        split=request.split,
+        num_classes=count_classes(labels),
+        crops=size is not None,
+    )
+
+
+class _ShardReader:
+    """Reads images by their places in the files."""
+
+    def __init__(self, shards: list[Shard], labels: np.ndarray | None, image_size: int | None):
+        self.shards, self.labels, self.image_size = shards, labels, image_size
+        self.ends = np.cumsum([shard.shape[0] for shard in shards])
+
+    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+        shard_of = np.searchsorted(self.ends, rows, side="right")
+        images: list[np.ndarray] = [np.empty(0)] * len(rows)
+        for number in np.unique(shard_of):
+            shard = self.shards[number]
+            (positions,) = np.nonzero(shard_of == number)
+            first = self.ends[number] - shard.shape[0]
+            read = _read_rows(shard, rows[positions] - first)
+            for position, image in zip(positions, read, strict=True):
+                place = None if places is None else places[position]
+                images[position] = self._resize(image, place)
+        return Batch(np.stack(images), None if self.labels is None else self.labels[rows])
+
+    def _resize(self, image: np.ndarray, place: np.ndarray | None) -> np.ndarray:
+        size = self.image_size
+        if size is None or image.shape[:2] == (size, size):
+            return image
+        return resize_image(image, size, place)
+
+
+def _find(request: Request) -> tuple[list[Shard], np.ndarray]:
+    """The shards, checked to be alike, and the rows of the split among all their images."""
+    path = Path(request.argument).expanduser()
+    pattern = str(Path(glob.escape(str(path)), "*.npz")) if path.is_dir() else str(path)
+    shards = [_open(Path(name)) for name in sorted(glob.glob(pattern))]
+    if not shards:
+        raise UserError(f"data.source: no files {pattern!r}; takes npz:DIR or npz:DIR/*.npz")
+    for shard in shards:
+        check_size(request.image_size, shard.shape[1:], shard.levels, str(shard.path))
+        _check_alike(shards[0], shard, request.image_size)
+    num = sum(shard.shape[0] for shard in shards)
+    return shards, split_rows(num, request.split, request.holdout, str(path))
+
+
+def _open(path: Path) -> Shard:
+    """What a shard's headers say, with its labels."""
+    with opened(path) as file:
+        unknown = sorted({"test_images", "test_labels"} & set(file.files))
+        if unknown:
+            raise UserError(f"{path}: has key {unknown[0]!r}; shards take images, labels, levels")
+        arrays = {key: file[key] for key in ("labels", "levels") if key in file.files}
+        levels = read_levels(arrays, path)
+        dtype, stored, start = _locate(path, file.zip)
+    shape = check_shape(dtype, stored, levels, f"{path}: key 'images'")
+    labels = arrays.get("labels")
+    if labels is not None:
+        labels = check_labels(labels, shape[0], f"{path}: key 'labels'")
+    return Shard(path=path, shape=shape, start=start, labels=labels, levels=levels)
+
+
+def _locate(path: Path, archive: Any) -> tuple[np.dtype, tuple[int, ...], int | None]:
+    """The type and the shape of the images, and where their first byte is if that is one place."""
+    info = archive.getinfo(MEMBER)
+    with archive.open(info) as member:
+        version = npy.read_magic(member)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(member)
+        header = member.tell()
+    if fortran or info.compress_type != zipfile.ZIP_STORED:
+        return dtype, shape, None
+    return dtype, shape, _data_offset(path, info) + header
+
+
+def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a member begin: after its local header, two lengths and what they count.
+
+    The directory at the end of the file has lengths of its own, which may be others.
+    """
+    with path.open("rb") as file:
+        file.seek(info.header_offset + 26)
+        lengths = np.frombuffer(file.read(4), "<u2")
+    return info.header_offset + 30 + int(lengths.sum())
+
+
+def _check_alike(first: Shard, shard: Shard, image_size: int | None) -> None:
+    """Refuses shards whose images cannot be in one array."""
+    if shard.levels != first.levels:
+        raise UserError(
+            f"{shard.path}: has {shard.levels} grey levels; takes {first.levels}, "
+            f"as {first.path} has"
+        )
+    if (shard.labels is None) != (first.labels is None):
+        raise UserError(f"one of {first.path} and {shard.path} has 'labels'; takes both or neither")
+    if shard.shape[3] != first.shape[3]:
+        raise UserError(
+            f"{shard.path}: has {shard.shape[3]} channels; takes {first.shape[3]}, "
+            f"as {first.path} has"
+        )
+    if image_size is None and shard.shape[1:] != first.shape[1:]:
+        raise different_sizes(str(first.path), first.shape[1:], str(shard.path), shard.shape[1:])
+
+
+def _labels(shards: list[Shard]) -> np.ndarray | None:
+    """The labels of all the images, int32 [N]; None without."""
+    parts = [shard.labels for shard in shards if shard.labels is not None]
+    return np.concatenate(parts) if parts else None
+
+
+def _read_all(shard: Shard) -> np.ndarray:
+    """All the images of a shard, uint8 [N, H, W, C]."""
+    images = read_arrays(shard.path, ("images",))["images"]
+    return check_images(images, shard.levels, f"{shard.path}: key 'images'")
+
+
+def _read_rows(shard: Shard, rows: np.ndarray) -> np.ndarray:
+    """Some images of a shard, uint8 [B, H, W, C]: read one by one, whatever the shard's size.
+
+    Raises:
+      UserError: the file is gone, cut short, compressed, or has too large a value.
+    """
+    if shard.start is None:
+        raise UserError(
+            f"{shard.path}: compressed, or in Fortran's order, so its images cannot be read one by "
+            "one; takes what np.savez writes, or data that fit the device"
+        )
+    images = np.empty((len(rows), *shard.shape[1:]), np.uint8)
+    size = images[0].nbytes
+    try:
+        with shard.path.open("rb") as file:
+            for image, row in zip(images, rows.tolist(), strict=True):
+                file.seek(shard.start + row * size)
+                if file.readinto(image.data) != size:
+                    raise OSError("cut short")
+    except OSError as error:
+        raise UserError(f"{shard.path}: cannot be read ({error.strerror or error})") from error
+    check_values(images, shard.levels, f"{shard.path}: key 'images'")
+    return images
