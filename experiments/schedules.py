@@ -1,4 +1,7 @@
-"""What the learning rate does after its warm-up, as a factor of where the run stands."""
+"""What the learning rate does after its warm-up, as a factor of where the run stands.
+
+A schedule is a function of d in [0, 1], the fraction of the steps done.
+"""
 
 import jax.numpy as jnp
 from jax import Array
@@ -16,8 +19,28 @@ def constant(done: Array) -> Array:
 
 @schedules.register("cosine")
 def cosine(done: Array) -> Array:
-    """(1 + cos π d)/2, from 1 to 0; d in [0, 1] the fraction of the steps done.
+    """(1 + cos π d)/2, from 1 to 0.
 
     Reference: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts.
     """
     return (1 + jnp.cos(jnp.pi * done)) / 2
+
+
+@schedules.register("linear")
+def linear(done: Array) -> Array:
+    """1 − d, from 1 to 0.
+
+    Reference: Defazio et al., "Optimal linear decay learning rate schedules and further
+    refinements" (2023).
+    """
+    return 1.0 - done
+
+
+@schedules.register("inverse_sqrt")
+def inverse_sqrt(done: Array) -> Array:
+    """1/√max(d/d_ref, 1): 1 until d_ref = 1/15 of the steps, 0.26 at the last.
+
+    Reference: Karras et al. 2024 "Analyzing and improving the training dynamics of diffusion
+    models" App. B; d_ref is the 70 000 of the 1 048 576 steps of their EDM2-S.
+    """
+    return 1 / jnp.sqrt(jnp.maximum(15.0 * done, 1.0))

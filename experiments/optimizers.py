@@ -1,0 +1,226 @@
+"""Optimizers by name, under a clipped gradient, a warm-up and a schedule.
+
+An optimizer is a function (learning_rate, *, …) → GradientTransformation, learning_rate a schedule
+of the step. Of its keyword arguments those without a default are the fields of the section
+`training` that it takes; the others are its own, given in `training.optimizer_args`.
+
+Weight decay is decoupled, −η w θ beside the optimizer's own step (Loshchilov and Hutter 2019), and
+spares parameters of one dimension: biases, scales of norms, frequencies.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from optax import GradientTransformation
+
+from experiments.errors import UserError
+from experiments.named import lookup
+from experiments.schedules import schedules
+from sde_lib import Registry
+from sde_lib.registry import unknown_name
+
+optimizers = Registry("optimizer")
+
+Schedule = Callable[[Array], Array]
+
+
+@optimizers.register("adam")
+def adam(
+    learning_rate: Schedule,
+    *,
+    beta1: float,
+    beta2: float,
+    adam_eps: float,
+    nesterov: bool = False,
+    mu_dtype: str | None = None,
+) -> GradientTransformation:
+    """Adam. mu_dtype: of the first moment, as "bfloat16".
+
+    Reference: Kingma and Ba 2015.
+    """
+    return optax.adam(
+        learning_rate, b1=beta1, b2=beta2, eps=adam_eps, nesterov=nesterov, mu_dtype=mu_dtype
+    )
+
+
+@optimizers.register("adamw")
+def adamw(
+    learning_rate: Schedule,
+    *,
+    beta1: float,
+    beta2: float,
+    adam_eps: float,
+    weight_decay: float,
+    nesterov: bool = False,
+    mu_dtype: str | None = None,
+) -> GradientTransformation:
+    """Adam with weight decay.
+
+    Reference: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+    """
+    return optax.adamw(
+        learning_rate,
+        b1=beta1,
+        b2=beta2,
+        eps=adam_eps,
+        weight_decay=weight_decay,
+        mask=is_kernel,
+        nesterov=nesterov,
+        mu_dtype=mu_dtype,
+    )
+
+
+@optimizers.register("lion")
+def lion(
+    learning_rate: Schedule, *, beta1: float, weight_decay: float, b2: float = 0.99
+) -> GradientTransformation:
+    """The sign of a momentum: half the memory of Adam.
+
+    It takes a learning rate 3–10 times smaller, and a weight decay larger by as much. b2: of the
+    momentum, which is no second moment, so `training.beta2` does not touch it.
+
+    Reference: Chen et al., "Symbolic discovery of optimization algorithms" (2023).
+    """
+    return optax.lion(learning_rate, b1=beta1, b2=b2, weight_decay=weight_decay, mask=is_kernel)
+
+
+@optimizers.register("muon")
+def muon(
+    learning_rate: Schedule,
+    *,
+    beta1: float,
+    beta2: float,
+    adam_eps: float,
+    weight_decay: float,
+    beta: float = 0.95,
+    ns_steps: int = 5,
+    nesterov: bool = True,
+    consistent_rms: float | None = 0.2,
+) -> GradientTransformation:
+    """Orthogonalised momentum for kernels, Adam without weight decay for the rest.
+
+    Optax orthogonalises matrices alone, and would leave every convolution to Adam. Here a kernel
+    [..., in, out] of any rank is the matrix [⋯·in, out] that multiplies a patch.
+
+    Args:
+      learning_rate: of both.
+      beta1: Adam's.
+      beta2: Adam's.
+      adam_eps: of both.
+      weight_decay: of kernels.
+      beta: Muon's momentum.
+      ns_steps: Newton–Schulz iterations.
+      nesterov: in both.
+      consistent_rms: the root mean square of Muon's steps over the learning rate; 0.2 is about
+        Adam's, so that a learning rate suits both. None: √max(1, out/in) times an orthogonal
+        matrix, whose learning rate is about 0.02.
+
+    References: Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); Liu
+    et al., "Muon is scalable for LLM training" (2025), §2.2 (consistent_rms).
+    """
+    return optax.contrib.muon(
+        learning_rate,
+        beta=beta,
+        ns_steps=ns_steps,
+        eps=adam_eps,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+        adam_b1=beta1,
+        adam_b2=beta2,
+        muon_weight_dimension_numbers=_as_matrices,
+        consistent_rms=consistent_rms,
+    )
+
+
+@optimizers.register("sgd")
+def sgd(learning_rate: Schedule, *, beta1: float, nesterov: bool = False) -> GradientTransformation:
+    """Gradient descent with momentum beta1: m ← beta1 m + g.
+
+    Reference: Sutskever et al., "On the importance of initialization and momentum" (2013).
+    """
+    return optax.sgd(learning_rate, momentum=beta1, nesterov=nesterov)
+
+
+def is_kernel(params: Any) -> Any:
+    """Which parameters are matrices or convolutions, not biases or scales."""
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _as_matrices(params: Any) -> Any:
+    """The axes of each kernel that are rows and columns of its matrix; None for the rest."""
+
+    def axes(p: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        if p.ndim < 2:
+            return None
+        return optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1)
+
+    return jax.tree.map(axes, params)
+
+
+def learning_rate(config: Any) -> Schedule:
+    """The learning rate at a step: a linear warm-up times the schedule."""
+    schedule = schedules[config.schedule]
+
+    def rate(count: Array) -> Array:
+        warmup = jnp.minimum((count + 1) / max(config.warmup, 1), 1.0)
+        return config.learning_rate * warmup * schedule(count / config.num_steps)
+
+    return rate
+
+
+def make_optimizer(config: Any) -> GradientTransformation:
+    """The optimizer of the section `training`, behind a bound on the gradient's global norm.
+
+    Args:
+      config: with optimizer, optimizer_args, learning_rate, warmup, schedule, num_steps, grad_clip,
+        beta1, beta2, adam_eps and weight_decay.
+
+    Raises:
+      UserError: an unknown optimizer or argument, an argument of a wrong type, or a weight decay
+        for an optimizer that has none.
+    """
+    make = lookup(optimizers, config.optimizer, "training.optimizer")
+    keywords = {
+        name: parameter.default
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    own = [name for name, default in keywords.items() if default is not inspect.Parameter.empty]
+    _check_args(config.optimizer, config.optimizer_args, own, typing.get_type_hints(make))
+    if config.weight_decay and "weight_decay" not in keywords:
+        raise UserError(
+            f"training.weight_decay: got {config.weight_decay}, takes 0 with optimizer "
+            f"{config.optimizer!r}, or one that decays, such as 'adamw'"
+        )
+    fields = {name: getattr(config, name) for name in keywords if name not in own}
+    try:
+        optimizer = make(learning_rate(config), **fields, **config.optimizer_args)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"training.optimizer_args: {error}") from error
+    return optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)
+
+
+def _check_args(name: str, given: dict[str, Any], own: list[str], hints: dict[str, Any]) -> None:
+    """Stop an argument that the optimizer has not, or of another type than its annotation.
+
+    Raises:
+      UserError: the first such argument.
+    """
+    for argument, value in given.items():
+        if argument not in own:
+            message = unknown_name(f"argument of {name}", argument, own)
+            raise UserError(f"training.optimizer_args: {message}")
+        kind = hints.get(argument)
+        if not isinstance(kind, type | types.UnionType):
+            continue  # a user's own annotation may be any object
+        # An integer may stand for a float.
+        if not (isinstance(value, kind) or (type(value) is int and isinstance(float(value), kind))):
+            takes = inspect.formatannotation(kind)
+            raise UserError(f"training.optimizer_args.{argument}: got {value!r}, takes {takes}")
