@@ -9,17 +9,15 @@ from typing import Any
 
 import flax.linen as nn
 
-from experiments.config import (
-    Experiment,
-    LikelihoodConfig,
-    ModelConfig,
-    SDEConfig,
-)
+from experiments import averages
+from experiments.data import CROPS
 from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
 from experiments.errors import UserError
 from experiments.named import construct, lookup, one_of, t_min_of
+from experiments.optimizers import make_optimizer
 from experiments.schedules import schedules
+from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEConfig
 from experiments.solver_choice import check_sampling
 from models import ScoreModel, conditionings, networks, parameterizations
 from samplers import (
@@ -139,6 +137,9 @@ def check(experiment: Experiment) -> None:
     lookup(weightings, str(experiment.training.weighting), "training.weighting")
     lookup(time_samplers, str(experiment.training.times), "training.times")
     lookup(schedules, experiment.training.schedule, "training.schedule")
+    make_optimizer(experiment.training)
+    averages.parse(averages.names(experiment.training))
+    one_of(experiment.data.crop, CROPS, "data.crop")
     check_sampling(experiment.sampling, experiment.data.std)
     check_likelihood(experiment.likelihood)
     if not 0 <= (experiment.training.t_min or 0) < 1:

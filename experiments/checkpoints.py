@@ -1,71 +1,117 @@
-"""Training states on disk, by Orbax."""
+"""Training states on disk, by Orbax: written while training goes on, read back newest first."""
 
 import contextlib
 import pathlib
+import sys
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
+from experiments import processes
 from experiments.errors import UserError
 
 
 class Checkpoints:
-    """The states of one run, by step; the newest `keep` are kept.
+    """The states of one run, by step.
 
     Args:
       folder: where they are.
-      keep: how many are kept.
+      keep: how many of the newest are kept.
+      keep_every: those of its multiples are kept too, if it is not 0.
       writer: whether this is the run, which removes what a killed one left half written; a reader
         leaves alone what a run may be writing now.
     """
 
-    def __init__(self, folder: pathlib.Path, keep: int = 2, *, writer: bool = False):
-        policy = ocp.training.preservation_policies.LatestN(keep)
-        self._folder = folder
+    def __init__(
+        self, folder: pathlib.Path, keep: int = 2, keep_every: int = 0, *, writer: bool = False
+    ):
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(keep)]
+        if keep_every:
+            kept.append(policies.EveryNSteps(keep_every))
+        self._folder, self._writer = folder, writer
+        self._writing: tuple[int, Any] | None = None
         self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(), preservation_policy=policy, cleanup_tmp_directories=writer
+            folder.absolute(),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            cleanup_tmp_directories=writer,
         )
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the states, rising."""
+        return [state.step for state in self._checkpointer.checkpoints]
 
     @property
     def latest(self) -> int | None:
         """The newest step, None before the first."""
-        newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+        return self.steps[-1] if self.steps else None
 
     def save(self, step: int, state: Any) -> None:
-        """Write a state; it is on disk when this returns.
+        """Begin to write a state, once the one before is on disk; `wait` for it in the end.
 
         Raises:
-          UserError: it could not be written; the states before it are as they were.
+          UserError: the one before could not be written; those before it are as they were.
         """
-        if step == self.latest:
-            return
-        try:
-            self._checkpointer.save(step, state)
-        except Exception as error:
-            raise UserError(
-                f"{self._folder}: the checkpoint of step {step} could not be written "
-                f"({_one_line(error)}); takes a writable disk with room"
-            ) from error
+        self.wait()
+        # The next step takes the buffers of a donated state, which on the CPU are what is written.
+        if jax.default_backend() == "cpu":
+            state = jax.tree.map(jnp.copy, state)
+        with self._reporting(step):
+            response = self._checkpointer.save_async(step, state, force=True, overwrite=True)
+        self._writing = (step, response)
 
-    def restore(self, state: Any, step: int | None = None) -> Any:
-        """The state of `step`, the newest by default, with the shapes and shardings of `state`.
+    def wait(self) -> None:
+        """Until what is being written is on disk.
 
         Raises:
-          UserError: there is none, or it cannot be read.
+          UserError: it could not be written.
         """
-        step = self.latest if step is None else step
-        if step is None:
+        if self._writing is not None:
+            (step, response), self._writing = self._writing, None
+            with self._reporting(step):
+                response.result()
+
+    def restore(self, state: Any) -> Any:
+        """The newest state that can be read, with the shapes and shardings of `state`.
+
+        The run itself puts newer ones, which cannot, aside as STEP.broken.
+
+        Raises:
+          UserError: there is none.
+        """
+        if not self.steps:
             raise UserError(f"{self._folder}: holds no checkpoint, takes one; run train first")
-        try:
-            return self._checkpointer.load(step, state)
-        except Exception as error:
-            raise UserError(
-                f"{self._folder / str(step)}: the checkpoint cannot be read ({_one_line(error)})"
-            ) from error
+        broken: list[int] = []
+        for step in reversed(self.steps):
+            try:
+                restored = self._checkpointer.load(step, state)
+            except Exception as error:
+                line = f"{self._folder / str(step)}: the checkpoint cannot be read"
+                line += f" ({_one_line(error)})"
+                if step == self.steps[0]:
+                    raise UserError(line) from error
+                print(f"{line}; going back to the one before", file=sys.stderr)
+                broken.append(step)
+            else:
+                self._put_aside(broken)
+                return restored
+        raise AssertionError
+
+    def _put_aside(self, steps: list[int]) -> None:
+        if not (self._writer and steps):
+            return
+        if processes.is_first():
+            for step in steps:
+                (self._folder / str(step)).rename(self._folder / f"{step}.broken")
+        processes.gather(None)  # none reads the folder before
+        self._checkpointer.reload()
 
     def close(self) -> None:
-        """Release the folder."""
+        """Finish what is being written, and release the folder."""
+        self.wait()
         self._checkpointer.close()
 
     def __enter__(self) -> "Checkpoints":
@@ -75,6 +121,18 @@ class Checkpoints:
         # After a failed save closing fails again, and would hide the error that says why.
         with contextlib.suppress(Exception) if kind else contextlib.nullcontext():
             self.close()
+
+    @contextlib.contextmanager
+    def _reporting(self, step: int) -> Any:
+        try:
+            yield
+        except Exception as error:
+            newest = [s for s in self.steps if s < step]
+            left = f"the one of step {newest[-1]} is whole" if newest else "there is none before it"
+            raise UserError(
+                f"{self._folder}: the checkpoint of step {step} could not be written "
+                f"({_one_line(error)}); takes a writable disk with room; {left}"
+            ) from error
 
 
 def _one_line(error: Exception) -> str:

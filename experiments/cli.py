@@ -9,9 +9,11 @@ import logging
 import os
 import pathlib
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
+from experiments import status_command, train_command
 from experiments.errors import UserError
 
 _OVERRIDES = "--config.SECTION.FIELD=VALUE overrides any field of the config."
@@ -27,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.append(os.getcwd())
     options, overrides = _parser().parse_known_args(arguments)
     if not options.debug:
-        # Orbax logs the traceback of every error that it also raises.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
-        sys.unraisablehook = _unraisable
+        # Orbax logs the traceback of every error that it also raises, some by way of asyncio.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).addFilter(_is_worse_than_an_error)
+        sys.unraisablehook, threading.excepthook = _unraisable, _in_a_thread
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:
@@ -43,10 +46,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _is_worse_than_an_error(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.ERROR
+
+
 def _unraisable(error: Any) -> None:
-    """Python's own report, but TensorStore's that nobody waits for the rest of a failed save."""
-    if "Event loop is closed" not in str(error.exc_value):
+    """Python's own report, but for what follows from a failed save that has been reported.
+
+    TensorStore says that nobody waits for the rest of it, TensorBoard's writer tries once more.
+    """
+    told = isinstance(error.exc_value, OSError)
+    if not told and "Event loop is closed" not in str(error.exc_value):
         sys.__unraisablehook__(error)
+
+
+def _in_a_thread(error: Any) -> None:
+    """The same of TensorBoard's thread."""
+    if not isinstance(error.exc_value, OSError):
+        threading.__excepthook__(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,10 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    train = _command(commands, "train", _train, "train a model; continues where a run stopped")
-    train.add_argument(
-        "--config", required=True, help="a config file, or the name of a packaged one"
-    )
+    help_line = "train a model; continues where a run stopped"
+    train_command.add_arguments(_command(commands, "train", train_command.run, help_line))
+
+    status_command.add_to(commands)
 
     sample = _command(commands, "sample", _sample, "draw samples from a workdir")
     _common(sample)
@@ -138,6 +155,7 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--ema", dest="raw", action="store_false", help="their average, the default"
     )
+    command.add_argument("--average", metavar="NAME", help="another average, as power:0.1")
 
 
 def _positive(text: str) -> int:
@@ -145,22 +163,6 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"got {value}, takes an integer ≥ 1")
     return value
-
-
-def _train(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import devices, flags
-    from experiments.config import resolve
-    from experiments.train import train
-    from experiments.workdir import Workdir
-
-    devices.start()
-    experiment = resolve(flags.override(flags.load_config(options.config), overrides))
-    workdir = Workdir(options.workdir)
-    state = train(experiment, workdir, devices.make_mesh(options.devices))
-    print(
-        f"trained {int(state.step)} steps: {workdir.checkpoints}, {workdir.metrics}\n"
-        f"next: scoresde sample --workdir={workdir.path}"
-    )
 
 
 def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -184,7 +186,7 @@ def _sample(options: argparse.Namespace, overrides: list[str]) -> None:
         "sampling.log_prob": options.log_prob or None,
     }
     trained = _open(options, overrides, chosen, "sampling", "likelihood")
-    experiment, train = trained.experiment, trained.dataset("train")
+    experiment, train = trained.experiment, trained.train
     adaptive = is_adaptive(experiment.sampling)
     for name in ("steps", "corrector", "grid", "trajectory") if adaptive else ("rtol",):
         if getattr(options, name):
@@ -275,7 +277,11 @@ def _open(
                 "the rest is the workdir's"
             )
     return Trained.open(
-        options.workdir, overrides + given, devices.make_mesh(options.devices), raw=options.raw
+        options.workdir,
+        overrides + given,
+        devices.make_mesh(options.devices),
+        raw=options.raw,
+        average=options.average,
     )
 
 

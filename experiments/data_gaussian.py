@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.config import Experiment
 from experiments.data import Dataset, bin_width, to_model
+from experiments.sections import Experiment
 from sde_lib import Gaussian
 
 MOST_DIMENSIONS = 4096

@@ -44,7 +44,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
 
 def _draw(trained: Trained) -> sample.Samples:
     """Samples of the experiment's sampler, written to the workdir."""
-    train = trained.dataset("train")
+    train = trained.train
     sampler = sample.Sampler(
         trained.experiment, trained.sde, trained.model, train.shape, trained.mesh
     )

@@ -1,28 +1,39 @@
-"""Starting JAX: devices, the mesh, the compilation cache.
+"""Starting JAX: devices, the mesh, what is where.
 
-Batches are sharded over the mesh axis "data" and the rest is replicated: one program under `jit`,
-on 1 device or many, does what `pmap` used to.
+A mesh has the axes "data" and "fsdp". A batch is split over all devices; parameters, averages and
+the optimizer's state are split over "fsdp" and repeated along "data". It is one program under
+`jit`, on 1 device or on those of many hosts, which does what `pmap` used to.
 """
 
 import os
 import pathlib
+import sys
 from typing import Any
 
 import jax
+import numpy as np
+from jax import Array
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from experiments.compile_cache import repair
 from experiments.errors import UserError
 
 # A program for each virtual device is compiled and scheduled; beyond this many they gain nothing.
 _MOST_CPU_DEVICES = 8
 
+BATCH_AXES = ("data", "fsdp")
 
-def start() -> None:
+
+def start(*, deterministic: bool = False) -> None:
     """Configure JAX before its first use.
 
     On the CPU there is one virtual device a core (a power of two of them, so that common batch
     sizes divide): XLA keeps all cores busy with several devices, not with one. The compilation
     cache is kept in ~/.cache/scoresde. JAX's own settings, where given, come first.
+
+    Args:
+      deterministic: let GPUs compute what does not depend on the order of their threads.
     """
     settings: Any = jax.config  # its attributes are made at run time
     if settings.jax_num_cpu_devices < 0:
@@ -33,28 +44,36 @@ def start() -> None:
         # An all-reduce holds a thread of XLA's pool for each device until all have come. With no
         # more threads than devices the last one may find none to run on: a deadlock.
         os.environ.setdefault("NPROC", str((cores or 1) + devices))
+    if deterministic:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true"
     if settings.jax_compilation_cache_dir is None:
         home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(home) / "scoresde" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    for entry in repair(pathlib.Path(settings.jax_compilation_cache_dir)):
+        print(f"removed {entry} from the compilation cache: it was cut short", file=sys.stderr)
 
 
-def make_mesh(num: int | None = None) -> Mesh:
-    """The first `num` devices, all by default, as a mesh with the axis "data".
+def make_mesh(num: int | None = None, fsdp: int = 1) -> Mesh:
+    """The first `num` devices, all by default, as a mesh of num/fsdp × fsdp.
 
     Raises:
-      UserError: there are fewer.
+      UserError: there are fewer, or fsdp does not divide them.
     """
     available = len(jax.devices())
     num = available if num is None else num
     if not 1 <= num <= available:
         raise UserError(f"--devices: got {num}, takes 1 to {available}, the devices there are")
-    return jax.make_mesh((num,), ("data",), (AxisType.Auto,), devices=jax.devices()[:num])
+    if num % fsdp:
+        raise UserError(f"--fsdp: got {fsdp}, takes a divisor of the {num} devices")
+    axes = (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh((num // fsdp, fsdp), BATCH_AXES, axes, devices=jax.devices()[:num])
 
 
 def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Split along `axis` over the devices."""
-    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+    """Split along `axis` over all devices."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -62,11 +81,42 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch(mesh: Mesh, batch_size: int, field: str) -> None:
-    """Stop a batch that the devices cannot share equally.
+def put(values: Any, sharding: NamedSharding) -> Any:
+    """A pytree of arrays, the same on every host, on the devices."""
+    if jax.process_count() == 1:
+        return jax.device_put(values, sharding)
+
+    def place(value: Any) -> Array:
+        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(place(jax.random.key_data(value)))
+        value = np.asarray(value)
+        return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+    return jax.tree.map(place, values)
+
+
+def fetch(values: Any) -> Any:
+    """A pytree of arrays as NumPy, whole on every host."""
+    if jax.process_count() == 1:
+        return jax.device_get(values)
+    return jax.tree.map(
+        lambda value: (
+            np.asarray(value)
+            if value.is_fully_addressable
+            else multihost_utils.process_allgather(value, tiled=True)
+        ),
+        values,
+    )
+
+
+def check_batch(mesh: Mesh, batch_size: int, field: str, parts: int = 1) -> None:
+    """Stop a batch that the devices cannot share equally, in `parts` one after the other.
 
     Raises:
-      UserError: `batch_size`, the value of `field`, is not a multiple of the number of devices.
+      UserError: `batch_size`, the value of `field`, is not a multiple of devices times parts.
     """
-    if batch_size % mesh.size:
-        raise UserError(f"{field}: got {batch_size}, takes a multiple of the {mesh.size} devices")
+    if batch_size % (mesh.size * parts):
+        times = f" times {parts} parts" if parts > 1 else ""
+        raise UserError(
+            f"{field}: got {batch_size}, takes a multiple of the {mesh.size} devices{times}"
+        )

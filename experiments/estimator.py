@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 
 import samplers
 from experiments import build
-from experiments.config import Experiment, LikelihoodConfig
 from experiments.data import Dataset, to_model
 from experiments.data_gaussian import MOST_DIMENSIONS, data_gaussian
 from experiments.dequantization import Levels, dequantizations
 from experiments.devices import check_batch, replicated, sharded
 from experiments.errors import UserError
+from experiments.sections import Experiment, LikelihoodConfig
 from samplers import Divergence, Exact, Hutchinson, noise
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, Gaussian, Model

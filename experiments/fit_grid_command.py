@@ -30,7 +30,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
         jax.random.key(seed),
         trained.sde,
         trained.model,
-        (min(config.batch_size, 64), *trained.dataset("train").shape),
+        (min(config.batch_size, 64), *trained.train.shape),
         solver=solver,
         num_steps=solver_choice.num_steps(config, data_std),
         t_min=solver_choice.sampling_t_min(config, trained.sde),

@@ -13,7 +13,9 @@ from experiments.errors import UserError
 from experiments.spec import literal
 from sde_lib.registry import unknown_name
 
-_FREE = re.compile(r"--config\.((?:sde|model)\.args)\.(\w+)=(.*)", re.DOTALL)
+_FREE = re.compile(
+    r"--config\.((?:sde|model)\.args|training\.optimizer_args)\.(\w+)=(.*)", re.DOTALL
+)
 
 
 def load_config(path: str) -> ConfigDict:
@@ -50,7 +52,8 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
     Raises:
       UserError: an argument that is no override, an unknown field, or a value of another type.
     """
-    plain = []
+    # The last one of a field counts; the parser would join tuples.
+    plain: dict[str, str] = {}
     for argument in arguments:
         free = _FREE.fullmatch(argument)
         if free:
@@ -58,14 +61,14 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
                 config[free[1]].update({free[2]: literal(free[3])})
             continue
         _check_known(config, argument)
-        plain.append(argument)
+        plain[argument.partition("=")[0].replace("--noconfig.", "--config.")] = argument
     values = flags.FlagValues()
-    argv = ["scoresde", *plain]
+    argv = ["scoresde", *plain.values()]
     config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
     try:
         values(argv)
     except flags.Error as error:
-        raise UserError(_one_line(error, plain, config)) from error
+        raise UserError(_one_line(error, list(plain.values()), config)) from error
     return values.config
 
 

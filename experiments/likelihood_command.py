@@ -27,13 +27,12 @@ def measure(
     estimator = Estimator(
         trained.experiment, trained.sde, trained.model, trained.dataset("train"), seed, trained.mesh
     )
-    parameters = "raw" if trained.raw else "ema"
     facts = protocol(
         trained.experiment,
         estimator,
         dataset,
         step=trained.step,
-        parameters=parameters,
+        parameters=trained.parameters,
         seed=seed,
         limit=limit,
     )

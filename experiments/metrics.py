@@ -24,12 +24,16 @@ class MetricsWriter:
         self._file = path.open("a")
         self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """One line of `values` after `step` updates."""
+    def scalars(self, step: int, values: dict[str, Any]) -> None:
+        """One line of `values` after `step` updates: numbers, lists of numbers, or None."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+            parts = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for number, part in parts:
+                if part is not None:
+                    label = name if number is None else f"{name}/{number}"
+                    self._board.add_scalar(label, part, step)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """A picture [H, W, 3] for TensorBoard."""
@@ -47,7 +51,15 @@ class MetricsWriter:
         self.close()
 
 
-def read_metrics(path: pathlib.Path) -> list[dict[str, float]]:
+def as_json(value: Any) -> Any:
+    """A scalar or an array as numbers, None where they are not finite."""
+    value = np.asarray(value)
+    if value.ndim:
+        return [as_json(part) for part in value]
+    return float(value) if np.isfinite(value) else None
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of a metrics file; a half-written last line is left out."""
     if not path.is_file():
         return []

@@ -15,12 +15,12 @@ from jax.sharding import Mesh
 
 import samplers
 from experiments import solver_choice
-from experiments.config import Experiment
-from experiments.data import Dataset, to_levels
-from experiments.devices import check_batch, replicated, sharded
+from experiments.data import LazyDataset, to_levels
+from experiments.devices import check_batch, fetch, put, replicated, sharded
 from experiments.errors import UserError
 from experiments.estimator import make_divergence
 from experiments.pictures import image_grid, save_gif, save_png, scatter
+from experiments.sections import Experiment
 from samplers import noise
 from sde_lib import SDE, Model
 
@@ -69,7 +69,7 @@ class Sampler:
         self.config, self.sde, self.shape, self.mesh = experiment.sampling, sde, shape, mesh
         self.grids = grids
         self.data_std, self.likelihood = experiment.data.std, experiment.likelihood
-        self.model = jax.device_put(model, replicated(mesh))
+        self.model = model
         check_batch(mesh, self.config.batch_size, "sampling.batch_size")
 
     def draw(
@@ -97,12 +97,13 @@ class Sampler:
         batches = []
         for first in range(0, num, size):
             rows = np.arange(first, first + size)
-            indices = jax.device_put(jnp.asarray(rows), sharded(self.mesh))
+            indices = put(rows, sharded(self.mesh))
             given = None
             if latents is not None:
-                given = jax.device_put(latents[np.minimum(rows, num - 1)], sharded(self.mesh))
-            batch = self._batch(jax.random.key(seed), indices, given, progress, keep)
-            batches.append(jax.device_get(batch))
+                given = put(latents[np.minimum(rows, num - 1)], sharded(self.mesh))
+            key = put(jax.random.key(seed), replicated(self.mesh))
+            batch = self._batch(key, indices, given, progress, keep)
+            batches.append(fetch(batch))
         parts = {
             name: np.concatenate([batch[name] for batch in batches])[:num] for name in batches[0]
         }
@@ -194,10 +195,12 @@ def latents_of(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
     return noise.normal(noise.example_keys(key, indices), noise.LATENT, shape)
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: Dataset) -> np.ndarray:
+def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]."""
     if dataset.levels is None:
-        return scatter(values, reference=dataset.values[: len(values)])
+        return scatter(
+            values, reference=dataset.read(np.arange(min(len(values), dataset.num))).values
+        )
     levels = np.asarray(to_levels(values, dataset.levels, bool(experiment.data.centered)))
     return image_grid(levels, dataset.levels)
 
@@ -224,7 +227,7 @@ def describe(experiment: Experiment) -> str:
 def save(
     samples: Samples,
     experiment: Experiment,
-    dataset: Dataset,
+    dataset: LazyDataset,
     output: pathlib.Path,
     about: dict[str, str],
 ) -> None:

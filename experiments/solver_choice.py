@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from experiments.config import SamplingConfig
 from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL
 from experiments.errors import UserError
 from experiments.named import construct, lookup, one_of, t_min_of
+from experiments.sections import SamplingConfig
 from experiments.spec import check_fields, fields_of, parse
 from samplers import (
     Adams,

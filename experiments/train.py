@@ -1,91 +1,97 @@
-"""The command `train`: from a config to a workdir with checkpoints, metrics and samples."""
+"""The command `train`: from a config to a workdir with checkpoints, metrics and samples.
 
-import itertools
-import math
+At a step where several are due, the line of metrics is written first, then samples, then the
+checkpoint: what a checkpoint has behind it is on disk, so a run that is killed and started again
+makes the same files.
+"""
+
+import contextlib
+import importlib.metadata
 import sys
-import time
-from typing import Any
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+import flax.linen as nn
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from experiments import build
+from experiments import averages, build, processes, sharding
 from experiments.checkpoints import Checkpoints
-from experiments.config import Experiment
-from experiments.data import Dataset, load
-from experiments.devices import check_batch, replicated, sharded
+from experiments.config import resolve
+from experiments.devices import fetch
 from experiments.errors import UserError
-from experiments.metrics import MetricsWriter
+from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
+from experiments.preparation import Prepared, prepare
 from experiments.sample import Sampler, picture
+from experiments.sections import Experiment, TrainingConfig
+from experiments.snapshots import save_snapshot
+from experiments.stopping import Stop
+from experiments.trained import restore
 from experiments.training import (
     TrainState,
-    batches,
-    example_loss,
+    abstract_state,
     init_state,
     make_train_step,
     steps_per_call,
+    with_params,
 )
-from experiments.workdir import Workdir
-from models import init_params
+from experiments.training_log import TrainingLog
+from experiments.workdir import Workdir, flat
+
+_MUST_AGREE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+"""Packages of which all processes must have one version."""
 
 
-def train(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> TrainState:
+class Ended(NamedTuple):
+    """How a run has ended: its state, and whether at `num_steps` or asked to stop before."""
+
+    state: TrainState
+    finished: bool
+
+
+def train(
+    experiment: Experiment,
+    workdir: Workdir,
+    mesh: Mesh,
+    *,
+    accept: tuple[str, ...] = (),
+    explain_sharding: bool = False,
+) -> Ended:
     """Train to `training.num_steps`, from the newest checkpoint where there is one.
 
+    Args:
+      experiment: the experiment.
+      workdir: its folder.
+      mesh: the devices.
+      accept: fields that may differ from those that the folder was made with.
+      explain_sharding: print how the parameters lie on the devices.
+
     Raises:
-      UserError: bad input, a workdir of another experiment, or a loss that is not finite.
+      UserError: bad input, a workdir of another experiment or in use, or updates that stay without
+        a finite gradient.
       OSError: the workdir cannot be written.
     """
-    build.check(experiment)
-    config = experiment.training
-    check_batch(mesh, config.batch_size, "training.batch_size")
-    check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
-    dataset = load_split(experiment, "train")
-    network = build.network(experiment.model)
-    _check_fit(experiment, network, dataset)
-    workdir.claim(experiment)
-    with Checkpoints(workdir.checkpoints, config.keep, writer=True) as checkpoints:
-        state = init_state(experiment, network, dataset.shape, mesh)
+    versions = {name: importlib.metadata.version(name) for name in _MUST_AGREE}
+    processes.check_same({f"--config.{k}": v for k, v in flat(experiment).items()} | versions)
+    prepared = processes.everywhere(lambda: prepare(experiment, workdir, mesh))
+    config, data, network = experiment.training, prepared.lazy, prepared.network
+    processes.check_same({"data.source": [data.num, *data.shape]})
+    abstract = abstract_state(experiment, network, data.shape, mesh)
+    if explain_sharding and processes.is_first():
+        print(sharding.explain(abstract.params, mesh))
+    with contextlib.ExitStack() as stack:
+        held = workdir.claim(experiment, accept)
+        processes.everywhere(lambda: processes.is_first() and stack.enter_context(held))
+        stop = stack.enter_context(Stop())
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir.checkpoints, config.keep, config.keep_every, writer=True)
+        )
         if checkpoints.latest is not None:
-            state = checkpoints.restore(state)
-            print(f"resuming {workdir.path} at step {int(state.step)}")
-        return _Run(experiment, workdir, mesh, dataset, network, checkpoints).to_end(state)
-
-
-def _check_fit(experiment: Experiment, network: Any, dataset: Dataset) -> None:
-    """Trace the loss once, so that a network that cannot take the data stops before any file.
-
-    Raises:
-      UserError: it cannot.
-    """
-    loss = example_loss(experiment, build.sde(experiment.sde), network, dataset)
-
-    def trace(key: jax.Array) -> jax.Array:
-        return loss(init_params(key, network, dataset.shape), key, jnp.asarray(dataset.values[:2]))
-
-    try:
-        jax.eval_shape(trace, jax.random.key(0))
-    # Whatever a network's layers raise when a shape, a type or a label does not suit them.
-    except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(
-            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
-            f"{dataset.shape} from {experiment.data.source} ({line})"
-        ) from error
-
-
-def load_split(experiment: Experiment, split: str) -> Dataset:
-    """A split of the experiment's data.
-
-    Raises:
-      UserError: it cannot be loaded.
-    """
-    config = experiment.data
-    return load(config.source, split, image_size=config.image_size, holdout=config.holdout)
+            state = checkpoints.restore(abstract)
+            _say(f"resuming {workdir.path} at step {int(state.step)}")
+        else:
+            state = _first(experiment, network, data.shape, mesh)
+        run = _Run(experiment, workdir, mesh, prepared, checkpoints, stop)
+        return run.to_end(state)
 
 
 class _Run:
@@ -96,83 +102,114 @@ class _Run:
         experiment: Experiment,
         workdir: Workdir,
         mesh: Mesh,
-        dataset: Dataset,
-        network: Any,
+        prepared: Prepared,
         checkpoints: Checkpoints,
+        stop: Stop,
     ):
-        self.experiment, self.workdir, self.mesh = experiment, workdir, mesh
-        self.dataset, self.network, self.checkpoints = dataset, network, checkpoints
+        self.experiment, self.config, self.workdir = experiment, experiment.training, workdir
+        self.mesh, self.network, self.data = mesh, prepared.network, prepared.lazy
+        self.dataset = prepared.dataset
+        self.checkpoints, self.stop = checkpoints, stop
         self.sde = build.sde(experiment.sde)
 
-    def to_end(self, state: TrainState) -> TrainState:
+    def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
-        config, step = self.experiment.training, int(state.step)
-        train_step = make_train_step(self.experiment, self.sde, self.network, self.dataset)
-        values = jax.device_put(self.dataset.values, replicated(self.mesh))
-        rows = batches(self.experiment.seed, self.dataset.num, config.batch_size, step)
-        per_call = steps_per_call(config)
-        pending: list[dict] = []
-        since, at = time.perf_counter(), step
-        bar = tqdm(total=config.num_steps, initial=step, unit="step", disable=None)
-        folder = self.workdir.folder("tensorboard")
-        with bar, MetricsWriter(self.workdir.metrics, folder, step) as writer:
+        config, step = self.config, int(state.step)
+        train_step = make_train_step(
+            self.experiment, self.sde, self.network, self.data.levels, self.mesh
+        )
+        with contextlib.ExitStack() as stack:
+            feed = self._feed(step)
+            stack.callback(feed.close)
+            log = stack.enter_context(TrainingLog(self.workdir, config, step, Rate(step, feed)))
             while step < config.num_steps:
-                count = min(per_call, config.num_steps - step)
-                block = np.stack(list(itertools.islice(rows, count)))
-                block = jax.device_put(block, sharded(self.mesh, axis=1))
-                state, metrics = train_step(state, values, block)
-                pending.append(metrics)
-                before, step = step, step + count
-                last = step == config.num_steps
-                save = last or _due(before, step, config.save_every)
-                if save or _due(before, step, config.log_every):
-                    means = _means(pending, step)
-                    rate = (step - at) * config.batch_size / (time.perf_counter() - since)
-                    writer.scalars(step, {**means, "images_per_second": round(rate, 1)})
-                    _show(bar, step, means["loss"], rate, config.num_steps)
-                    pending, since, at = [], time.perf_counter(), step
-                if save:
+                count = self._count(step)
+                state, metrics = train_step(state, feed.values, feed.read(count))
+                step += count
+                last, save = step == config.num_steps, step % config.save_every == 0
+                if last or step % config.log_every == 0:
+                    log.line(step, fetch(metrics))
+                    _check_finite(config, int(fetch(state.in_a_row)), step)
+                if config.sample_every and step % config.sample_every == 0:
+                    self._draw(state, step, log)
+                if last or save:
+                    self._snapshot(state, step)
+                stopped = self.stop.at(step) and not last
+                if last or save or stopped:
                     self.checkpoints.save(step, state)
-                if config.sample_every and _due(before, step, config.sample_every):
-                    self._draw(state, step, writer)
-                    since, at = time.perf_counter(), step
-        return state
+                if stopped:
+                    self.checkpoints.wait()
+                    return Ended(state, finished=False)
+        self.checkpoints.wait()
+        return Ended(state, finished=True)
 
-    def _draw(self, state: TrainState, step: int, writer: MetricsWriter) -> None:
+    def _feed(self, step: int) -> Feed:
+        seed, size = self.experiment.seed, self.config.batch_size
+        if self.dataset is not None:
+            return Resident(self.dataset, seed, size, step, self.mesh)
+        return Streamed(self.data, self.experiment.data, seed, size, step, self.mesh)
+
+    def _count(self, step: int) -> int:
+        """Updates of the next call: to the next step at which something is due.
+
+        Those of a run that was stopped in between are the same, and so are its roundings.
+        """
+        config = self.config
+        every = (steps_per_call(config), config.log_every, config.save_every, config.sample_every)
+        return min(config.num_steps - step, *(n - step % n for n in every if n))
+
+    def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""
-        model = build.model(self.experiment, self.sde, self.network, state.ema_params)
-        sampler = Sampler(self.experiment, self.sde, model, self.dataset.shape, self.mesh)
-        samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
-        drawn = picture(samples.values, self.experiment, self.dataset)
-        save_png(self.workdir.folder("samples") / f"training-{step:08d}.png", drawn)
-        writer.image(step, "samples", drawn)
+        averaged = state.averages[averages.names(self.config)[0]]
+        model = build.model(self.experiment, self.sde, self.network, averaged)
+        sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh)
+        try:
+            samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
+        except UserError as error:  # of a model that has hardly begun: it may still learn
+            print(f"step {step}: {error}", file=sys.stderr)
+            return
+        if processes.is_first():
+            drawn = picture(samples.values, self.experiment, self.data)
+            save_png(self.workdir.folder("samples") / f"training-{step:08d}.png", drawn)
+            log.image(step, drawn)
+        log.rate.restart(step)
+
+    def _snapshot(self, state: TrainState, step: int) -> None:
+        """Keep the power-law averages, of which others are made afterwards."""
+        kept = {name: a for name, a in state.averages.items() if name.startswith("power:")}
+        if kept:
+            kept = fetch(kept)
+            if processes.is_first():
+                save_snapshot(self.workdir.folder("averages"), step, kept)
 
 
-def _due(before: int, step: int, every: int) -> bool:
-    """Whether a multiple of `every` lies in (before, step]."""
-    return step // every > before // every
+def _first(
+    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
+) -> TrainState:
+    """The state before the first step, from another run's averages where asked for."""
+    state = init_state(experiment, network, shape, mesh)
+    if experiment.training.init_from is None:
+        return state
+    there = Workdir(experiment.training.init_from)
+    theirs = resolve(there.load())
+    params = restore(there, theirs, shape, mesh).averages[averages.names(theirs.training)[0]]
+    return with_params(experiment.training, state, params, mesh)
 
 
-def _means(pending: list[dict], step: int) -> dict[str, float]:
-    """The metrics since the last line, averaged.
+def _check_finite(config: TrainingConfig, in_a_row: int, step: int) -> None:
+    """Stop a run whose updates are skipped one after the other.
 
     Raises:
-      UserError: the loss is not finite.
+      UserError: `max_skipped` of them, or all to the end.
     """
-    stacked = jax.device_get(pending)
-    means = {name: float(np.mean([m[name] for m in stacked])) for name in stacked[0]}
-    if not math.isfinite(means["loss"]):
+    if in_a_row >= config.max_skipped or (in_a_row and step == config.num_steps):
         raise UserError(
-            f"training: the loss is {means['loss']} before step {step}; takes a lower "
-            "training.learning_rate, or data without extreme values"
+            f"training: the last {in_a_row} updates before step {step} had no finite loss and "
+            "gradient and were skipped; takes a lower training.learning_rate, or data without "
+            "extreme values; the checkpoints are of before"
         )
-    return means
 
 
-def _show(bar: tqdm, step: int, loss: float, rate: float, num_steps: int) -> None:
-    """Loss and images/s on the progress bar, or as lines where there is no terminal."""
-    if not bar.disable:
-        bar.set_postfix_str(f"loss {loss:.4f}, {rate:.0f} images/s", refresh=False)
-        bar.update(step - bar.n)
-    else:
-        print(f"step {step}/{num_steps}: loss {loss:.4f}, {rate:.0f} images/s", file=sys.stderr)
+def _say(line: str) -> None:
+    if processes.is_first():
+        print(line)

@@ -2,19 +2,23 @@
 
 import dataclasses
 import os
+from typing import Any
 
 from jax.sharding import Mesh
 
-from experiments import build, flags
+from experiments import averages, build, flags
 from experiments.checkpoints import Checkpoints
-from experiments.config import Experiment, resolve
-from experiments.data import WHOLE, Dataset, load
+from experiments.config import resolve
+from experiments.data import WHOLE, Dataset, LazyDataset, load
 from experiments.errors import UserError
-from experiments.train import load_split
-from experiments.training import init_state
+from experiments.sections import Experiment
+from experiments.snapshots import load_snapshots, reconstruct
+from experiments.splits import load_split, open_split
+from experiments.training import TrainState, abstract_state
 from experiments.workdir import Workdir
 from models import ScoreModel
 from sde_lib import SDE
+from sde_lib.registry import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +31,9 @@ class Trained:
       sde: its SDE.
       model: its network with the parameters of the newest checkpoint.
       step: that checkpoint's.
-      raw: whether its parameters themselves are taken, not their moving average.
+      parameters: which of them: "raw", "ema" for their first average, or another's name.
       mesh: the devices to use.
+      train: the training split, not yet read.
     """
 
     workdir: Workdir
@@ -36,12 +41,19 @@ class Trained:
     sde: SDE
     model: ScoreModel
     step: int
-    raw: bool
+    parameters: str
     mesh: Mesh
+    train: LazyDataset
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike, overrides: list[str], mesh: Mesh, *, raw: bool = False
+        cls,
+        path: str | os.PathLike,
+        overrides: list[str],
+        mesh: Mesh,
+        *,
+        raw: bool = False,
+        average: str | None = None,
     ) -> "Trained":
         """The experiment of a workdir at its newest checkpoint.
 
@@ -50,21 +62,22 @@ class Trained:
           overrides: `--config.SECTION.FIELD=VALUE`.
           mesh: the devices to use.
           raw: take the parameters, not their moving average.
+          average: which average, of those that the run keeps; or "power:σ_rel" of any width, made
+            from the snapshots of its power-law averages.
 
         Raises:
-          UserError: no experiment or checkpoint there, or a bad override.
+          UserError: no experiment, checkpoint or average there, or a bad override.
         """
         workdir = Workdir(path)
         experiment = resolve(flags.override(workdir.load(), overrides))
         build.check(experiment)
-        network = build.network(experiment.model)
-        shape = load_split(experiment, "train").shape
-        with Checkpoints(workdir.checkpoints) as checkpoints:
-            state = checkpoints.restore(init_state(experiment, network, shape, mesh))
-        params = state.params if raw else state.ema_params
+        train = open_split(experiment, "train")
+        state = restore(workdir, experiment, train.shape, mesh)
+        params = state.params if raw else _averaged(workdir, experiment, state, average)
         sde = build.sde(experiment.sde)
-        model = build.model(experiment, sde, network, params)
-        return cls(workdir, experiment, sde, model, int(state.step), raw, mesh)
+        model = build.model(experiment, sde, build.network(experiment.model), params)
+        parameters = "raw" if raw else average or "ema"
+        return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
 
     def dataset(self, split: str) -> Dataset:
         """A split of the experiment's data."""
@@ -79,9 +92,47 @@ class Trained:
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
         given = load(source, split or WHOLE, image_size=self.experiment.data.image_size)
-        ours = self.dataset("train")
         for name in ("shape", "levels"):
-            got, takes = getattr(given, name), getattr(ours, name)
+            got, takes = getattr(given, name), getattr(self.train, name)
             if got != takes:
                 raise UserError(f"--data: {source} has {name} {got}, takes {takes}, the model's")
         return given
+
+
+def restore(
+    workdir: Workdir, experiment: Experiment, shape: tuple[int, ...], mesh: Mesh
+) -> TrainState:
+    """The newest state of a workdir that can be read.
+
+    Args:
+      workdir: its folder.
+      experiment: its config.
+      shape: of one example.
+      mesh: the devices to lay it out on.
+
+    Raises:
+      UserError: there is none, or it is of another network.
+    """
+    network = build.network(experiment.model)
+    with Checkpoints(workdir.checkpoints) as checkpoints:
+        return checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+
+
+def _averaged(
+    workdir: Workdir, experiment: Experiment, state: TrainState, average: str | None
+) -> Any:
+    """The parameters of an average, by default the first.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    kept = averages.names(experiment.training)
+    name = kept[0] if average is None else average
+    if name in kept:
+        return state.averages[name]
+    if not name.startswith("power:"):
+        raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
+    averages.parse([name])
+    folder = workdir.path / "averages"
+    step = load_snapshots(folder)[-1].step
+    return reconstruct(folder, float(name.removeprefix("power:")), step, state.params)

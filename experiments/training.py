@@ -1,67 +1,92 @@
-"""Training: one compiled, donated step, and the loop around it.
+"""Training: one compiled, donated step.
 
-What comes at step k is a function of (seed, k) alone: the examples, their noise, their times. So a
-run that resumes from a checkpoint is the run that was not interrupted, bit for bit.
+What comes at step k is a function of (seed, k) alone: the examples, their noise, their times. The
+sums behind the metrics are part of the state. So a run that resumes from a checkpoint is the run
+that was not interrupted, bit for bit, its metrics included.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from experiments import build
-from experiments.config import Experiment, TrainingConfig
-from experiments.data import Dataset, to_model
-from experiments.devices import replicated
-from experiments.schedules import schedules
+from experiments import averages
+from experiments.devices import BATCH_AXES, put, replicated
+from experiments.objective import make_draw, make_gradient
+from experiments.optimizers import make_optimizer
+from experiments.sections import Experiment, TrainingConfig
+from experiments.sharding import shardings
 from models import init_params
-from sde_lib import SDE, Pytree, denoising_loss, time_samplers
-from sde_lib.time_sampling import independent, low_discrepancy
+from sde_lib import SDE, Pytree, adaptive_weighting
+
+BINS = 8
+"""Parts of the times, of equal probability, whose losses are told apart: least noise first."""
+
+
+class Sums(NamedTuple):
+    """Over the updates since the last line of metrics; skipped ones count in `skipped` alone.
+
+    loss, grad_norm: sums. param_norm: the last. by_time, seen: [BINS] loss and examples.
+    """
+
+    updates: Array
+    skipped: Array
+    loss: Array
+    grad_norm: Array
+    param_norm: Array
+    by_time: Array
+    seen: Array
+
+    @classmethod
+    def zero(cls) -> "Sums":
+        """Of no update."""
+        scalar, bins = jnp.zeros(()), jnp.zeros(BINS)
+        return cls(scalar, scalar, scalar, scalar, scalar, bins, bins)
+
+    def means(self) -> dict[str, Any]:
+        """A line of metrics; NaN where nothing was seen."""
+        return {
+            "loss": self.loss / self.updates,
+            "grad_norm": self.grad_norm / self.updates,
+            "param_norm": self.param_norm,
+            "skipped": self.skipped,
+            "loss_by_time": self.by_time / self.seen,
+        }
 
 
 class TrainState(Pytree):
     """All that a run needs to go on.
 
     Args:
-      step: updates done.
+      step: updates done or skipped.
       params: of the network.
-      ema_params: their moving average, which sampling uses.
+      averages: of the parameters, by name.
       opt_state: of the optimizer.
       key: typed key of the run; step k draws from fold_in(key, k).
+      weighting: what adaptive weighting knows of the losses.
+      in_a_row: updates skipped since the last one that was not.
+      sums: of the metrics.
     """
 
     step: Array
     params: Any
-    ema_params: Any
+    averages: dict[str, Any]
     opt_state: Any
     key: Array
-
-
-def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Adam with a clipped gradient, a linear warm-up and a schedule."""
-    schedule = schedules[config.schedule]
-
-    def learning_rate(count: Array) -> Array:
-        warmup = jnp.minimum((count + 1) / max(config.warmup, 1), 1.0)
-        return config.learning_rate * warmup * schedule(count / config.num_steps)
-
-    return optax.chain(
-        optax.clip_by_global_norm(config.grad_clip),
-        optax.adam(learning_rate, b1=config.beta1, eps=config.adam_eps),
-    )
+    weighting: Any
+    in_a_row: Array
+    sums: Sums
 
 
 def init_state(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
 ) -> TrainState:
-    """The state before the first step, a copy on every device.
+    """The state before the first step, laid out over the devices.
 
     Args:
       experiment: the experiment.
@@ -69,119 +94,144 @@ def init_state(
       shape: of one example.
       mesh: the devices.
     """
-    init_key, run_key = jax.random.split(jax.random.key(experiment.seed))
-    params = init_params(init_key, network, shape)
-    state = TrainState(
+
+    def init(key: Array) -> TrainState:
+        init_key, run_key = jax.random.split(key)
+        params = init_params(init_key, network, shape)
+        return start_state(experiment.training, params, run_key)
+
+    key = jax.random.key(experiment.seed)
+    layout = shardings(jax.eval_shape(init, key), mesh)
+    return jax.jit(init, out_shardings=layout)(put(key, replicated(mesh)))
+
+
+def abstract_state(
+    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
+) -> TrainState:
+    """The shapes of the state and how they lie on the devices; nothing is computed."""
+
+    def init(key: Array) -> TrainState:
+        return start_state(experiment.training, init_params(key, network, shape), key)
+
+    state = jax.eval_shape(init, jax.random.key(0))
+    return jax.tree.map(
+        lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
+        state,
+        shardings(state, mesh),
+    )
+
+
+def with_params(config: TrainingConfig, state: TrainState, params: Any, mesh: Mesh) -> TrainState:
+    """The state before the first step from given parameters."""
+
+    def init(params: Any, key: Array) -> TrainState:
+        return start_state(config, params, key)
+
+    return jax.jit(init, out_shardings=shardings(state, mesh))(params, state.key)
+
+
+def start_state(config: TrainingConfig, params: Any, key: Array) -> TrainState:
+    """The state before the first step from given parameters."""
+    return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        # A copy: a donated state must not hold one buffer twice.
-        ema_params=jax.tree.map(jnp.copy, params),
-        opt_state=make_optimizer(experiment.training).init(params),
-        key=run_key,
+        averages=averages.init(averages.parse(averages.names(config)), params),
+        opt_state=make_optimizer(config).init(params),
+        key=key,
+        weighting=adaptive_weighting.init(BINS),
+        in_a_row=jnp.zeros((), jnp.int32),
+        sums=Sums.zero(),
     )
-    return jax.device_put(state, replicated(mesh))
 
 
-def ema_decay(config: TrainingConfig, step: Array) -> Array:
-    """min(d, (1 + k)/(10 + k)): the average forgets the initial parameters quickly."""
-    assert config.ema_decay is not None  # resolved
-    return jnp.minimum(config.ema_decay, (1.0 + step) / (10.0 + step))
+def make_update(
+    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None
+) -> Callable[[TrainState, Array], TrainState]:
+    """One update (state, raw values [B, ...]) → state.
 
-
-def example_loss(
-    experiment: Experiment, sde: SDE, network: nn.Module, dataset: Dataset
-) -> Callable[[Any, Array, Array], Array]:
-    """The loss (params, key, raw values [B, ...]) → mean over the batch, as the config has it."""
-    config = experiment.training
-    t_min = build.training_t_min(experiment, sde)
-    spread = low_discrepancy if config.low_discrepancy else independent
-    sample_times = time_samplers[str(config.times)]
-
-    def loss(params: Any, key: Array, values: Array) -> Array:
-        time_key, noise_key, data_key, dropout_key = jax.random.split(key, 4)
-        data = prepare(experiment, dataset, data_key, values)
-        t, importance = sample_times(sde, spread(time_key, len(data)), t_min)
-        model = partial(build.model(experiment, sde, network, params), dropout_key=dropout_key)
-        losses = denoising_loss(
-            sde,
-            model,
-            data,
-            t,
-            jax.random.normal(noise_key, data.shape),
-            weighting=str(config.weighting),
-            data_std=experiment.data.std,
-        )
-        return jnp.mean(importance * losses)
-
-    return loss
-
-
-def prepare(experiment: Experiment, dataset: Dataset, key: Array, values: Array) -> Array:
-    """Raw values [B, ...] in model units: dequantized and flipped at random where asked for."""
-    config = experiment.data
-    noise_key, flip_key = jax.random.split(key)
-    if dataset.levels is None:
-        return values
-    if config.flip:
-        mirror = jax.random.bernoulli(flip_key, shape=(len(values), 1, 1, 1))
-        values = jnp.where(mirror, values[:, :, ::-1], values)
-    u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
-    return to_model(values, dataset.levels, bool(config.centered), u)
-
-
-def make_train_step(
-    experiment: Experiment, sde: SDE, network: nn.Module, dataset: Dataset
-) -> Callable[[TrainState, Array, Array], tuple[TrainState, dict[str, Array]]]:
-    """The compiled step (state, all values [N, ...], rows [K, B]) → (state, mean metrics).
-
-    It makes K updates, scanned when K > 1. The state is donated. XLA's CPU backend runs the
-    gradients of convolutions many times slower inside a loop, so there K is 1.
+    Where the loss or the gradient is not finite, nothing moves but the step.
     """
     config = experiment.training
     optimizer = make_optimizer(config)
-    loss = example_loss(experiment, sde, network, dataset)
+    kept = averages.parse(averages.names(config))
+    draw = make_draw(experiment, sde, levels)
+    gradient = make_gradient(experiment, sde, network)
 
-    def update(state: TrainState, values: Array, rows: Array) -> tuple[TrainState, dict]:
-        key = jax.random.fold_in(state.key, state.step)
-        value, gradient = jax.value_and_grad(loss)(state.params, key, values[rows])
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+    def update(state: TrainState, values: Array) -> TrainState:
+        draw_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        drawn = draw(draw_key, values)
+        weights = jnp.ones_like(drawn.u)
+        if config.adaptive_weighting:
+            weights = adaptive_weighting.weights(state.weighting, drawn.u)
+        value, losses, slope = gradient(state.params, drawn, weights, dropout_key)
+        norm = optax.tree.norm(slope)
+        updates, opt_state = optimizer.update(slope, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        decay = ema_decay(config, state.step)
-        new_state = TrainState(
+        moved = (
+            params,
+            averages.update(kept, state.averages, params, state.step),
+            opt_state,
+            adaptive_weighting.update(state.weighting, drawn.u, losses),
+        )
+        fine = jnp.isfinite(value) & jnp.isfinite(norm)
+        still = state.params, state.averages, state.opt_state, state.weighting
+        moved = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, still)
+        params, kept_averages, opt_state, weighting = moved
+        fresh = state.step % config.log_every == 0
+        sums = jax.tree.map(lambda leaf: jnp.where(fresh, 0.0, leaf), state.sums)
+        return TrainState(
             step=state.step + 1,
             params=params,
-            ema_params=optax.incremental_update(params, state.ema_params, 1 - decay),
+            averages=kept_averages,
             opt_state=opt_state,
             key=state.key,
+            weighting=weighting,
+            in_a_row=jnp.where(fine, 0, state.in_a_row + 1),
+            sums=_add(sums, fine, value, norm, params, drawn.u, losses),
         )
-        return new_state, {"loss": value, "grad_norm": optax.tree.norm(gradient)}
 
-    def step(state: TrainState, values: Array, rows: Array) -> tuple[TrainState, dict]:
-        if len(rows) == 1:
-            return update(state, values, rows[0])
-        state, metrics = jax.lax.scan(lambda s, r: update(s, values, r), state, rows)
-        return state, jax.tree.map(jnp.mean, metrics)
+    return update
+
+
+def _add(
+    sums: Sums, fine: Array, value: Array, norm: Array, params: Any, u: Array, losses: Array
+) -> Sums:
+    """One update more."""
+    total, seen = adaptive_weighting.sums_by_bin(u, losses, BINS)
+    one = fine.astype(float)
+    return Sums(
+        updates=sums.updates + one,
+        skipped=sums.skipped + 1 - one,
+        loss=sums.loss + jnp.where(fine, jnp.mean(losses), 0.0),
+        grad_norm=sums.grad_norm + jnp.where(fine, norm, 0.0),
+        param_norm=optax.tree.norm(params),
+        by_time=sums.by_time + jnp.where(fine, total, 0.0),
+        seen=sums.seen + jnp.where(fine, seen, 0),
+    )
+
+
+def make_train_step(
+    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None, mesh: Mesh
+) -> Callable[[TrainState, Array | None, Array], tuple[TrainState, dict[str, Array]]]:
+    """The compiled step (state, all values [N, ...], rows [K, B]) → (state, metrics so far).
+
+    With None for all values, `rows` are the values themselves [K, B, ...]. It makes K updates,
+    scanned when K > 1. The state is donated. XLA's CPU backend runs the gradients of convolutions
+    many times slower inside a loop, so there K is 1.
+    """
+    update = make_update(experiment, sde, network, levels)
+    batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
+
+    def step(state: TrainState, values: Array | None, rows: Array) -> tuple[TrainState, dict]:
+        def one(state: TrainState, rows: Array) -> tuple[TrainState, None]:
+            read = rows if values is None else values[rows]
+            return update(state, jax.lax.with_sharding_constraint(read, batch)), None
+
+        state = one(state, rows[0])[0] if len(rows) == 1 else jax.lax.scan(one, state, rows)[0]
+        layout = shardings(state, mesh)
+        return jax.lax.with_sharding_constraint(state, layout), state.sums.means()
 
     return jax.jit(step, donate_argnums=0)
-
-
-def batches(seed: int, num: int, batch_size: int, start: int) -> Iterator[np.ndarray]:
-    """The rows of each batch from step `start` on, [B]: a new permutation for every epoch.
-
-    An endless stream of permutations is cut into batches; what a step gets depends on (seed, step).
-    """
-    epoch, order = -1, np.empty(0, int)
-    position = start * batch_size
-    while True:
-        parts, needed = [], batch_size
-        while needed:
-            if epoch != position // num:
-                epoch = position // num
-                order = np.random.default_rng([seed, epoch]).permutation(num)
-            part = order[position % num :][:needed]
-            parts.append(part)
-            position, needed = position + len(part), needed - len(part)
-        yield np.concatenate(parts)
 
 
 def steps_per_call(config: TrainingConfig) -> int:

@@ -1,23 +1,31 @@
 """A workdir: one experiment on disk, self-describing.
 
 config.json           the resolved config
+.lock                 held by a live run
 checkpoints/STEP/     training states
 metrics.jsonl         a line of metrics each `training.log_every` steps
 tensorboard/          the same, for TensorBoard
+averages/             power-law averages of the parameters, for others made afterwards
 samples/              image grids and arrays
 likelihood/           log-densities
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
+import socket
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.config import Experiment, resolve, to_config
+from experiments.config import resolve, to_config
 from experiments.errors import UserError
+from experiments.sections import Experiment
+from sde_lib.registry import unknown_name
 
 # What may change between two runs of one experiment without making it another.
 _FREE = {
@@ -26,7 +34,12 @@ _FREE = {
     "training.save_every",
     "training.sample_every",
     "training.keep",
+    "training.keep_every",
+    "training.max_skipped",
     "training.steps_per_call",
+    "data.stream",
+    "data.resident_gib",
+    "data.workers",
 }
 _FREE_SECTIONS = ("sampling.", "likelihood.")
 
@@ -57,22 +70,57 @@ class Workdir:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def claim(self, experiment: Experiment) -> None:
-        """Make the folder hold `experiment`, new or to be continued.
+    @contextlib.contextmanager
+    def claim(self, experiment: Experiment, accept: Sequence[str] = ()) -> Iterator[None]:
+        """Hold the folder for a run of `experiment`, new or to be continued.
+
+        Args:
+          experiment: the run's.
+          accept: fields that may differ from the folder's.
 
         Raises:
-          UserError: it holds another experiment, or files of something else.
+          UserError: it holds another experiment, or files of something else, or a live run; it is
+            left as it was.
           OSError: it cannot be written.
         """
         if self._config.is_file():
-            self._check_same(experiment)
+            self._check_same(experiment, accept)
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UserError(
                 f"--workdir: {self.path} holds something else than an experiment (no config.json), "
                 "takes a new or empty folder or one of this experiment"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._config, json.dumps(dataclasses.asdict(experiment), indent=2) + "\n")
+        with self._locked():
+            text = json.dumps(dataclasses.asdict(experiment), indent=2) + "\n"
+            write_atomically(self._config, text)
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The system frees the lock when the process ends, however it does.
+
+        Raises:
+          UserError: another process has it.
+        """
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise UserError(
+                    f"--workdir: {self.path} is in use by a run ({file.read()}), takes another "
+                    "folder, or that run's end"
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    @property
+    def holds_experiment(self) -> bool:
+        """Whether a run has been started in it."""
+        return self._config.is_file()
 
     def load(self) -> ConfigDict:
         """The experiment's config.
@@ -94,20 +142,21 @@ class Workdir:
         except json.JSONDecodeError as error:
             raise UserError(f"{self._config}: not valid JSON ({error})") from error
 
-    def _check_same(self, experiment: Experiment) -> None:
-        there, here = (
-            _flatten(dataclasses.asdict(self._read())),
-            _flatten(dataclasses.asdict(experiment)),
-        )
+    def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:
+        there, here = flat(self._read()), flat(experiment)
+        for name in accept:
+            if name not in here:
+                raise UserError(unknown_name("config field", f"--accept={name}", list(here)))
         for name in here:
             free = name in _FREE or name.startswith(_FREE_SECTIONS)
             # A falling learning rate knows the last step: more steps are another run.
             if name == "training.num_steps" and experiment.training.schedule != "constant":
                 free = False
-            if not free and there.get(name) != here[name]:
+            if not free and name not in accept and there.get(name) != here[name]:
                 raise UserError(
                     f"--workdir: {self.path} holds another experiment, with {name} = "
-                    f"{there.get(name)!r}, not {here[name]!r}; takes a folder of its own"
+                    f"{there.get(name)!r}, not {here[name]!r}; takes a folder of its own, or "
+                    f"--accept={name} to go on with the new value"
                 )
 
 
@@ -118,11 +167,16 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
     partial.replace(path)
 
 
+def flat(experiment: Experiment) -> dict[str, Any]:
+    """Every field by its path, as "training.batch_size"; JSON values."""
+    return _flatten(json.loads(json.dumps(dataclasses.asdict(experiment))))
+
+
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, dict) and name != "args":
-            flat |= _flatten(value, f"{prefix}{name}.")
+        if isinstance(value, dict) and not name.endswith("args"):
+            fields |= _flatten(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            fields[prefix + name] = value
+    return fields

@@ -30,7 +30,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     pathlib.Path("my_module.py").write_text(own)
     assert len([line for line in own.splitlines() if line.strip()]) < 10
     one = "--devices=1"
-    tiny = {"train": [a for a in TOY if not a.startswith("--config=")], "solvers": []}
+    tiny = {"train": [a for a in TOY if not a.startswith("--config=")], "solvers": [], "status": []}
     tiny |= {"sample": [one, "--num=16", "--batch=16"], "likelihood": [one, "--limit=16"]}
     tiny |= {"fit_grid": [one, "--batch=16"]}
     assert {command[0] for command in commands()} == {"demo", *tiny}

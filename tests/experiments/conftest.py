@@ -2,9 +2,18 @@
 
 import pathlib
 
+import jax
+import numpy as np
 import pytest
 
+from experiments import devices
+from experiments.checkpoints import Checkpoints
 from experiments.cli import main
+from experiments.config import resolve
+from experiments.metrics import read_metrics
+from experiments.training import abstract_state
+from experiments.workdir import Workdir
+from models import networks
 
 # Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.
 TOY = [
@@ -45,6 +54,24 @@ DIGITS = [
 def train(workdir: pathlib.Path, *arguments: str) -> int:
     """`scoresde train` on the tiny toy, in this process; returns the exit code."""
     return main(["train", *TOY, f"--workdir={workdir}", *arguments])
+
+
+def state_of(workdir: pathlib.Path):
+    """The newest training state as NumPy leaves."""
+    config = resolve(Workdir(workdir).load())
+    network = networks["mlp"](hidden=(16, 16))
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        state = checkpoints.restore(abstract_state(config, network, (2,), devices.make_mesh()))
+    return jax.tree.leaves(
+        jax.tree.map(np.asarray, (state.params, state.averages, state.opt_state, state.sums))
+    )
+
+
+def metrics_of(workdir: pathlib.Path) -> list[dict]:
+    """The metrics without the wall clock."""
+    lines = read_metrics(workdir / "metrics.jsonl")
+    clock = ("images_per_second", "data_wait")
+    return [{k: v for k, v in line.items() if k not in clock} for line in lines]
 
 
 @pytest.fixture(scope="session")

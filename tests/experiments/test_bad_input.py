@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from experiments.cli import main
 from experiments.config import default_config, resolve
 from experiments.errors import UserError
-from tests.experiments.conftest import TOY, train
+from tests.experiments.conftest import TOY
 
 
 def refused(arguments: list[str], capsys) -> str:
@@ -35,7 +34,7 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
         ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
         ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
-        ("--config.training.schedule=linear", ["training.schedule", "'linear'", "cosine"]),
+        ("--config.training.schedule=step", ["training.schedule", "'step'", "cosine"]),
         ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
         ("--config.sampling.num_steps=0", ["sampling.num_steps", "got 0", "≥ 1"]),
         ("--config.sampling.solver=heum", ["sampling.solver", "'heum'", "Known"]),
@@ -145,14 +144,6 @@ def test_missing_workdir_and_checkpoint(trained, tmp_path, capsys):
     assert "not valid JSON" in refused(["sample", f"--workdir={tmp_path}"], capsys)
 
 
-def test_damaged_checkpoint_is_named(trained, tmp_path, capsys):
-    shutil.copytree(trained, tmp_path / "run")
-    for file in (tmp_path / "run" / "checkpoints" / "6").rglob("d/*"):
-        file.write_bytes(b"")
-    line = refused(["sample", f"--workdir={tmp_path / 'run'}"], capsys)
-    assert "checkpoints/6" in line
-
-
 @pytest.mark.parametrize("flag", ["--steps=5", "--corrector=langevin"])
 def test_a_flow_takes_no_grid(flag, trained, capsys):
     line = refused(["sample", f"--workdir={trained}", "--solver=probability_flow", flag], capsys)
@@ -187,16 +178,6 @@ def test_too_many_devices(trained, capsys):
 def test_a_folder_that_cannot_be_written(capsys):
     line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
     assert "/proc/nothing" in line
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, capsys):
-    images = np.zeros((40, 8, 8, 1), np.uint8)
-    np.savez(tmp_path / "images.npz", images=images)
-    arguments = ["--config.training.learning_rate=1e30", "--config.training.num_steps=8"]
-    assert train(tmp_path / "run", *arguments) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "loss is" in error
-    assert "training.learning_rate" in error
 
 
 FULL_DISK = """

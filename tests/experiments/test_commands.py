@@ -1,24 +1,16 @@
 """The commands end to end: what they make, and that they make it again."""
 
 import json
-import pathlib
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import devices, sample
-from experiments.checkpoints import Checkpoints
 from experiments.cli import main
-from experiments.config import resolve
-from experiments.data import load
-from experiments.metrics import read_metrics
+from experiments.data import batches, load
 from experiments.trained import Trained
-from experiments.training import batches, init_state
-from experiments.workdir import Workdir
-from models import networks
-from tests.experiments.conftest import DIGITS, train
+from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 
 USER_SDE = """
 import jax.numpy as jnp
@@ -35,23 +27,6 @@ class Flow(SDE):
     def sigma(self, t):
         return self.scale * jnp.asarray(t)
 """
-
-
-def state_of(workdir: pathlib.Path):
-    """The newest training state as NumPy leaves."""
-    config = resolve(Workdir(workdir).load())
-    network = networks["mlp"](hidden=(16, 16))
-    with Checkpoints(workdir / "checkpoints") as checkpoints:
-        state = checkpoints.restore(init_state(config, network, (2,), devices.make_mesh()))
-    return jax.tree.leaves(
-        jax.tree.map(np.asarray, (state.params, state.ema_params, state.opt_state))
-    )
-
-
-def metrics_of(workdir: pathlib.Path) -> list[dict]:
-    """The metrics without the wall clock."""
-    lines = read_metrics(workdir / "metrics.jsonl")
-    return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines]
 
 
 def test_a_run_that_stops_and_resumes_is_the_run_that_does_not(trained, tmp_path):

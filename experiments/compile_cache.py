@@ -1,0 +1,56 @@
+"""JAX's cache of compiled programs, and what a kill leaves in it.
+
+JAX writes an entry in place. One that a kill has cut short would be read, warned about and compiled
+anew at every launch: so entries that are newer than the last check are decompressed once, and those
+that end early are removed.
+"""
+
+import pathlib
+import zlib
+
+_CHECKED = ".checked"
+
+
+def repair(folder: pathlib.Path) -> list[str]:
+    """Remove the entries that were cut short; their names."""
+    if not folder.is_dir():
+        return []
+    stamp = folder / _CHECKED
+    since = stamp.stat().st_mtime if stamp.is_file() else 0.0
+    # Before looking: what is written meanwhile is checked the next time.
+    stamp.touch()
+    broken = [
+        entry
+        for entry in folder.glob("*-cache")
+        # Clocks of file systems are coarse.
+        if entry.stat().st_mtime >= since - 2 and not _whole(entry)
+    ]
+    for entry in broken:
+        entry.unlink(missing_ok=True)
+    return [entry.name for entry in broken]
+
+
+def _whole(entry: pathlib.Path) -> bool:
+    """Whether an entry decompresses to its end: zstd if it is there, else zlib, as JAX has it."""
+    data = entry.read_bytes()
+    if data[:4] == b"\x28\xb5\x2f\xfd":
+        return _whole_zstd(data)
+    stream = zlib.decompressobj()
+    try:
+        stream.decompress(data)
+    except zlib.error:
+        return False
+    return stream.eof
+
+
+def _whole_zstd(data: bytes) -> bool:
+    try:
+        import zstandard
+    except ImportError:  # written by another installation: JAX does not read it here either
+        return True
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        stream.decompress(data)
+    except zstandard.ZstdError:
+        return False
+    return stream.eof

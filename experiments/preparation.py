@@ -1,0 +1,107 @@
+"""What a run needs that may be wrong, before any file is written."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from experiments import build
+from experiments.config import resolve
+from experiments.data import Dataset, LazyDataset, check_crop, fits, in_memory
+from experiments.devices import check_batch
+from experiments.errors import UserError
+from experiments.objective import batch_loss, make_draw
+from experiments.sections import Experiment
+from experiments.splits import load_split, open_split
+from experiments.training import abstract_state
+from experiments.workdir import Workdir
+from models import init_params
+
+
+class Prepared(NamedTuple):
+    """What a run needs that may be wrong, before any file is written.
+
+    dataset: the examples, where they stay on the devices; None where they are streamed.
+    """
+
+    network: nn.Module
+    lazy: LazyDataset
+    dataset: Dataset | None
+
+
+def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
+    """Check and build.
+
+    Raises:
+      UserError: bad input.
+    """
+    build.check(experiment)
+    config = experiment.training
+    check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
+    check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
+    network = build.network(experiment.model)
+    lazy, dataset = _read(experiment)
+    _check_fit(experiment, network, lazy)
+    if config.init_from is not None and not workdir.holds_experiment:
+        _check_init_from(experiment, network, lazy.shape, mesh)
+    return Prepared(network, lazy, dataset)
+
+
+def _read(experiment: Experiment) -> tuple[LazyDataset, Dataset | None]:
+    """The training split: whole, if it is small enough to stay on the devices."""
+    config = experiment.data
+    if config.stream is not False:
+        lazy = open_split(experiment, "train")
+        if config.stream or not fits(lazy, int(config.resident_gib * 2**30)):
+            check_crop(config.crop, lazy)
+            return lazy, None
+    dataset = load_split(experiment, "train")
+    return in_memory(dataset), dataset
+
+
+def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
+    """Trace the loss once, so that a network that cannot take the data stops before any file.
+
+    Raises:
+      UserError: it cannot.
+    """
+    sde = build.sde(experiment.sde)
+    draw = make_draw(experiment, sde, data.levels)
+    loss = batch_loss(experiment, sde, network)
+    dtype = jnp.float32 if data.levels is None else jnp.uint8
+
+    def trace(key: jax.Array) -> Any:
+        values = jnp.zeros((2, *data.shape), dtype)
+        params = init_params(key, network, data.shape)
+        return loss(params, draw(key, values), jnp.ones(2), key)
+
+    try:
+        jax.eval_shape(trace, jax.random.key(0))
+    # Whatever a network's layers raise when a shape, a type or a label does not suit them.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
+            f"{data.shape} from {experiment.data.source} ({line})"
+        ) from error
+
+
+def _check_init_from(
+    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
+) -> None:
+    """Stop a run that cannot start from the one it names.
+
+    Raises:
+      UserError: there is none, or it has another network.
+    """
+    other = str(experiment.training.init_from)
+    theirs = resolve(Workdir(other).load())
+    pair = [
+        abstract_state(one, net, shape, mesh).params
+        for one, net in ((theirs, build.network(theirs.model)), (experiment, network))
+    ]
+    first, second = (jax.tree.map(lambda p: p.shape, params) for params in pair)
+    if first != second:
+        raise UserError(f"training.init_from: {other} has another network, takes one like this")

@@ -1,0 +1,74 @@
+"""The command `train`: its arguments, and running it."""
+
+import argparse
+from typing import Any
+
+from experiments.errors import UserError
+
+
+def add_arguments(train: argparse.ArgumentParser) -> None:
+    """Those of `train` alone."""
+    train.add_argument(
+        "--config", required=True, help="a config file, or the name of a packaged one"
+    )
+    train.add_argument("--init_from", metavar="DIR", help="start from the averages of a workdir")
+    train.add_argument(
+        "--accept", action="append", default=[], metavar="FIELD", help="which has a new value"
+    )
+    train.add_argument(
+        "--deterministic", action="store_true", help="GPU operations that repeat bit for bit"
+    )
+    train.add_argument("--fsdp", type=int, default=1, help="devices that share the parameters")
+    train.add_argument(
+        "--explain_sharding", "--explain-sharding", action="store_true", help="print who has what"
+    )
+    many = train.add_argument_group("many processes (docs/clusters.md)")
+    many.add_argument("--distributed", action="store_true", help="as the cluster says")
+    many.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
+    many.add_argument("--num_processes", type=int)
+    many.add_argument("--process_id", type=int)
+    many.add_argument("--wait", type=float, default=120.0, help="seconds for them to meet")
+
+
+def run(options: argparse.Namespace, overrides: list[str]) -> None:
+    """Train, and say what there is now.
+
+    Raises:
+      UserError: bad input.
+    """
+    from experiments import devices, flags, processes
+    from experiments.config import resolve
+    from experiments.train import train
+    from experiments.workdir import Workdir
+
+    if options.fsdp < 1:
+        raise UserError(f"--fsdp: got {options.fsdp}, takes an integer ≥ 1")
+    given = [options.coordinator, options.num_processes, options.process_id]
+    many = options.distributed or any(value is not None for value in given)
+    devices.start(deterministic=options.deterministic)
+    if many:
+        processes.connect(
+            options.coordinator, options.num_processes, options.process_id, options.wait
+        )
+    if options.init_from:
+        overrides = [*overrides, f"--config.training.init_from={options.init_from}"]
+    experiment = resolve(flags.override(flags.load_config(options.config), overrides))
+    workdir = Workdir(options.workdir)
+    ended = train(
+        experiment,
+        workdir,
+        devices.make_mesh(options.devices, options.fsdp),
+        accept=options.accept,
+        explain_sharding=options.explain_sharding,
+    )
+    if processes.is_first():
+        print(_summary(int(ended.state.step), ended.finished, workdir))
+
+
+def _summary(step: int, finished: bool, workdir: Any) -> str:
+    if not finished:
+        return f"stopped and saved at step {step}; the same command goes on from there"
+    return (
+        f"trained {step} steps: {workdir.checkpoints}, {workdir.metrics}\n"
+        f"next: scoresde sample --workdir={workdir.path}"
+    )

@@ -1,0 +1,232 @@
+"""Runs that are stopped, killed, damaged or fed bad data, and that go on all the same."""
+
+import fcntl
+import itertools
+import os
+import shutil
+import signal
+import zlib
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import compile_cache, feed
+from experiments.cli import main
+from experiments.config import resolve
+from experiments.data import Dataset
+from experiments.devices import make_mesh
+from experiments.trained import Trained, restore
+from experiments.workdir import Workdir
+from tests.experiments.conftest import TOY, metrics_of, state_of, train
+
+
+def same(ours, theirs):
+    """The states and the metrics, to the bit."""
+    for a, b in zip(state_of(ours), state_of(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert metrics_of(ours) == metrics_of(theirs)
+
+
+def stop_before(monkeypatch, call):
+    """SIGTERM to this process before the call-th batch is read."""
+    read, calls = feed.Resident.read, []
+
+    def reading(self, count):
+        calls.append(count)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(self, count)
+
+    monkeypatch.setattr(feed.Resident, "read", reading)
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
+    """In the middle between two lines of metrics, whose sums are part of the state."""
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        stop_before(patched, 3)
+        assert train(tmp_path / "run") == 0
+    assert "stopped and saved at step 3; the same command goes on" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2]
+    assert train(tmp_path / "run") == 0
+    same(tmp_path / "run", trained)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "6"
+    for file in newest.rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:10])
+    assert train(tmp_path / "run") == 0
+    captured = capsys.readouterr()
+    assert f"{newest}: the checkpoint cannot be read" in captured.err
+    assert "resuming" in captured.out
+    assert "at step 4" in captured.out
+    assert newest.with_name("6.broken").is_dir()
+    same(tmp_path / "run", trained)
+
+
+def test_no_checkpoint_that_can_be_read(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints").rglob("d/*"):
+        file.write_bytes(b"")
+    assert main(["sample", f"--workdir={tmp_path / 'run'}", "--devices=1"]) == 2
+    assert "checkpoints/4: the checkpoint cannot be read" in capsys.readouterr().err
+
+
+def test_every_nth_checkpoint_stays(tmp_path):
+    extra = ["--config.training.keep=1", "--config.training.keep_every=4"]
+    assert train(tmp_path / "run", *extra) == 0
+    assert sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()) == [4, 6]
+
+
+def test_a_live_run_keeps_its_folder(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    config = (tmp_path / "run" / "config.json").stat().st_mtime_ns
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        lock.write("process 7 on there")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert train(tmp_path / "run", "--config.training.log_every=1") == 2
+    assert "in use by a run (process 7 on there)" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").stat().st_mtime_ns == config
+
+
+def test_a_changed_field_is_refused_or_accepted_by_name(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    more = ["--config.training.num_steps=8", "--config.training.learning_rate=1e-4"]
+    assert train(tmp_path / "run", *more) == 2
+    assert "--accept=training.learning_rate" in capsys.readouterr().err
+    assert train(tmp_path / "run", *more, "--accept=training.learning_rat") == 2
+    assert "'training.learning_rate'" in capsys.readouterr().err
+    assert train(tmp_path / "run", *more, "--accept=training.learning_rate") == 0
+    assert resolve(Workdir(tmp_path / "run").load()).training.learning_rate == 1e-4
+
+
+def test_a_run_may_start_from_another(trained, tmp_path, capsys):
+    """From its averages: with a learning rate of almost 0 they stay."""
+    still = ["--config.training.learning_rate=1e-30", f"--init_from={trained}"]
+    assert train(tmp_path / "run", *still) == 0
+    ours, theirs = (Trained.open(p, [], make_mesh(1)) for p in (tmp_path / "run", trained))
+    jax.tree.map(np.testing.assert_array_equal, ours.model.params, theirs.model.params)
+    other = [*still, "--config.model.hidden=(8,8)"]
+    assert train(tmp_path / "other", *other) == 2
+    assert "training.init_from" in capsys.readouterr().err
+
+
+def bad_row(request):
+    """Points, one of which is not a number."""
+    values = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
+    values[3] = np.nan
+    return Dataset(values=values, labels=None, levels=None, source="", split=request.split)
+
+
+def test_an_update_without_a_finite_gradient_is_skipped(tmp_path, capsys):
+    """One batch of two has the bad row: nothing but the step moves."""
+    source = f"--config.data.source={bad_row.__module__}:bad_row"
+    extra = [source, "--config.training.num_steps=8", "--config.training.log_every=1"]
+    assert train(tmp_path / "run", *extra, "--config.training.max_skipped=3") == 0
+    lines = metrics_of(tmp_path / "run")
+    skipped = [line["skipped"] for line in lines]
+    assert sum(skipped) == 4
+    for line in lines:
+        assert (line["loss"] is None) == bool(line["skipped"])
+    assert all(np.isfinite(leaf).all() for leaf in state_of(tmp_path / "run"))
+    norms = [line["param_norm"] for line in lines]
+    moved = [a != b for a, b in itertools.pairwise(norms)]
+    assert moved == [not s for s in skipped[1:]]
+
+
+def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
+    arguments = ["--config.training.learning_rate=1e30", "--config.training.num_steps=8"]
+    assert train(tmp_path / "run", *arguments, "--config.training.max_skipped=3") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "updates before step 4 had no finite loss" in error
+    assert "training.learning_rate" in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--devices=8", "--fsdp=2"],
+        ["--devices=4", "--fsdp=4", "--config.training.accumulate=2"],
+        ["--config.training.accumulate=4"],
+    ],
+)
+def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, arguments, monkeypatch):
+    monkeypatch.setattr("experiments.sharding.LEAST", 1)
+    assert train(tmp_path / "run", *arguments) == 0
+    ours, theirs = metrics_of(tmp_path / "run"), metrics_of(trained)
+    # Sums over the batch in another order: float32 rounding, 1e-7, grown over six steps of Adam.
+    for name in ("loss", "grad_norm"):
+        np.testing.assert_allclose(
+            [line[name] for line in ours], [line[name] for line in theirs], rtol=1e-5
+        )
+
+
+def test_streamed_data_is_the_same_data(trained, tmp_path):
+    assert train(tmp_path / "run", "--config.data.stream=True") == 0
+    same(tmp_path / "run", trained)
+
+
+def test_parameters_lie_where_the_table_says(tmp_path, capsys):
+    hidden = "--config.model.hidden=(64,64)"
+    assert train(tmp_path / "run", hidden, "--devices=4", "--fsdp=2", "--explain-sharding") == 0
+    lines = capsys.readouterr().out.splitlines()
+    (kernel,) = (line for line in lines if line.startswith("dense_1/kernel"))
+    assert kernel.split("  ")[-1].strip() == f"{64 * 32 * 4:,}"
+    experiment = resolve(Workdir(tmp_path / "run").load())
+    state = restore(Workdir(tmp_path / "run"), experiment, (2,), make_mesh(4, 2))
+    for tree in (state.params, *state.averages.values()):
+        assert tree["dense_1"]["kernel"].addressable_shards[0].data.shape == (64, 32)
+
+
+def test_averages_by_name_and_of_any_width(tmp_path, capsys):
+    kept = "--config.training.averages=('half_life:0.2','power:0.1')"
+    more = ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
+    assert train(tmp_path / "run", kept, *more) == 0
+    names = [None, "half_life:0.2", "power:0.1", "power:0.11"]
+    params = [
+        jax.tree.leaves(Trained.open(tmp_path / "run", [], make_mesh(1), average=n).model.params)
+        for n in names
+    ]
+    for one, other in itertools.pairwise(params):
+        assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
+    command = ["sample", f"--workdir={tmp_path / 'run'}", "--average=half_lif:0.2"]
+    assert main(command) == 2
+    assert "'half_life:0.2'" in capsys.readouterr().err
+
+
+def test_cut_entries_of_the_compilation_cache_are_removed(tmp_path):
+    whole = zlib.compress(bytes(1000))
+    (tmp_path / "a-cache").write_bytes(whole)
+    (tmp_path / "b-cache").write_bytes(whole[:-3])
+    (tmp_path / "c-cache").write_bytes(b"")
+    assert sorted(compile_cache.repair(tmp_path)) == ["b-cache", "c-cache"]
+    assert compile_cache.repair(tmp_path) == []
+    assert (tmp_path / "a-cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fsdp=3", "--devices=4"], ["--fsdp", "got 3", "4 devices"]),
+        (["--config.training.accumulate=3"], ["training.batch_size", "3 parts"]),
+        (["--config.training.averages=('power:2',)"], ["training.averages", "power:2"]),
+        (["--config.training.optimizer=adm"], ["training.optimizer", "'adam'"]),
+        (["--config.data.crop=left", "--config.data.stream=True"], ["data.crop", "'left'"]),
+        (["--coordinator=localhost:1"], ["--num_processes", "not given"]),
+        (
+            ["--coordinator=localhost:1", "--num_processes=2", "--process_id=1", "--wait=0.1"],
+            ["localhost:1", "did not answer"],
+        ),
+        (["--init_from=nowhere"], ["nowhere", "no experiment"]),
+    ],
+)
+def test_refused(arguments, words, tmp_path, capsys):
+    assert main(["train", *TOY, f"--workdir={tmp_path / 'run'}", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
