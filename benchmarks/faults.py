@@ -1,6 +1,6 @@
 """Runs that are killed, starved and damaged, against the run that nothing happened to.
 
-    python -m benchmarks.faults [--kills=50] [--each=10]
+    python -m benchmarks.faults [--kills=50] [--each=10] [--only=NAME]
 
 kills        kill −9 of a small run on the digits, at times with a fixed seed that are spread over
              start-up, steps and saves, its compilation cache included; each time the same command
@@ -27,12 +27,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import RESULTS, into_readme, save
 from experiments.config import resolve
 from experiments.devices import make_mesh
 from experiments.trained import restore
@@ -117,17 +118,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--each", type=int, default=10)
+    parser.add_argument("--only", choices=[*FAULTS, "kills"], help="the rest as last measured")
     options = parser.parse_args()
+    result: dict[str, Any] = {"survived": {}, "faults": options.each}
+    if options.only:
+        result = json.loads((RESULTS / "faults.json").read_text())
     folder = pathlib.Path(tempfile.mkdtemp(prefix="faults-"))
     runs = Runs(folder)
     assert runs.run("short", [*DIGITS, *SHORT])[0] == 0
-    survived: dict[str, int] = {}
     for name, fault in FAULTS.items():
-        outcomes = [fault(runs, f"{name}-{seed}", seed) for seed in range(options.each)]
-        survived[name] = sum(outcomes)
-        print(f"{name}: {sum(outcomes)} of {options.each} survived", flush=True)
-    killed = kills(runs, options.kills)
-    result = {"kills": killed, "faults": options.each, "survived": survived}
+        if options.only in (None, name):
+            outcomes = [fault(runs, f"{name}-{seed}", seed) for seed in range(options.each)]
+            result["survived"][name] = sum(outcomes)
+            print(f"{name}: {sum(outcomes)} of {options.each} survived", flush=True)
+    if options.only in (None, "kills"):
+        result["kills"] = kills(runs, options.kills)
     save("faults", result)
     into_readme("faults", words(result))
     shutil.rmtree(folder)
