@@ -1,6 +1,7 @@
 """Training states on disk, by Orbax: written while training goes on, read back newest first."""
 
 import contextlib
+import itertools
 import pathlib
 import sys
 from typing import Any
@@ -12,6 +13,8 @@ from orbax.checkpoint import v1 as ocp
 from experiments import processes
 from experiments.errors import UserError
 
+_NONE = "{}: holds no checkpoint, takes one; run train first"
+
 
 class Checkpoints:
     """The states of one run, by step.
@@ -22,6 +25,9 @@ class Checkpoints:
       keep_every: those of its multiples are kept too, if it is not 0.
       writer: whether this is the run, which removes what a killed one left half written; a reader
         leaves alone what a run may be writing now.
+
+    Raises:
+      UserError: a reader's folder is not there.
     """
 
     def __init__(
@@ -31,6 +37,8 @@ class Checkpoints:
         kept = [policies.LatestN(keep)]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
+        if not writer and not folder.is_dir():
+            raise UserError(_NONE.format(folder))
         self._folder, self._writer = folder, writer
         self._writing: tuple[int, Any] | None = None
         self._checkpointer = ocp.training.Checkpointer(
@@ -53,15 +61,23 @@ class Checkpoints:
         """Begin to write a state, once the one before is on disk; `wait` for it in the end.
 
         Raises:
-          UserError: the one before could not be written; those before it are as they were.
+          UserError: neither the one before could be written nor this one, for which it then waits;
+            those before them are as they were.
         """
-        self.wait()
+        failed = False
+        try:
+            self.wait()
+        except UserError as error:  # a disk may have room again
+            print(error, file=sys.stderr)
+            failed = True
         # The next step takes the buffers of a donated state, which on the CPU are what is written.
         if jax.default_backend() == "cpu":
             state = jax.tree.map(jnp.copy, state)
         with self._reporting(step):
             response = self._checkpointer.save_async(step, state, force=True, overwrite=True)
         self._writing = (step, response)
+        if failed:
+            self.wait()
 
     def wait(self) -> None:
         """Until what is being written is on disk.
@@ -83,29 +99,35 @@ class Checkpoints:
           UserError: there is none.
         """
         if not self.steps:
-            raise UserError(f"{self._folder}: holds no checkpoint, takes one; run train first")
-        broken: list[int] = []
+            raise UserError(_NONE.format(self._folder))
+        broken: dict[int, str] = {}
         for step in reversed(self.steps):
-            try:
-                restored = self._checkpointer.load(step, state)
-            except Exception as error:
-                line = f"{self._folder / str(step)}: the checkpoint cannot be read"
-                line += f" ({_one_line(error)})"
-                if step == self.steps[0]:
-                    raise UserError(line) from error
-                print(f"{line}; going back to the one before", file=sys.stderr)
-                broken.append(step)
-            else:
-                self._put_aside(broken)
+            restored, problem = self._load(step, state)
+            # One that a process cannot read is one that none takes.
+            problems = [line for line in processes.gather(problem) if line is not None]
+            if not problems:
+                self._put_aside(list(broken))
                 return restored
-        raise AssertionError
+            broken[step] = (
+                f"{self._folder / str(step)}: the checkpoint cannot be read ({problems[0]})"
+            )
+            if step != self.steps[0]:
+                print(f"{broken[step]}; going back to the one before", file=sys.stderr)
+        raise UserError(broken[self.steps[0]])
+
+    def _load(self, step: int, state: Any) -> tuple[Any, str | None]:
+        """A state, or what was wrong with it."""
+        try:
+            return self._checkpointer.load(step, state), None
+        except Exception as error:  # whatever a damaged file makes of Orbax and TensorStore
+            return None, _one_line(error)
 
     def _put_aside(self, steps: list[int]) -> None:
         if not (self._writer and steps):
             return
         if processes.is_first():
             for step in steps:
-                (self._folder / str(step)).rename(self._folder / f"{step}.broken")
+                (self._folder / str(step)).rename(_free_name(self._folder / f"{step}.broken"))
         processes.gather(None)  # none reads the folder before
         self._checkpointer.reload()
 
@@ -133,6 +155,12 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint of step {step} could not be written "
                 f"({_one_line(error)}); takes a writable disk with room; {left}"
             ) from error
+
+
+def _free_name(path: pathlib.Path) -> pathlib.Path:
+    """The path, or with the least number that makes it new."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not p.exists())
 
 
 def _one_line(error: Exception) -> str:

@@ -9,7 +9,6 @@ import logging
 import os
 import pathlib
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Orbax logs the traceback of every error that it also raises, some by way of asyncio.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_is_worse_than_an_error)
-        sys.unraisablehook, threading.excepthook = _unraisable, _in_a_thread
+        sys.unraisablehook = _unraisable
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:
@@ -53,17 +52,11 @@ def _is_worse_than_an_error(record: logging.LogRecord) -> bool:
 def _unraisable(error: Any) -> None:
     """Python's own report, but for what follows from a failed save that has been reported.
 
-    TensorStore says that nobody waits for the rest of it, TensorBoard's writer tries once more.
+    TensorStore says that nobody waits for the rest of it, a closed file tries once more.
     """
     told = isinstance(error.exc_value, OSError)
     if not told and "Event loop is closed" not in str(error.exc_value):
         sys.__unraisablehook__(error)
-
-
-def _in_a_thread(error: Any) -> None:
-    """The same of TensorBoard's thread."""
-    if not isinstance(error.exc_value, OSError):
-        threading.__excepthook__(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,13 @@ def repair(folder: pathlib.Path) -> list[str]:
     """Remove the entries that were cut short; their names."""
     if not folder.is_dir():
         return []
+    try:
+        return _repair(folder)
+    except OSError:  # a cache that is only read, or that another process tidies
+        return []
+
+
+def _repair(folder: pathlib.Path) -> list[str]:
     stamp = folder / _CHECKED
     since = stamp.stat().st_mtime if stamp.is_file() else 0.0
     # Before looking: what is written meanwhile is checked the next time.

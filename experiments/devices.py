@@ -51,8 +51,9 @@ def start(*, deterministic: bool = False) -> None:
         home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(home) / "scoresde" / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    for entry in repair(pathlib.Path(settings.jax_compilation_cache_dir)):
-        print(f"removed {entry} from the compilation cache: it was cut short", file=sys.stderr)
+    if settings.jax_compilation_cache_dir:
+        for entry in repair(pathlib.Path(settings.jax_compilation_cache_dir)):
+            print(f"removed {entry} from the compilation cache: it was cut short", file=sys.stderr)
 
 
 def make_mesh(num: int | None = None, fsdp: int = 1) -> Mesh:

@@ -62,13 +62,16 @@ class Streamed:
     ):
         self._sharding, self._size = sharded(mesh, axis=1), batch_size
         places = sharded(mesh).addressable_devices_indices_map((batch_size,)).values()
-        spans = [place[0].indices(batch_size) for place in places if place]
+        spans = sorted({place[0].indices(batch_size) for place in places if place})
+        first, last = spans[0][0], max(span[1] for span in spans)
+        # Those of a process need not lie side by side.
+        self._rows = np.concatenate([np.arange(*span) for span in spans]) - first
         self._stream = Stream(
             lazy,
             seed=seed,
             batch_size=batch_size,
             start=start,
-            part=(min(span[0] for span in spans), max(span[1] for span in spans)),
+            part=(first, last),
             workers=config.workers,
             crop=config.crop,
         )
@@ -80,7 +83,7 @@ class Streamed:
 
     def read(self, count: int) -> Array:
         """The values of the next `count` batches [count, B, ...]."""
-        part = np.stack([next(self._stream).values for _ in range(count)])
+        part = np.stack([next(self._stream).values[self._rows] for _ in range(count)])
         shape = (count, self._size, *part.shape[2:])
         return jax.make_array_from_process_local_data(self._sharding, part, shape)
 

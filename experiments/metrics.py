@@ -2,16 +2,23 @@
 
 import json
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+from experiments.workdir import write_atomically
 
 
 class MetricsWriter:
     """Appends to `metrics.jsonl` and to TensorBoard's event files.
 
-    A run that resumes at a step drops what an interrupted one had written beyond it.
+    A run that resumes at a step drops what an interrupted one had written beyond it. Everything is
+    on disk when a call returns: TensorBoard's usual writer has a thread, which a full disk ends and
+    its queue then waits for.
 
     Args:
       path: the JSON-lines file.
@@ -22,7 +29,9 @@ class MetricsWriter:
     def __init__(self, path: pathlib.Path, tensorboard: pathlib.Path, step: int):
         _truncate(path, step)
         self._file = path.open("a")
-        self._board = SummaryWriter(str(tensorboard), purge_step=step + 1 if step else None)
+        self._board = EventsWriter(str(tensorboard / "events"))
+        started = SessionLog(status=SessionLog.SessionStatus.Value("START"))
+        self._add(step + 1, session_log=started)
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """One line of `values` after `step` updates: numbers, lists of numbers, or None."""
@@ -33,11 +42,16 @@ class MetricsWriter:
             for number, part in parts:
                 if part is not None:
                     label = name if number is None else f"{name}/{number}"
-                    self._board.add_scalar(label, part, step)
+                    self._add(step, summary=summary.scalar(label, part))
+        self._board.flush()
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """A picture [H, W, 3] for TensorBoard."""
-        self._board.add_image(name, picture, step, dataformats="HWC")
+        self._add(step, summary=summary.image(name, picture, dataformats="HWC"))
+        self._board.flush()
+
+    def _add(self, step: int, **what: Any) -> None:
+        self._board.write_event(Event(wall_time=time.time(), step=step, **what))
 
     def close(self) -> None:
         """Write out what is pending."""
@@ -75,4 +89,6 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 def _truncate(path: pathlib.Path, step: int) -> None:
     if path.is_file():
         kept = [line for line in read_metrics(path) if line["step"] <= step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        if text != path.read_text():
+            write_atomically(path, text)

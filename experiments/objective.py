@@ -40,7 +40,7 @@ def make_draw(
 
     def draw(key: Array, values: Array) -> Draws:
         time_key, noise_key, data_key = jax.random.split(key, 3)
-        data = prepare(experiment, levels, data_key, values)
+        data = to_model_units(experiment, levels, data_key, values)
         u = spread(time_key, len(data))
         t, importance = sample_times(sde, u, t_min)
         return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape))
@@ -48,7 +48,7 @@ def make_draw(
     return draw
 
 
-def prepare(experiment: Experiment, levels: int | None, key: Array, values: Array) -> Array:
+def to_model_units(experiment: Experiment, levels: int | None, key: Array, values: Array) -> Array:
     """Raw values [B, ...] in model units: dequantized and flipped at random where asked for."""
     config = experiment.data
     noise_key, flip_key = jax.random.split(key)

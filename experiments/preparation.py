@@ -1,20 +1,23 @@
 """What a run needs that may be wrong, before any file is written."""
 
+import zlib
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from experiments import build
+from experiments import averages, build
 from experiments.config import resolve
-from experiments.data import Dataset, LazyDataset, check_crop, fits, in_memory
+from experiments.data import Dataset, LazyDataset, check_crop, in_memory
 from experiments.devices import check_batch
 from experiments.errors import UserError
 from experiments.objective import batch_loss, make_draw
 from experiments.sections import Experiment
 from experiments.splits import load_split, open_split
+from experiments.trained import restore
 from experiments.training import abstract_state
 from experiments.workdir import Workdir
 from models import init_params
@@ -23,12 +26,14 @@ from models import init_params
 class Prepared(NamedTuple):
     """What a run needs that may be wrong, before any file is written.
 
-    dataset: the examples, where they stay on the devices; None where they are streamed.
+    dataset: the examples, where they stay on the devices; None where they are streamed. params: the
+    first parameters, where they are another run's.
     """
 
     network: nn.Module
     lazy: LazyDataset
     dataset: Dataset | None
+    params: Any
 
 
 def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
@@ -44,17 +49,21 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     network = build.network(experiment.model)
     lazy, dataset = _read(experiment)
     _check_fit(experiment, network, lazy)
+    params = None
     if config.init_from is not None and not workdir.holds_experiment:
-        _check_init_from(experiment, network, lazy.shape, mesh)
-    return Prepared(network, lazy, dataset)
+        params = _params_of_another(experiment, network, lazy.shape, mesh)
+    return Prepared(network, lazy, dataset, params)
 
 
 def _read(experiment: Experiment) -> tuple[LazyDataset, Dataset | None]:
     """The training split: whole, if it is small enough to stay on the devices."""
     config = experiment.data
+    cropped = config.crop != "center"
+    if config.stream is False and cropped:
+        raise UserError(f"data.crop: got {config.crop!r} with data.stream False, takes 'center'")
     if config.stream is not False:
         lazy = open_split(experiment, "train")
-        if config.stream or not fits(lazy, int(config.resident_gib * 2**30)):
+        if config.stream or cropped or lazy.nbytes > config.resident_gib * 2**30:
             check_crop(config.crop, lazy)
             return lazy, None
     dataset = load_split(experiment, "train")
@@ -88,20 +97,28 @@ def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
         ) from error
 
 
-def _check_init_from(
+def _params_of_another(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
-) -> None:
-    """Stop a run that cannot start from the one it names.
+) -> Any:
+    """The averaged parameters of the run that this one starts from.
 
     Raises:
       UserError: there is none, or it has another network.
     """
     other = str(experiment.training.init_from)
-    theirs = resolve(Workdir(other).load())
-    pair = [
-        abstract_state(one, net, shape, mesh).params
-        for one, net in ((theirs, build.network(theirs.model)), (experiment, network))
-    ]
-    first, second = (jax.tree.map(lambda p: p.shape, params) for params in pair)
-    if first != second:
+    try:
+        theirs = resolve(Workdir(other).load())
+        params = restore(Workdir(other), theirs, shape, mesh).averages
+    except UserError as error:
+        raise UserError(f"training.init_from: {error}") from error
+    first = params[averages.names(theirs.training)[0]]
+    ours = abstract_state(experiment, network, shape, mesh).params
+    if jax.tree.map(jnp.shape, first) != jax.tree.map(jnp.shape, ours):
         raise UserError(f"training.init_from: {other} has another network, takes one like this")
+    return first
+
+
+def data_digest(lazy: LazyDataset) -> list[int]:
+    """Numbers that differ where data do, most likely: size, shape, and the sum of some examples."""
+    some = lazy.read(np.array([0, lazy.num // 2, lazy.num - 1])).values
+    return [lazy.num, *lazy.shape, zlib.crc32(np.ascontiguousarray(some).tobytes())]

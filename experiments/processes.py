@@ -4,10 +4,12 @@ Every process runs the same command; `jax.devices()` are then those of all.
 """
 
 import json
+import os
 import socket
+import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import jax
 import numpy as np
@@ -17,12 +19,12 @@ from experiments.errors import UserError
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 120
+
+class AgreedError(UserError):
+    """That every process raises alike."""
 
 
-def connect(
-    coordinator: str | None, num: int | None, index: int | None, wait: float = WAIT_SECONDS
-) -> None:
+def connect(coordinator: str | None, num: int | None, index: int | None, wait: float) -> None:
     """Join the other processes. Without arguments, as Slurm, MPI, Kubernetes or a TPU pod says.
 
     Args:
@@ -77,6 +79,16 @@ def _wait_for(coordinator: str, wait: float) -> None:
         time.sleep(0.2)
 
 
+def leave(error: Exception) -> NoReturn:
+    """End this process of many with one line; the others notice that it has fallen silent.
+
+    The usual end waits for the others, which wait for this one's part of their computations.
+    """
+    print(f"scoresde: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(2)
+
+
 def is_first() -> bool:
     """Whether this process writes what only one may write."""
     return jax.process_index() == 0
@@ -109,7 +121,7 @@ def everywhere(work: Callable[[], T]) -> T:
         error = raised
     for index, line in enumerate(gather(None if error is None else str(error))):
         if line is not None:
-            raise UserError(f"process {index}: {line}") from error
+            raise AgreedError(f"process {index}: {line}") from error
     return cast(T, result)
 
 
@@ -126,7 +138,7 @@ def check_same(facts: dict[str, Any]) -> None:
     for index, theirs in enumerate(others, start=1):
         for name in first.keys() | theirs.keys():
             if first.get(name) != theirs.get(name):
-                raise UserError(
+                raise AgreedError(
                     f"{name}: process 0 has {first.get(name)!r}, process {index} has "
                     f"{theirs.get(name)!r}; takes one value on all"
                 )

@@ -9,14 +9,14 @@ from jax.experimental import multihost_utils
 
 
 class Stop:
-    """Whether to stop: `with Stop() as stop: … if stop.at(step)`.
+    """Whether to stop: `with Stop() as stop: … if stop.asked()`.
 
-    Among many processes JAX's own handler spreads the word, and they agree on a step; so all must
-    ask at the same steps.
+    Among many processes JAX's own handler spreads the word, and they agree on the next of their
+    questions, by number; so all must ask as often.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked, self._questions = False, 0
 
     def __enter__(self) -> "Stop":
         # Python allows handlers in its main thread alone.
@@ -31,10 +31,11 @@ class Stop:
         if self._handles:
             signal.signal(signal.SIGTERM, self._before)
 
-    def at(self, step: int) -> bool:
-        """Whether to stop after `step` steps."""
+    def asked(self) -> bool:
+        """Whether to stop now."""
+        self._questions += 1
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+            return multihost_utils.reached_preemption_sync_point(self._questions)
         return self._asked
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

@@ -7,25 +7,21 @@ makes the same files.
 
 import contextlib
 import importlib.metadata
-import sys
 from typing import NamedTuple
 
-import flax.linen as nn
 from jax.sharding import Mesh
 
 from experiments import averages, build, processes, sharding
 from experiments.checkpoints import Checkpoints
-from experiments.config import resolve
 from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
-from experiments.preparation import Prepared, prepare
+from experiments.preparation import Prepared, data_digest, prepare
 from experiments.sample import Sampler, picture
 from experiments.sections import Experiment, TrainingConfig
 from experiments.snapshots import save_snapshot
 from experiments.stopping import Stop
-from experiments.trained import restore
 from experiments.training import (
     TrainState,
     abstract_state,
@@ -72,16 +68,17 @@ def train(
     """
     versions = {name: importlib.metadata.version(name) for name in _MUST_AGREE}
     processes.check_same({f"--config.{k}": v for k, v in flat(experiment).items()} | versions)
-    prepared = processes.everywhere(lambda: prepare(experiment, workdir, mesh))
-    config, data, network = experiment.training, prepared.lazy, prepared.network
-    processes.check_same({"data.source": [data.num, *data.shape]})
-    abstract = abstract_state(experiment, network, data.shape, mesh)
-    if explain_sharding and processes.is_first():
-        print(sharding.explain(abstract.params, mesh))
     with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        processes.everywhere(lambda: workdir.check(experiment, accept))
+        prepared = processes.everywhere(lambda: prepare(experiment, workdir, mesh))
+        config, data, network = experiment.training, prepared.lazy, prepared.network
+        processes.check_same({"data.source": data_digest(data)})
+        abstract = abstract_state(experiment, network, data.shape, mesh)
+        if explain_sharding and processes.is_first():
+            print(sharding.explain(abstract.params, mesh))
         held = workdir.claim(experiment, accept)
         processes.everywhere(lambda: processes.is_first() and stack.enter_context(held))
-        stop = stack.enter_context(Stop())
         checkpoints = stack.enter_context(
             Checkpoints(workdir.checkpoints, config.keep, config.keep_every, writer=True)
         )
@@ -89,7 +86,13 @@ def train(
             state = checkpoints.restore(abstract)
             _say(f"resuming {workdir.path} at step {int(state.step)}")
         else:
-            state = _first(experiment, network, data.shape, mesh)
+            state = init_state(experiment, network, data.shape, mesh)
+            if prepared.params is not None:
+                state = with_params(config, state, prepared.params, mesh)
+                # Whatever becomes of the other run, this one has begun here.
+                checkpoints.save(0, state)
+        if processes.is_first():
+            workdir.record(experiment)
         run = _Run(experiment, workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
 
@@ -129,12 +132,12 @@ class _Run:
                 last, save = step == config.num_steps, step % config.save_every == 0
                 if last or step % config.log_every == 0:
                     log.line(step, fetch(metrics))
-                    _check_finite(config, int(fetch(state.in_a_row)), step)
+                    _check_finite(config, int(fetch(state.sums.longest)), step)
                 if config.sample_every and step % config.sample_every == 0:
                     self._draw(state, step, log)
                 if last or save:
                     self._snapshot(state, step)
-                stopped = self.stop.at(step) and not last
+                stopped = self.stop.asked() and not last
                 if last or save or stopped:
                     self.checkpoints.save(step, state)
                 if stopped:
@@ -166,7 +169,7 @@ class _Run:
         try:
             samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
         except UserError as error:  # of a model that has hardly begun: it may still learn
-            print(f"step {step}: {error}", file=sys.stderr)
+            _say(f"step {step}: {error}")
             return
         if processes.is_first():
             drawn = picture(samples.values, self.experiment, self.data)
@@ -183,30 +186,17 @@ class _Run:
                 save_snapshot(self.workdir.folder("averages"), step, kept)
 
 
-def _first(
-    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
-) -> TrainState:
-    """The state before the first step, from another run's averages where asked for."""
-    state = init_state(experiment, network, shape, mesh)
-    if experiment.training.init_from is None:
-        return state
-    there = Workdir(experiment.training.init_from)
-    theirs = resolve(there.load())
-    params = restore(there, theirs, shape, mesh).averages[averages.names(theirs.training)[0]]
-    return with_params(experiment.training, state, params, mesh)
-
-
-def _check_finite(config: TrainingConfig, in_a_row: int, step: int) -> None:
+def _check_finite(config: TrainingConfig, longest: int, step: int) -> None:
     """Stop a run whose updates are skipped one after the other.
 
     Raises:
-      UserError: `max_skipped` of them, or all to the end.
+      UserError: `max_skipped` of them, or all there are.
     """
-    if in_a_row >= config.max_skipped or (in_a_row and step == config.num_steps):
+    if longest >= min(config.max_skipped, config.num_steps):
         raise UserError(
-            f"training: the last {in_a_row} updates before step {step} had no finite loss and "
+            f"training: {longest} updates in a row before step {step} had no finite loss and "
             "gradient and were skipped; takes a lower training.learning_rate, or data without "
-            "extreme values; the checkpoints are of before"
+            "extreme values"
         )
 
 

@@ -36,10 +36,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> None:
     Raises:
       UserError: bad input.
     """
-    from experiments import devices, flags, processes
-    from experiments.config import resolve
-    from experiments.train import train
-    from experiments.workdir import Workdir
+    from experiments import devices, processes
 
     if options.fsdp < 1:
         raise UserError(f"--fsdp: got {options.fsdp}, takes an integer ≥ 1")
@@ -50,14 +47,37 @@ def run(options: argparse.Namespace, overrides: list[str]) -> None:
         processes.connect(
             options.coordinator, options.num_processes, options.process_id, options.wait
         )
+        if options.devices:
+            raise UserError("--devices: not with many processes, which take all of theirs")
+    try:
+        _train(options, overrides)
+    except processes.AgreedError:
+        raise
+    except (UserError, OSError) as error:
+        if not many or options.debug:
+            raise
+        processes.leave(error)
+
+
+def _train(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import devices, flags, processes
+    from experiments.config import resolve
+    from experiments.train import train
+    from experiments.workdir import Workdir
+
     if options.init_from:
         overrides = [*overrides, f"--config.training.init_from={options.init_from}"]
-    experiment = resolve(flags.override(flags.load_config(options.config), overrides))
+    experiment = processes.everywhere(
+        lambda: resolve(flags.override(flags.load_config(options.config), overrides))
+    )
+    mesh = processes.everywhere(lambda: devices.make_mesh(options.devices, options.fsdp))
+    facts = {"--fsdp": options.fsdp, "--deterministic": options.deterministic}
+    processes.check_same(facts)
     workdir = Workdir(options.workdir)
     ended = train(
         experiment,
         workdir,
-        devices.make_mesh(options.devices, options.fsdp),
+        mesh,
         accept=options.accept,
         explain_sharding=options.explain_sharding,
     )

@@ -134,5 +134,7 @@ def _averaged(
         raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
     averages.parse([name])
     folder = workdir.path / "averages"
-    step = load_snapshots(folder)[-1].step
-    return reconstruct(folder, float(name.removeprefix("power:")), step, state.params)
+    steps = [s.step for s in load_snapshots(folder) if s.step <= int(state.step)]
+    if not steps:
+        raise UserError(f"--average: got {name}, takes one of {kept} before the first snapshot")
+    return reconstruct(folder, float(name.removeprefix("power:")), steps[-1], state.params)

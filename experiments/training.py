@@ -29,13 +29,15 @@ BINS = 8
 
 
 class Sums(NamedTuple):
-    """Over the updates since the last line of metrics; skipped ones count in `skipped` alone.
+    """Over the updates since the last multiple of `log_every`; skipped ones count as such alone.
 
-    loss, grad_norm: sums. param_norm: the last. by_time, seen: [BINS] loss and examples.
+    longest: of the updates skipped in a row. loss, grad_norm: sums. param_norm: the last. by_time,
+    seen: [BINS] loss and examples.
     """
 
     updates: Array
     skipped: Array
+    longest: Array
     loss: Array
     grad_norm: Array
     param_norm: Array
@@ -43,10 +45,10 @@ class Sums(NamedTuple):
     seen: Array
 
     @classmethod
-    def zero(cls) -> "Sums":
+    def zero(cls, param_norm: Array) -> "Sums":
         """Of no update."""
         scalar, bins = jnp.zeros(()), jnp.zeros(BINS)
-        return cls(scalar, scalar, scalar, scalar, scalar, bins, bins)
+        return cls(scalar, scalar, scalar, scalar, scalar, param_norm, bins, bins)
 
     def means(self) -> dict[str, Any]:
         """A line of metrics; NaN where nothing was seen."""
@@ -94,13 +96,7 @@ def init_state(
       shape: of one example.
       mesh: the devices.
     """
-
-    def init(key: Array) -> TrainState:
-        init_key, run_key = jax.random.split(key)
-        params = init_params(init_key, network, shape)
-        return start_state(experiment.training, params, run_key)
-
-    key = jax.random.key(experiment.seed)
+    init, key = _initializer(experiment, network, shape), jax.random.key(experiment.seed)
     layout = shardings(jax.eval_shape(init, key), mesh)
     return jax.jit(init, out_shardings=layout)(put(key, replicated(mesh)))
 
@@ -109,11 +105,7 @@ def abstract_state(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
 ) -> TrainState:
     """The shapes of the state and how they lie on the devices; nothing is computed."""
-
-    def init(key: Array) -> TrainState:
-        return start_state(experiment.training, init_params(key, network, shape), key)
-
-    state = jax.eval_shape(init, jax.random.key(0))
+    state = jax.eval_shape(_initializer(experiment, network, shape), jax.random.key(0))
     return jax.tree.map(
         lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
         state,
@@ -121,17 +113,27 @@ def abstract_state(
     )
 
 
+def _initializer(
+    experiment: Experiment, network: nn.Module, shape: tuple[int, ...]
+) -> Callable[[Array], TrainState]:
+    def init(key: Array) -> TrainState:
+        init_key, run_key = jax.random.split(key)
+        params = init_params(init_key, network, shape)
+        return _start(experiment.training, params, run_key)
+
+    return init
+
+
 def with_params(config: TrainingConfig, state: TrainState, params: Any, mesh: Mesh) -> TrainState:
-    """The state before the first step from given parameters."""
+    """The state before the first step from given parameters, as `state` is laid out."""
 
     def init(params: Any, key: Array) -> TrainState:
-        return start_state(config, params, key)
+        return _start(config, params, key)
 
     return jax.jit(init, out_shardings=shardings(state, mesh))(params, state.key)
 
 
-def start_state(config: TrainingConfig, params: Any, key: Array) -> TrainState:
-    """The state before the first step from given parameters."""
+def _start(config: TrainingConfig, params: Any, key: Array) -> TrainState:
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -140,7 +142,7 @@ def start_state(config: TrainingConfig, params: Any, key: Array) -> TrainState:
         key=key,
         weighting=adaptive_weighting.init(BINS),
         in_a_row=jnp.zeros((), jnp.int32),
-        sums=Sums.zero(),
+        sums=Sums.zero(optax.tree.norm(params)),
     )
 
 
@@ -149,7 +151,8 @@ def make_update(
 ) -> Callable[[TrainState, Array], TrainState]:
     """One update (state, raw values [B, ...]) → state.
 
-    Where the loss or the gradient is not finite, nothing moves but the step.
+    Where the loss, the gradient or what it makes of the parameters is not finite, the step is
+    counted and the averages go on, and the rest stays.
     """
     config = experiment.training
     optimizer = make_optimizer(config)
@@ -164,47 +167,54 @@ def make_update(
         if config.adaptive_weighting:
             weights = adaptive_weighting.weights(state.weighting, drawn.u)
         value, losses, slope = gradient(state.params, drawn, weights, dropout_key)
-        norm = optax.tree.norm(slope)
         updates, opt_state = optimizer.update(slope, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        moved = (
-            params,
-            averages.update(kept, state.averages, params, state.step),
-            opt_state,
-            adaptive_weighting.update(state.weighting, drawn.u, losses),
+        weighting = adaptive_weighting.update(state.weighting, drawn.u, losses)
+        norms = optax.tree.norm(slope), optax.tree.norm(params)
+        fine = jnp.isfinite(jnp.stack([value, *norms])).all()
+        moved, still = (
+            (params, opt_state, weighting),
+            (state.params, state.opt_state, state.weighting),
         )
-        fine = jnp.isfinite(value) & jnp.isfinite(norm)
-        still = state.params, state.averages, state.opt_state, state.weighting
         moved = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, still)
-        params, kept_averages, opt_state, weighting = moved
+        in_a_row = jnp.where(fine, 0, state.in_a_row + 1)
         fresh = state.step % config.log_every == 0
-        sums = jax.tree.map(lambda leaf: jnp.where(fresh, 0.0, leaf), state.sums)
         return TrainState(
             step=state.step + 1,
-            params=params,
-            averages=kept_averages,
-            opt_state=opt_state,
+            params=moved[0],
+            # Of the parameters as they are, also after a skipped update: its time has passed.
+            averages=averages.update(kept, state.averages, moved[0], state.step),
+            opt_state=moved[1],
             key=state.key,
-            weighting=weighting,
-            in_a_row=jnp.where(fine, 0, state.in_a_row + 1),
-            sums=_add(sums, fine, value, norm, params, drawn.u, losses),
+            weighting=moved[2],
+            in_a_row=in_a_row,
+            sums=_add(state.sums, fresh, fine, norms, drawn.u, losses, in_a_row),
         )
 
     return update
 
 
 def _add(
-    sums: Sums, fine: Array, value: Array, norm: Array, params: Any, u: Array, losses: Array
+    sums: Sums,
+    fresh: Array,
+    fine: Array,
+    norms: tuple[Array, Array],
+    u: Array,
+    losses: Array,
+    in_a_row: Array,
 ) -> Sums:
-    """One update more."""
+    """One update more, the first if `fresh`."""
     total, seen = adaptive_weighting.sums_by_bin(u, losses, BINS)
+    param_norm = jnp.where(fine, norms[1], sums.param_norm)
+    sums = jax.tree.map(lambda leaf: jnp.where(fresh, 0.0, leaf), sums)
     one = fine.astype(float)
     return Sums(
         updates=sums.updates + one,
         skipped=sums.skipped + 1 - one,
+        longest=jnp.maximum(sums.longest, in_a_row),
         loss=sums.loss + jnp.where(fine, jnp.mean(losses), 0.0),
-        grad_norm=sums.grad_norm + jnp.where(fine, norm, 0.0),
-        param_norm=optax.tree.norm(params),
+        grad_norm=sums.grad_norm + jnp.where(fine, norms[0], 0.0),
+        param_norm=param_norm,
         by_time=sums.by_time + jnp.where(fine, total, 0.0),
         seen=sums.seen + jnp.where(fine, seen, 0),
     )

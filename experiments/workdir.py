@@ -83,18 +83,35 @@ class Workdir:
             left as it was.
           OSError: it cannot be written.
         """
+        self.check(experiment, accept)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if not self.holds_experiment:
+                self.record(experiment)
+            yield
+
+    def check(self, experiment: Experiment, accept: Sequence[str] = ()) -> None:
+        """What `claim` checks before it writes.
+
+        Raises:
+          UserError: the folder holds another experiment, or files of something else.
+        """
         if self._config.is_file():
             self._check_same(experiment, accept)
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and not self._is_empty():
             raise UserError(
                 f"--workdir: {self.path} holds something else than an experiment (no config.json), "
                 "takes a new or empty folder or one of this experiment"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
-        with self._locked():
-            text = json.dumps(dataclasses.asdict(experiment), indent=2) + "\n"
-            write_atomically(self._config, text)
-            yield
+
+    def record(self, experiment: Experiment) -> None:
+        """Write the config."""
+        write_atomically(self._config, json.dumps(dataclasses.asdict(experiment), indent=2) + "\n")
+
+    def _is_empty(self) -> bool:
+        """But for what a start leaves that was killed at once."""
+        left = {".lock", self._config.name + ".partial"}
+        return self.path.is_dir() and {path.name for path in self.path.iterdir()} <= left
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -144,6 +161,8 @@ class Workdir:
 
     def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:
         there, here = flat(self._read()), flat(experiment)
+        if not any(path.name.isdigit() for path in self.checkpoints.glob("*")):
+            return  # nothing has been learnt from the config there
         for name in accept:
             if name not in here:
                 raise UserError(unknown_name("config field", f"--accept={name}", list(here)))

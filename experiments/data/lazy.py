@@ -115,11 +115,6 @@ def in_memory(dataset: Dataset) -> LazyDataset:
     )
 
 
-def fits(lazy: LazyDataset, limit_bytes: int) -> bool:
-    """Whether the decoded split takes no more than so many bytes."""
-    return lazy.nbytes <= limit_bytes
-
-
 @dataclasses.dataclass(frozen=True)
 class _ArrayReader:
     """Reads arrays in memory."""

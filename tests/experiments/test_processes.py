@@ -77,6 +77,18 @@ def test_a_run_of_two_processes(tmp_path):
     assert (tmp_path / "two" / "averages" / "00000020.npz").is_file()
 
 
+def test_sigterm_to_one_stops_both(tmp_path):
+    """At one step, also where a call makes several."""
+    more = ["--config.training.num_steps=100000", "--config.training.sample_every=0"]
+    processes = launch(tmp_path / "two", *more, "--config.training.steps_per_call=5")
+    wait_for(tmp_path / "two" / "checkpoints" / "10", processes)
+    processes[1].send_signal(signal.SIGTERM)
+    codes, said = end(processes)
+    assert codes == [0, 0], said
+    assert "stopped and saved at step" in said[0][0]
+    assert said[1][0] == ""
+
+
 @pytest.mark.parametrize(
     ("second", "words"),
     [

@@ -134,10 +134,9 @@ def test_what_is_loaded_whole_streams_from_memory(tmp_path):
         assert lazy.nbytes == loaded.values.nbytes
 
 
-def test_fits_counts_the_decoded_bytes(tmp_path):
+def test_the_size_is_that_of_the_decoded_bytes(tmp_path):
     lazy = data.open_lazy(write_folder(tmp_path, num=10), "train", image_size=5)
-    assert data.fits(lazy, 9 * 5 * 5 * 3)
-    assert not data.fits(lazy, 9 * 5 * 5 * 3 - 1)
+    assert lazy.nbytes == 9 * 5 * 5 * 3
 
 
 def test_waiting_is_counted_and_a_closed_stream_is_empty(tmp_path):
@@ -318,7 +317,7 @@ def test_compressed_shards_are_loaded_but_not_streamed(tmp_path):
     source = write_shards(tmp_path / "set", save=np.savez_compressed)
     assert data.load(source, "train").num == 10
     lazy = data.open_lazy(source, "train")
-    assert data.fits(lazy, 10 * 6 * 8 * 3)
+    assert lazy.nbytes == 10 * 6 * 8 * 3
     refused(f"{tmp_path}/set/.*npz: compressed, or in Fortran's order", lazy)
 
 
