@@ -12,8 +12,9 @@ sigterm      during a save. The run goes on.
 
 A fault counts as survived if the message is as documented, with no traceback, and the final state,
 metrics (wall clock aside), sample grids and snapshots of averages equal those of the undisturbed
-run, bit for bit; of `nan`, if the run ends with finite losses and as many skipped updates as have the
-bad example. A limit on the size of files stands for the full disk. The result goes to benchmarks/results/faults.json, and its line into the README.
+run, bit for bit; of `nan`, if the run ends with finite losses and the right number of skipped
+updates. A limit on the size of files stands for the full disk. The result goes to
+benchmarks/results/faults.json, and its line into the README.
 """
 
 import argparse

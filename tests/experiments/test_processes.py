@@ -86,7 +86,7 @@ def test_sigterm_to_one_stops_both(tmp_path):
     codes, said = end(processes)
     assert codes == [0, 0], said
     assert "stopped and saved at step" in said[0][0]
-    assert said[1][0] == ""
+    assert "stopped" not in said[1][0]  # one of them speaks
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,6 @@ def test_an_update_without_a_finite_gradient_is_skipped(tmp_path, capsys):
     lines = metrics_of(tmp_path / "run")
     skipped = [line["skipped"] for line in lines]
     assert sum(skipped) == 4
-    assert skipped[-1]  # the order of this seed has it in the last batch too
     for line in lines:
         assert (line["loss"] is None) == bool(line["skipped"])
     assert all(np.isfinite(leaf).all() for leaf in state_of(tmp_path / "run"))
@@ -169,7 +168,7 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     arguments = ["--config.training.learning_rate=1e30", "--config.training.num_steps=8"]
     assert train(tmp_path / "run", *arguments, "--config.training.max_skipped=3") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "3 updates in a row before step 4 had no finite loss" in error
+    assert "4 updates in a row before step 4 had no finite loss" in error
     assert "training.learning_rate" in error
 
 
