@@ -50,7 +50,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     lazy, dataset = _read(experiment)
     _check_fit(experiment, network, lazy)
     params = None
-    if config.init_from is not None and not workdir.holds_experiment:
+    if config.init_from is not None and not workdir.has_checkpoints:
         params = _params_of_another(experiment, network, lazy.shape, mesh)
     return Prepared(network, lazy, dataset, params)
 

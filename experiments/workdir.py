@@ -86,7 +86,7 @@ class Workdir:
         self.check(experiment, accept)
         self.path.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            if not self.holds_experiment:
+            if not self._config.is_file():
                 self.record(experiment)
             yield
 
@@ -135,9 +135,9 @@ class Workdir:
             yield
 
     @property
-    def holds_experiment(self) -> bool:
-        """Whether a run has been started in it."""
-        return self._config.is_file()
+    def has_checkpoints(self) -> bool:
+        """Whether a run has got so far that another must go on from there."""
+        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
 
     def load(self) -> ConfigDict:
         """The experiment's config.
@@ -161,7 +161,7 @@ class Workdir:
 
     def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:
         there, here = flat(self._read()), flat(experiment)
-        if not any(path.name.isdigit() for path in self.checkpoints.glob("*")):
+        if not self.has_checkpoints:
             return  # nothing has been learnt from the config there
         for name in accept:
             if name not in here:

@@ -136,6 +136,11 @@ def test_a_run_may_start_from_another(trained, tmp_path, capsys):
     assert train(tmp_path / "run", *still) == 0
     ours, theirs = (Trained.open(p, [], make_mesh(1)) for p in (tmp_path / "run", trained))
     jax.tree.map(np.testing.assert_array_equal, ours.model.params, theirs.model.params)
+    # Killed before its first checkpoint: it begins there again.
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert train(tmp_path / "run", *still) == 0
+    again = Trained.open(tmp_path / "run", [], make_mesh(1))
+    jax.tree.map(np.testing.assert_array_equal, again.model.params, theirs.model.params)
     other = [*still, "--config.model.hidden=(8,8)"]
     assert train(tmp_path / "other", *other) == 2
     assert "training.init_from" in capsys.readouterr().err
