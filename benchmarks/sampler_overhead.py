@@ -26,13 +26,12 @@ from models import NCSNpp, ScoreModel, init_params
 from samplers import noise
 from sde_lib import VP
 
-PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 11, 20, 20, 5
+PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 9, 20, 20, 3
 SHAPE = (16, 32, 32, 3)
 
 Sampler = tuple[samplers.Solver, samplers.Corrector | None]
 SAMPLERS: dict[str, Sampler] = {
     "euler_maruyama": (samplers.EulerMaruyama(), None),
-    "ancestral": (samplers.Ancestral(), None),
     "adams": (samplers.AdamsMoulton(), None),
     "unipc": (samplers.UniPC(), None),
     "heun": (samplers.Heun(), None),

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from samplers.lagrange import integrals
 from samplers.linear import Row
 from samplers.solver import Plan, Steps
 from sde_lib import SDE
@@ -70,6 +71,22 @@ class History(NamedTuple):
         number = jnp.arange(len(start))
         last_bad = jax.lax.cummax(jnp.where(jnp.isfinite(start), -1, number))
         return cls(start, end, end - start, number - last_bad)
+
+
+def interpolated(nodes: Array, count: Array, history: History, decay: Decay) -> Array:
+    """The weights of predictions at nodes λ [K, N] if D is their polynomial, in eq. 1.
+
+    α' ∫_0^1 H e^{−H(1 − τ)} L_j(τ) dτ, L_j of the first `count` [N] nodes; D_i alone, the first of
+    them, if h is infinite.
+    """
+    relative = (nodes - history.start) / history.h
+
+    def rate(tau: Array) -> Array:
+        return decay.H * jnp.exp(-decay.H * (1 - tau))
+
+    weights = decay.alpha * integrals(relative, count, 0.0, jnp.ones_like(decay.H), rate)
+    only = jnp.zeros_like(weights).at[0].set(decay.data)
+    return jnp.where(jnp.isfinite(history.h) & (count > 0), weights, only)
 
 
 def plan_of(steps: Steps, base: Array, weights: Array, decay: Decay) -> Plan:

@@ -10,8 +10,7 @@ Reference: Xue et al. 2023 "SA-Solver", eq. 14 and 17, η = τ².
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.data_exponential import Decay, History, plan_of
-from samplers.lagrange import integrals
+from samplers.data_exponential import Decay, History, interpolated, plan_of
 from samplers.linear import LinearSolver
 from samplers.solver import Plan, Steps, solvers
 from sde_lib import SDE, static
@@ -64,7 +63,7 @@ class SASolver(LinearSolver):
             raise ValueError(f"corrector: got {self.corrector}, takes 0 or 2 to 4")
         history, decay = History.of(sde, steps), Decay.of(sde, steps.start, steps.end, self.eta)
         nodes = jnp.stack([jnp.roll(history.start, j) for j in range(self.memory)])
-        predicted = _weights(nodes, jnp.minimum(history.known, self.order), history, decay)
+        predicted = interpolated(nodes, jnp.minimum(history.known, self.order), history, decay)
         return plan_of(
             steps, self._corrections(nodes, predicted, history, decay), predicted.T, decay
         )
@@ -77,21 +76,9 @@ class SASolver(LinearSolver):
         # Of the step to follow, then of the step before.
         after = jnp.concatenate([history.end[None], nodes[: self.memory - 1]])
         counts = jnp.where(history.known > 0, jnp.minimum(history.known + 1, self.corrector), 0)
-        better = _weights(after, counts, history, decay)
+        better = interpolated(after, counts, history, decay)
         # What was d_{j−1} when the step was predicted is d_j now.
         worse = jnp.concatenate([jnp.zeros_like(predicted[:1]), predicted[:-1]])
         change = jnp.where(jnp.isfinite(history.h), better - worse, 0.0)
         change = jnp.roll(change, 1, axis=1).at[:, 0].set(0.0)
         return keep.at[:, 2:].set(change.T)
-
-
-def _weights(nodes: Array, count: Array, history: History, decay: Decay) -> Array:
-    """α' ∫_0^1 H e^{−H(1 − τ)} L_j(τ) dτ over nodes λ [K, N]; D_i alone if h is infinite."""
-    relative = (nodes - history.start) / history.h
-
-    def rate(tau: Array) -> Array:
-        return decay.H * jnp.exp(-decay.H * (1 - tau))
-
-    weights = decay.alpha * integrals(relative, count, 0.0, jnp.ones_like(decay.H), rate)
-    only = jnp.zeros_like(weights).at[0].set(decay.data)
-    return jnp.where(jnp.isfinite(history.h) & (count > 0), weights, only)
