@@ -54,7 +54,8 @@ class Mixture8:
         """The error with so many evaluations, the last of them denoising."""
         sde = self.sde(least)
         steps = (calls - 1) // solver.evaluations
-        fields = {"data_std": self.data_std} if grid in ("rectified", "cosine") else {}
+        scale = getattr(solver, "s", self.data_std)
+        fields = {"data_std": scale} if grid in ("rectified", "cosine") else {}
         times = samplers.grids[grid](sde, steps, 0.0, **fields)
         start = MOST * jnp.asarray(self.latents)
         return self.error(_run(sde, self.model(sde), start, solver, times))

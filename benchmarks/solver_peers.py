@@ -1,6 +1,6 @@
 """Solvers of other packages on the same mixture: those that are installed, in float64.
 
-    pip install torch diffusers k-diffusion azula
+    pip install torch diffusers k-diffusion azula flow_matching
 
 Each gets the exact denoiser, starts at σ = 80, and spends its evaluations on N steps of which the
 last goes to σ = 0, which is a denoising; the grid is the package's own kind, down to `least`. (The
@@ -28,6 +28,10 @@ def peers(problem: Mixture8) -> Iterator[tuple[str, Run]]:
         yield from _diffusers(problem, denoise)
     if importlib.util.find_spec("k_diffusion"):
         yield from _k_diffusion(problem, denoise)
+    if importlib.util.find_spec("azula"):
+        yield from _azula(problem, denoise)
+    if importlib.util.find_spec("flow_matching"):
+        yield from _flow_matching(problem, denoise)
 
 
 def _denoiser(problem: Mixture8) -> Callable:
@@ -104,3 +108,64 @@ def _k_diffusion(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Ru
         ("k-diffusion DPM++ 2M", "karras", sampling.sample_dpmpp_2m),
     ):
         yield name, lambda calls, least, s=sample, kind=kind: run(s, kind, calls, least)
+
+
+def _azula(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
+    """Its Adams–Bashforth methods, uniform in log σ, or in σ/(1 + σ) for the velocity."""
+    import types
+
+    import torch
+    from azula import sample
+
+    def sigma_at(kind: str, t: Any, least: float) -> Any:
+        if kind == "log_snr":
+            return torch.exp(np.log(least) + t * np.log(MOST / least))
+        first, last = least / (1 + least), MOST / (1 + MOST)
+        u = first + t * (last - first)
+        return u / (1 - u)
+
+    def run(method: type, kind: str, calls: int, least: float) -> np.ndarray:
+        def schedule(t: Any) -> tuple:
+            return torch.ones_like(t), sigma_at(kind, t, least)
+
+        class Denoiser:
+            def __init__(self) -> None:
+                self.schedule = schedule
+
+            def __call__(self, x: Any, t: Any) -> Any:
+                return types.SimpleNamespace(mean=denoise(x, schedule(t)[1]))
+
+        sampler = method(Denoiser(), order=3, steps=calls - 1, silent=True, dtype=torch.float64)
+        x = sampler(torch.tensor(MOST * problem.latents))
+        return denoise(x, torch.tensor(least)).numpy()
+
+    for name, kind, method in (
+        ("azula velocity AB-3", "rectified", sample.vABSampler),
+        ("azula data exponential AB-3", "log_snr", sample.xEABSampler),
+        ("azula noise exponential AB-3", "log_snr", sample.zEABSampler),
+    ):
+        yield name, lambda calls, least, m=method, kind=kind: run(m, kind, calls, least)
+
+
+def _flow_matching(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
+    """Its fixed steps from x = t data + (1 − t) noise, uniform in t."""
+    import torch
+    from flow_matching.solver import ODESolver
+
+    def velocity(x: Any, t: Any) -> Any:
+        data = denoise(x / t, (1 - t) / t)
+        return data - (x - t * data) / (1 - t)
+
+    def run(method: str, stages: int, calls: int, least: float) -> np.ndarray:
+        first, last = 1 / (1 + MOST), 1 / (1 + least)
+        times = torch.linspace(first, last, (calls - 1) // stages + 1, dtype=torch.float64)
+        x = first * torch.tensor(MOST * problem.latents)
+        solver = ODESolver(velocity_model=velocity)
+        x = solver.sample(x, step_size=None, method=method, time_grid=times)
+        return denoise(x / last, torch.tensor(least)).numpy()
+
+    for name, method, stages in (
+        ("flow_matching midpoint", "midpoint", 2),
+        ("flow_matching RK4", "rk4", 4),
+    ):
+        yield name, lambda calls, least, m=method, s=stages: run(m, s, calls, least)

@@ -64,7 +64,7 @@ class GridRungeKutta(LinearSolver):
     """
 
     tableau: str = static(default="rk4")
-    form: str = static(default="velocity")
+    form: str = static(default="rectified")
     s: Array | float = 0.5
 
     @property
@@ -127,7 +127,7 @@ class GridRungeKutta(LinearSolver):
 
 @solvers.register("rk")
 class AnyRungeKutta(GridRungeKutta):
-    """Eq. 1 with any tableau in any form; the classical fourth order in the velocity."""
+    """Eq. 1 with any tableau in any form; the classical fourth order in the rectified one."""
 
     reference = "Hairer, Nørsett & Wanner 1993, §II.1"
     grid = "rectified"
@@ -146,7 +146,7 @@ class Heun(GridRungeKutta):
 
 @solvers.register("midpoint")
 class Midpoint(GridRungeKutta):
-    """The midpoint method in the velocity."""
+    """The midpoint method in the rectified velocity."""
 
     reference = "Hairer, Nørsett & Wanner 1993, §II.1"
     grid = "rectified"

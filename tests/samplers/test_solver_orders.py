@@ -91,7 +91,7 @@ def grid_for(sde, solver, num_steps):
         return jnp.linspace(*sde.time_of_noise_to_signal(ends), num_steps + 1)
     if variable == "log_snr":
         return sde.time_of_log_snr(-2 * jnp.linspace(*jnp.log(ends), num_steps + 1))
-    form = forms[solver.form](s=0.5)
+    form = forms[solver.form](s=solver.s)
     measures = jnp.linspace(*form.measure(-jnp.log(ends)), num_steps + 1)
     return sde.time_of_log_snr(2 * form.log_signal(measures))
 
@@ -145,6 +145,9 @@ SOLVERS = {
     for name in solvers
     if issubclass(solvers[name], LinearSolver) and not solvers[name]().draws
 } | {
+    # On a Gaussian they gain an order: in the rectified form, or there with s its deviation.
+    "midpoint": samplers.Midpoint(form="velocity"),
+    "rk": samplers.AnyRungeKutta(s=0.8),
     "unipc:order=1": samplers.UniPC(order=1),
     "unipc:order=2": samplers.UniPC(order=2),
     "unipc:order=2,variant=bh1": samplers.UniPC(order=2, variant="bh1"),
