@@ -17,12 +17,12 @@ import jax
 import numpy as np
 
 from experiments import build
+from experiments.atomic import write_atomically
 from experiments.data import Dataset
 from experiments.estimator import Estimator
 from experiments.likelihood import Likelihood, Mean
 from experiments.pictures import histogram, save_png
 from experiments.sections import Experiment
-from experiments.workdir import write_atomically
 
 
 def protocol(

@@ -10,7 +10,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from experiments.workdir import write_atomically
+from experiments.atomic import write_atomically
 
 
 class MetricsWriter:

@@ -22,6 +22,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.atomic import write_atomically
 from experiments.config import resolve, to_config
 from experiments.errors import UserError
 from experiments.sections import Experiment
@@ -177,13 +178,6 @@ class Workdir:
                     f"{there.get(name)!r}, not {here[name]!r}; takes a folder of its own, or "
                     f"--accept={name} to go on with the new value"
                 )
-
-
-def write_atomically(path: pathlib.Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def flat(experiment: Experiment) -> dict[str, Any]:

@@ -182,7 +182,6 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     [
         ["--devices=8", "--fsdp=2"],
         ["--devices=4", "--fsdp=4", "--config.training.accumulate=2"],
-        ["--config.training.accumulate=4"],
     ],
 )
 def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, arguments, monkeypatch):
