@@ -37,7 +37,7 @@ from experiments.train import train
 from experiments.training import init_state, make_train_step
 from experiments.workdir import Workdir
 
-ROUNDS, STEPS, BATCH = 5, 60, 32
+ROUNDS, STEPS, BATCH = 3, 60, 32
 SMALL = [
     "--config.model.nf=32",
     "--config.model.ch_mult=(1,2)",
