@@ -123,7 +123,7 @@ def draw(result: dict[str, Any]) -> None:
     from matplotlib.figure import Figure
 
     network, mixture = result.get("network"), result["mixture"]
-    figure = Figure(figsize=(18 if network else 9, 5), dpi=80, layout="constrained")
+    figure = Figure(figsize=(18 if network else 9, 7), dpi=80, layout="constrained")
     panels = figure.subplots(1, 3 if network else 1, squeeze=False)[0]
     colors = colormaps["tab20"].colors
 
@@ -150,7 +150,8 @@ def draw(result: dict[str, Any]) -> None:
     for axes in panels:
         axes.set(xlabel="network evaluations")
         axes.grid(visible=True, which="both", alpha=0.2)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    handles = panels[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside right center", fontsize="small")
     path = ROOT / "docs" / "solvers.png"
     figure.savefig(path)
     print(path)
