@@ -65,4 +65,8 @@ def fill(config: dict[str, Any]) -> dict[str, Any]:
             filled[section][name] = value
     if filled["model"]["embedding"] is None:
         filled["model"]["embedding"] = _EMBEDDINGS.get(filled["model"]["conditioning"])
+    if filled["model"]["center_input"] is None:
+        # As published, but where the input is scaled by EDM's preconditioning.
+        scaled = filled["model"]["parameterization"] == "edm"
+        filled["model"]["center_input"] = not filled["data"]["centered"] and not scaled
     return filled

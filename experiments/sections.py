@@ -58,7 +58,7 @@ class DataConfig:
 class ModelConfig:
     """The network by name, which takes the fields that it declares, and what its output means.
 
-    args: further fields, for a user's own network.
+    args: further fields, those of one network alone or of a user's own.
     """
 
     name: str = "ncsnpp"
@@ -74,7 +74,17 @@ class ModelConfig:
     fir: bool = False
     progressive: str = "none"
     progressive_input: str = "none"
+    progressive_combine: str = "sum"
+    skip_rescale: bool = True
+    resamp_with_conv: bool = True
+    norm_groups: int | None = field(None, low=1)
+    head_dim: int | None = field(None, low=1)
+    center_input: bool | None = None
     hidden: tuple = (128, 128, 128)
+    num_classes: int = field(0, low=0)
+    cond_dim: int = field(0, low=0)
+    attention: str = "xla"
+    remat: bool = False
     dtype: str = "float32"
     args: dict = dataclasses.field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Self-attention between the pixels of an image."""
+"""Self-attention between the pixels of an image, or the tokens of a sequence."""
 
 from typing import Any
 
@@ -7,42 +7,96 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.layers import GroupNorm, Image, add, linear
+from models.layers import GroupNorm, Image, add, fan_average, linear
+
+IMPLEMENTATIONS = ("xla", "cudnn")
+"""Of the attention: "cudnn" is fused, for GPUs in bfloat16, and has no forward-mode derivative."""
 
 
-def attend(
-    query: Float[Array, "batch q channels"],
-    key: Float[Array, "batch k channels"],
-    value: Float[Array, "batch k channels"],
-) -> Float[Array, "batch q channels"]:
-    """softmax(q kᵀ / √C) v, one head; the softmax in float32."""
-    logits = jnp.einsum("bqc,bkc->bqk", query * query.shape[-1] ** -0.5, key)
-    weights = jax.nn.softmax(logits.astype(jnp.float32)).astype(value.dtype)
-    return jnp.einsum("bqk,bkc->bqc", weights, value)
+def attend(qkv: Float[Array, "batch tokens 3*channels"], heads: int, implementation: str) -> Array:
+    """softmax(q kᵀ/√d) v by heads of d channels each; the softmax in float32.
+
+    Args:
+      qkv: queries, keys and values side by side, each head by head.
+      heads: how many.
+      implementation: one of `IMPLEMENTATIONS`.
+
+    Returns:
+      [batch, tokens, channels].
+
+    Reference: Vaswani et al., "Attention is all you need" (2017), eq. 1.
+    """
+    batch, tokens, width = qkv.shape
+    query, key, value = jnp.split(qkv, 3, axis=-1)
+    split = lambda x: x.reshape(batch, tokens, heads, -1)  # noqa: E731
+    out = jax.nn.dot_product_attention(
+        split(query),
+        split(key),
+        split(value),
+        implementation="cudnn" if implementation == "cudnn" else "xla",
+    )
+    return out.reshape(batch, tokens, width // 3)
+
+
+def num_heads(channels: int, head_dim: int | None) -> int:
+    """How many heads of `head_dim` channels there are; None for one of all.
+
+    Raises:
+      ValueError: head_dim does not divide the channels.
+    """
+    if head_dim is None:
+        return 1
+    if head_dim < 1 or channels % head_dim:
+        raise ValueError(f"head_dim: got {head_dim}, takes a divisor of the {channels} channels")
+    return channels // head_dim
+
+
+def thrice(init: nn.initializers.Initializer) -> nn.initializers.Initializer:
+    """Three square matrices side by side, each drawn as alone."""
+
+    def draw(key: Array, shape: tuple[int, int], dtype: Any = jnp.float32) -> Array:
+        single = (shape[0], shape[1] // 3)
+        return jnp.concatenate([init(k, single, dtype) for k in jax.random.split(key, 3)], axis=1)
+
+    return draw
 
 
 class Attention(nn.Module):
-    """x + A_out softmax(q kᵀ/√C) v, with q, k, v linear in norm(x), over all pixels.
+    """x + A_out softmax(q kᵀ/√d) v, with q, k, v linear in norm(x), over all pixels.
+
+    Queries, keys and values are one matrix product.
 
     Args:
+      head_dim: channels of a head; None for one head of all.
       skip_rescale: divide the sum by √2.
       init_scale: of A_out.
+      norm_groups: of the normalisation; None for those of NCSN++.
+      norm_epsilon: its ε.
+      implementation: one of `IMPLEMENTATIONS`.
+      dtype: what to compute in.
+
+    Raises:
+      ValueError: head_dim does not divide the channels.
 
     Reference: Ho et al., "Denoising diffusion probabilistic models" (2020), App. B.
     """
 
-    skip_rescale: bool
+    head_dim: int | None = None
+    skip_rescale: bool = False
     init_scale: float = 0.0
+    norm_groups: int | None = None
+    norm_epsilon: float = 1e-6
+    implementation: str = "xla"
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
         batch, height, width, channels = x.shape
-        pixels = GroupNorm(name="norm")(x).reshape(batch, height * width, channels)
+        norm = GroupNorm(self.norm_groups, self.norm_epsilon, name="norm")
+        pixels = norm(x).reshape(batch, height * width, channels)
         # A small start of q, k, v makes the first attention nearly uniform.
-        query, key, value = (
-            linear(channels, init_scale=0.1, dtype=self.dtype, name=name)(pixels)
-            for name in ("query", "key", "value")
-        )
+        init = thrice(fan_average(0.1))
+        qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)
+        seen = attend(qkv, num_heads(channels, self.head_dim), self.implementation)
         out = linear(channels, init_scale=self.init_scale, dtype=self.dtype, name="out")
-        return add(x, out(attend(query, key, value)).reshape(x.shape), self.skip_rescale)
+        return add(x, out(seen).reshape(x.shape), self.skip_rescale)

@@ -1,4 +1,4 @@
-"""What a network is told besides the image: the time, as a real number c, and a class.
+"""What a network is told besides the image: the time, as a real number c, and a condition.
 
     positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − 1)}, k < K           (1)
     fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
@@ -18,6 +18,9 @@ from models.layers import linear
 from models.registry import check_choice
 
 EMBEDDINGS = ("positional", "fourier")
+
+Condition = Int[Array, "batch"] | Float[Array, "batch features"] | None
+"""Labels, embeddings, or nothing."""
 
 
 def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
@@ -59,9 +62,11 @@ class FourierFeatures(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Time and class to the vector that every block is conditioned on.
+    """Time and condition to the vector that every block is conditioned on.
 
-        e = silu(A₁ silu(A₀ features(c)) + class row)
+        e = silu(A₁ silu(A₀ features(c)) + told)
+
+    What it is told is the row of a class, a linear map of an embedding, or nothing.
 
     Args:
       kind: "positional" or "fourier".
@@ -69,9 +74,11 @@ class TimeEmbedding(nn.Module):
       features: width of e.
       fourier_scale: standard deviation of the frequencies W.
       num_classes: how many labels there are; 0 for none.
+      cond_dim: features of the embeddings that stand in for labels; 0 for none.
+      dtype: what to compute in.
 
     Raises:
-      ValueError: an unknown kind; a label without classes, or classes without a label.
+      ValueError: an unknown kind; a condition that is missing or not expected.
     """
 
     kind: str
@@ -79,12 +86,11 @@ class TimeEmbedding(nn.Module):
     features: int
     fourier_scale: float
     num_classes: int = 0
+    cond_dim: int = 0
     dtype: Any = None
 
     @nn.compact
-    def __call__(
-        self, c: Float[Array, "batch"], cond: Int[Array, "batch"] | None
-    ) -> Float[Array, "batch features"]:
+    def __call__(self, c: Float[Array, "batch"], cond: Condition) -> Float[Array, "batch features"]:
         check_choice("embedding", self.kind, EMBEDDINGS)
         if self.kind == "fourier":
             e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)
@@ -92,13 +98,36 @@ class TimeEmbedding(nn.Module):
             e = positional_features(c, self.dim)
         e = nn.silu(linear(self.features, dtype=self.dtype, name="dense_0")(e))
         e = linear(self.features, dtype=self.dtype, name="dense_1")(e)
-        if self._has_class(cond):
+        check_condition(cond, self.num_classes, self.cond_dim)
+        if self.num_classes:
             e = e + nn.Embed(self.num_classes, self.features, dtype=self.dtype, name="class")(cond)
+        elif self.cond_dim:
+            e = e + linear(self.features, dtype=self.dtype, name="cond")(cond)
         return nn.silu(e)
 
-    def _has_class(self, cond: Array | None) -> bool:
-        if (cond is None) == (self.num_classes > 0):
-            got = "None" if cond is None else "labels"
-            takes = "labels [B]" if self.num_classes else "None"
-            raise ValueError(f"cond: got {got}, takes {takes} (num_classes is {self.num_classes})")
-        return cond is not None
+
+def check_condition(cond: Condition, num_classes: int, cond_dim: int) -> None:
+    """Stop a condition other than what the network was made for.
+
+    Args:
+      cond: labels [B], embeddings [B, cond_dim] or None.
+      num_classes: labels that it takes; 0 for none.
+      cond_dim: features that it takes; 0 for none.
+
+    Raises:
+      ValueError: it is of another kind or shape, or both kinds are asked for.
+    """
+    if num_classes and cond_dim:
+        raise ValueError(f"cond_dim: got {cond_dim}, takes 0 beside {num_classes} classes")
+    takes = f"labels [B] below {num_classes}" if num_classes else "None"
+    takes = f"embeddings [B, {cond_dim}]" if cond_dim else takes
+    if cond is None:
+        got, fits = "None", not (num_classes or cond_dim)
+    else:
+        got = f"{cond.dtype}{list(cond.shape)}"
+        whole = jnp.issubdtype(cond.dtype, jnp.integer)
+        fits = (num_classes > 0 and whole and cond.ndim == 1) or (
+            cond_dim > 0 and not whole and cond.shape[1:] == (cond_dim,)
+        )
+    if not fits:
+        raise ValueError(f"cond: got {got}, takes {takes}")

@@ -41,11 +41,12 @@ def num_groups(channels: int) -> int:
     return next(groups for groups in range(most, 0, -1) if channels % groups == 0)
 
 
-def pool_groups(moments: Float[Array, "batch channels"]) -> Float[Array, "batch channels"]:
+def pool_groups(
+    moments: Float[Array, "batch channels"], groups: int
+) -> Float[Array, "batch channels"]:
     """The mean of a per-channel moment over each channel's group."""
-    batch, channels = moments.shape
-    groups = moments.reshape(batch, num_groups(channels), -1)
-    return jnp.broadcast_to(groups.mean(-1, keepdims=True), groups.shape).reshape(batch, channels)
+    grouped = moments.reshape(len(moments), groups, -1)
+    return jnp.broadcast_to(grouped.mean(-1, keepdims=True), grouped.shape).reshape(moments.shape)
 
 
 class GroupNorm(nn.Module):
@@ -57,19 +58,33 @@ class GroupNorm(nn.Module):
     (measured on the CPU: 2 to 5 times faster). The variance is that of x − m: unlike E[x²] − m² it
     does not cancel, and it costs the same.
 
+    Args:
+      groups: how many; None for `num_groups`, those of NCSN++.
+      epsilon: ε.
+
+    Raises:
+      ValueError: groups that do not divide the channels.
+
     Reference: Wu and He, "Group normalization" (2018).
     """
 
+    groups: int | None = None
     epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        channels = x.shape[-1]
+        groups = self.groups or num_groups(channels)
+        if channels % groups:
+            raise ValueError(
+                f"norm_groups: got {groups}, takes a divisor of the {channels} channels"
+            )
+        scale = self.param("scale", nn.initializers.ones, (channels,))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
         full = x.astype(jnp.float32)
-        mean = pool_groups(full.mean((1, 2)))
+        mean = pool_groups(full.mean((1, 2)), groups)
         centred = full - mean[:, None, None]
-        variance = pool_groups(jnp.square(centred).mean((1, 2)))
+        variance = pool_groups(jnp.square(centred).mean((1, 2)), groups)
         gain = scale * jax.lax.rsqrt(variance + self.epsilon)
         return (centred * gain[:, None, None] + bias).astype(x.dtype)
 
@@ -79,9 +94,11 @@ class Head(nn.Module):
 
     features: int
     init_scale: float = 0.0
+    norm_groups: int | None = None
+    norm_epsilon: float = 1e-6
     dtype: Any = None
 
     @nn.compact
     def __call__(self, h: Image) -> Array:
-        h = nn.silu(GroupNorm(name="norm")(h))
+        h = nn.silu(GroupNorm(self.norm_groups, self.norm_epsilon, name="norm")(h))
         return conv3x3(self.features, init_scale=self.init_scale, dtype=self.dtype, name="conv")(h)

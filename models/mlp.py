@@ -4,9 +4,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from models.embedding import EMBEDDINGS, TimeEmbedding
+from models.embedding import EMBEDDINGS, Condition, TimeEmbedding
 from models.layers import linear
 from models.registry import check_choice, networks
 
@@ -23,7 +23,8 @@ class MLP(nn.Module):
       embedding_dim: features of the embedding (an even number).
       fourier_scale: standard deviation of the Fourier frequencies.
       init_scale: variance scale of the last layer; 0 means 1e-10.
-      num_classes: number of class labels, 0 for an unconditional network.
+      num_classes: number of class labels, 0 for none.
+      cond_dim: features of an embedding instead of labels, 0 for none.
       dtype: what to compute in; parameters and the output stay float32.
 
     Raises:
@@ -36,6 +37,7 @@ class MLP(nn.Module):
     fourier_scale: float = 0.25
     init_scale: float = 0.0
     num_classes: int = 0
+    cond_dim: int = 0
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class MLP(nn.Module):
         self,
         x: Float[Array, "batch dim"],
         c: Float[Array, "batch"],
-        cond: Int[Array, "batch"] | None = None,
+        cond: Condition = None,
         *,
         train: bool = False,
     ) -> Float[Array, "batch dim"]:
@@ -61,7 +63,7 @@ class MLP(nn.Module):
         out = linear(x.shape[-1], init_scale=self.init_scale, dtype=self.dtype, name="out")
         return out(h).astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Array | None) -> Array:
+    def _embed(self, c: Array, cond: Condition) -> Array:
         dim = self.embedding_dim
         embed = TimeEmbedding(
             kind=self.embedding,
@@ -69,6 +71,7 @@ class MLP(nn.Module):
             features=2 * dim,
             fourier_scale=self.fourier_scale,
             num_classes=self.num_classes,
+            cond_dim=self.cond_dim,
             dtype=self.dtype,
             name="time",
         )

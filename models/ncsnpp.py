@@ -11,10 +11,10 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from models.attention import Attention
-from models.embedding import EMBEDDINGS, TimeEmbedding
+from models.attention import IMPLEMENTATIONS, Attention
+from models.embedding import EMBEDDINGS, Condition, TimeEmbedding, check_condition
 from models.layers import Embedding, Head, Image, conv3x3
 from models.pyramid import InputPyramid, OutputPyramid
 from models.registry import check_choice, networks
@@ -27,6 +27,7 @@ CHOICES = {
     "progressive": ("none", "output_skip", "residual"),
     "progressive_input": ("none", "input_skip", "residual"),
     "progressive_combine": ("sum", "cat"),
+    "attention": IMPLEMENTATIONS,
 }
 
 
@@ -53,7 +54,13 @@ class NCSNpp(nn.Module):
       skip_rescale: divide residual sums by √2.
       resamp_with_conv: whether "ddpm" resampling convolves.
       init_scale: variance scale of the last convolution of every branch; 0 means 1e-10.
-      num_classes: number of class labels, 0 for an unconditional network.
+      norm_groups: of every normalisation; None for min(channels/4, 32).
+      time_conditioned: whether the blocks are told the time, and a condition.
+      center_input: take 2x − 1 for x, for data in [0, 1].
+      num_classes: number of class labels, 0 for none.
+      cond_dim: features of an embedding instead of labels, 0 for none.
+      attention: how it is computed, "xla" or "cudnn".
+      remat: keep only what passes between blocks, and compute the rest again for gradients.
       dtype: what to compute in; parameters, normalisation and the output stay float32.
 
     Raises:
@@ -78,7 +85,13 @@ class NCSNpp(nn.Module):
     skip_rescale: bool = True
     resamp_with_conv: bool = True
     init_scale: float = 0.0
+    norm_groups: int | None = None
+    time_conditioned: bool = True
+    center_input: bool = False
     num_classes: int = 0
+    cond_dim: int = 0
+    attention: str = "xla"
+    remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
@@ -91,11 +104,12 @@ class NCSNpp(nn.Module):
         self,
         x: Image,
         c: Float[Array, "batch"],
-        cond: Int[Array, "batch"] | None = None,
+        cond: Condition = None,
         *,
         train: bool = False,
     ) -> Image:
         self._check_size(x)
+        x = 2 * x - 1 if self.center_input else x
         e = self._embed(c, cond)
         h, skips = self._encode(x, e, train)
         h = self._residual("middle_block_0", h.shape[-1])(h, e, train)
@@ -103,19 +117,23 @@ class NCSNpp(nn.Module):
         h = self._residual("middle_block_1", h.shape[-1])(h, e, train)
         return self._decode(h, skips, e, train, x.shape[-1]).astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Array | None) -> Embedding:
+    def _embed(self, c: Array, cond: Condition) -> Embedding | None:
+        if not self.time_conditioned:
+            check_condition(cond, 0, 0)
+            return None
         embed = TimeEmbedding(
             kind=self.embedding,
             dim=self.nf,
             features=4 * self.nf,
             fourier_scale=self.fourier_scale,
             num_classes=self.num_classes,
+            cond_dim=self.cond_dim,
             dtype=self.dtype,
             name="time",
         )
         return embed(c, cond)
 
-    def _encode(self, x: Array, e: Embedding, train: bool) -> tuple[Array, list[Array]]:
+    def _encode(self, x: Array, e: Embedding | None, train: bool) -> tuple[Array, list[Array]]:
         """The coarsest hidden image, and the skips, which the decoder takes from the end."""
         h = conv3x3(self.nf, dtype=self.dtype, name="conv_in")(x)
         pyramid, skips = x, [h]
@@ -132,7 +150,7 @@ class NCSNpp(nn.Module):
         return h, skips
 
     def _decode(
-        self, h: Array, skips: list[Array], e: Embedding, train: bool, channels: int
+        self, h: Array, skips: list[Array], e: Embedding | None, train: bool, channels: int
     ) -> Array:
         """From the coarsest hidden image to the output."""
         pyramid: Any = None  # there is none before the coarsest level
@@ -147,24 +165,36 @@ class NCSNpp(nn.Module):
                 h = self._resample(h, e, train, "up", f"up_{level}_resample")
         if self.progressive == "output_skip":
             return pyramid
-        return Head(channels, self.init_scale, self.dtype, name="out")(h)
+        return Head(channels, self.init_scale, self.norm_groups, dtype=self.dtype, name="out")(h)
 
     def _residual(self, name: str, features: int, resample: str = "none") -> ResidualBlock:
-        return ResidualBlock(
+        block = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
+        return block(
             features=features,
             resample=resample,
             fir=self.fir,
             dropout=self.dropout,
             skip_rescale=self.skip_rescale,
             init_scale=self.init_scale,
+            norm_groups=self.norm_groups,
             dtype=self.dtype,
             name=name,
         )
 
     def _attention(self, name: str) -> Attention:
-        return Attention(self.skip_rescale, self.init_scale, self.dtype, name=name)
+        attention = nn.remat(Attention) if self.remat else Attention
+        return attention(
+            skip_rescale=self.skip_rescale,
+            init_scale=self.init_scale,
+            norm_groups=self.norm_groups,
+            implementation=self.attention,
+            dtype=self.dtype,
+            name=name,
+        )
 
-    def _resample(self, h: Array, e: Embedding, train: bool, direction: str, name: str) -> Array:
+    def _resample(
+        self, h: Array, e: Embedding | None, train: bool, direction: str, name: str
+    ) -> Array:
         """The step between two levels."""
         channels = h.shape[-1]
         if self.resblock == "biggan":
@@ -196,6 +226,7 @@ class NCSNpp(nn.Module):
             fir=self.fir,
             skip_rescale=self.skip_rescale,
             init_scale=self.init_scale,
+            norm_groups=self.norm_groups,
             dtype=self.dtype,
             name=name,
         )

@@ -57,6 +57,7 @@ class OutputPyramid(nn.Module):
       fir: whether doubling filters.
       skip_rescale: divide the residual sum by √2.
       init_scale: of the head.
+      norm_groups: of its normalisation; None for those of NCSN++.
     """
 
     kind: str
@@ -64,16 +65,20 @@ class OutputPyramid(nn.Module):
     fir: bool
     skip_rescale: bool
     init_scale: float = 0.0
+    norm_groups: int | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, pyramid: Array | None, h: Image) -> tuple[Array, Array]:
         if self.kind == "output_skip":
-            image = Head(self.features, self.init_scale, self.dtype, name="head")(h)
+            image = self._head(self.features, self.init_scale)(h)
             return image if pyramid is None else upsample(pyramid, self.fir) + image, h
         channels = h.shape[-1]
         if pyramid is None:
-            return Head(channels, 1.0, self.dtype, name="head")(h), h
+            return self._head(channels, 1.0)(h), h
         pyramid = ConvUpsample(channels, self.fir, self.dtype, name="up")(pyramid)
         h = add(pyramid, h, self.skip_rescale)
         return h, h
+
+    def _head(self, features: int, init_scale: float) -> Head:
+        return Head(features, init_scale, self.norm_groups, dtype=self.dtype, name="head")

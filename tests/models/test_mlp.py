@@ -66,7 +66,7 @@ def test_bad_input_stops_with_one_line():
     with pytest.raises(ValueError, match=r"^unknown embedding 'furier'; did you mean 'fourier'\?"):
         MLP(embedding="furier")
     x, c = jnp.zeros((2, 2)), jnp.zeros(2)
-    with pytest.raises(ValueError, match="cond: got labels, takes None"):
+    with pytest.raises(ValueError, match=r"cond: got int32\[2\], takes None"):
         MLP().init(jax.random.key(0), x, c, jnp.array([0, 1]))
     with pytest.raises(ValueError, match="cond: got None, takes labels"):
         MLP(num_classes=2).init(jax.random.key(0), x, c)
