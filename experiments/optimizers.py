@@ -23,6 +23,7 @@ from optax import GradientTransformation
 from experiments.errors import UserError
 from experiments.named import lookup
 from experiments.schedules import schedules
+from models import STACKED
 from sde_lib import Registry
 from sde_lib.registry import unknown_name
 
@@ -150,18 +151,24 @@ def sgd(learning_rate: Schedule, *, beta1: float, nesterov: bool = False) -> Gra
 
 def is_kernel(params: Any) -> Any:
     """Which parameters are matrices or convolutions, not biases or scales."""
-    return jax.tree.map(lambda p: p.ndim > 1, params)
+    return jax.tree_util.tree_map_with_path(lambda path, p: p.ndim - _stacked(path) > 1, params)
+
+
+def _stacked(path: tuple) -> int:
+    """1 for a parameter whose first axis is that of the blocks of a scan, else 0."""
+    return int(any(getattr(key, "key", None) == STACKED for key in path))
 
 
 def _as_matrices(params: Any) -> Any:
     """The axes of each kernel that are rows and columns of its matrix; None for the rest."""
 
-    def axes(p: Array) -> optax.contrib.MuonDimensionNumbers | None:
-        if p.ndim < 2:
+    def axes(path: tuple, p: Array) -> optax.contrib.MuonDimensionNumbers | None:
+        first = _stacked(path)
+        if p.ndim - first < 2:
             return None
-        return optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1)
+        return optax.contrib.MuonDimensionNumbers(tuple(range(first, p.ndim - 1)), p.ndim - 1)
 
-    return jax.tree.map(axes, params)
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def learning_rate(config: Any) -> Schedule:

@@ -1,6 +1,9 @@
 """Flax score networks, and what turns one into `predict`. Knows no sampler."""
 
 from models.conditioning import conditionings
+from models.dit import DiT
+from models.edm2 import EDM2
+from models.layers import STACKED
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
 from models.parameterization import parameterizations
@@ -8,7 +11,10 @@ from models.registry import networks
 from models.score_model import ScoreModel, init_params
 
 __all__ = [
+    "EDM2",
     "MLP",
+    "STACKED",
+    "DiT",
     "NCSNpp",
     "ScoreModel",
     "conditionings",

@@ -13,29 +13,32 @@ IMPLEMENTATIONS = ("xla", "cudnn")
 """Of the attention: "cudnn" is fused, for GPUs in bfloat16, and has no forward-mode derivative."""
 
 
-def attend(qkv: Float[Array, "batch tokens 3*channels"], heads: int, implementation: str) -> Array:
+Heads = Float[Array, "batch tokens heads channels"]
+
+
+def split_heads(qkv: Float[Array, "batch tokens 3*channels"], heads: int) -> tuple[Heads, ...]:
+    """Queries, keys and values by heads, from the three side by side."""
+    split = (*qkv.shape[:2], heads, -1)
+    return tuple(part.reshape(split) for part in jnp.split(qkv, 3, axis=-1))
+
+
+def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array:
     """softmax(q kᵀ/√d) v by heads of d channels each; the softmax in float32.
 
     Args:
-      qkv: queries, keys and values side by side, each head by head.
-      heads: how many.
+      query: by heads, as from `split_heads`.
+      key: likewise.
+      value: likewise.
       implementation: one of `IMPLEMENTATIONS`.
 
     Returns:
-      [batch, tokens, channels].
+      [batch, tokens, heads · d], head by head.
 
     Reference: Vaswani et al., "Attention is all you need" (2017), eq. 1.
     """
-    batch, tokens, width = qkv.shape
-    query, key, value = jnp.split(qkv, 3, axis=-1)
-    split = lambda x: x.reshape(batch, tokens, heads, -1)  # noqa: E731
-    out = jax.nn.dot_product_attention(
-        split(query),
-        split(key),
-        split(value),
-        implementation="cudnn" if implementation == "cudnn" else "xla",
-    )
-    return out.reshape(batch, tokens, width // 3)
+    fused = "cudnn" if implementation == "cudnn" else "xla"
+    out = jax.nn.dot_product_attention(query, key, value, implementation=fused)
+    return out.reshape(*out.shape[:2], -1)
 
 
 def num_heads(channels: int, head_dim: int | None) -> int:
@@ -97,6 +100,7 @@ class Attention(nn.Module):
         # A small start of q, k, v makes the first attention nearly uniform.
         init = thrice(fan_average(0.1))
         qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)
-        seen = attend(qkv, num_heads(channels, self.head_dim), self.implementation)
+        heads = split_heads(qkv, num_heads(channels, self.head_dim))
+        seen = attend(*heads, self.implementation)
         out = linear(channels, init_scale=self.init_scale, dtype=self.dtype, name="out")
         return add(x, out(seen).reshape(x.shape), self.skip_rescale)

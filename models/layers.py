@@ -14,6 +14,9 @@ from jaxtyping import Array, Float
 Image = Float[Array, "batch height width channels"]
 Embedding = Float[Array, "batch embedding"]
 
+STACKED = "blocks"
+"""A module of this name is scanned over: the first axis of its parameters is that of its blocks."""
+
 
 def fan_average(scale: float = 1.0) -> nn.initializers.Initializer:
     """Uniform weights of variance 2 scale / (fan in + fan out); a scale of 0 means 1e-10."""

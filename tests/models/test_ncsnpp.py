@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.attention import Attention, attend
+from models.attention import Attention, attend, split_heads
 from models.embedding import FourierFeatures, positional_features
 from models.layers import GroupNorm, Head, num_groups
 from models.ncsnpp import NCSNpp
@@ -180,7 +180,7 @@ def test_attention_is_the_plain_softmax(heads):
     for b, i, h in np.ndindex(2, 5, heads):
         weights = np.exp(key[b, :, h] @ query[b, i, h] / np.sqrt(6 / heads))
         want[b, i, h] = weights @ value[b, :, h] / weights.sum()
-    got = attend(jnp.asarray(qkv, jnp.float32), heads, "xla")
+    got = attend(*split_heads(jnp.asarray(qkv, jnp.float32), heads), "xla")
     np.testing.assert_allclose(got, want.reshape(2, 5, 6), atol=1e-6)
 
 
