@@ -54,7 +54,7 @@ def import_file(
         raise UserError(f"{path}: no such file")
     asked = resolve(flags.override(base(), overrides))
     imported = form.read(pathlib.Path(path), asked)
-    experiment = resolve(flags.override(_filled(base(), imported.fields), overrides))
+    experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
     build.check(experiment)
     facts, note = _facts(path, experiment, imported)
     _check_params(path, experiment, facts, imported)
@@ -75,7 +75,7 @@ def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDic
     return default_config if config is None else lambda: flags.load_config(config)
 
 
-def _filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
+def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
     """The config with a file's fields, which `resolve` checks."""
     with config.unlocked(), config.ignore_type():
         for path, value in fields.items():
@@ -100,12 +100,12 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     source = experiment.data.source
     try:
         here = DataFacts.of(open_split(experiment, "train"))
-    except UserError:
-        return told, f"\n{source} is not here: likelihood and training take it, sampling does not"
+    except UserError as error:
+        return told, f"\nit can sample; likelihood and training take the data ({error})"
     if here.shape != told.shape:
         return told, (
-            f"\n{source} has examples of shape {here.shape}, not {told.shape}: likelihood and "
-            "training take an import with --config.data.source=…, sampling does not"
+            f"\nit can sample; likelihood and training take other data than {source}, whose "
+            f"examples have shape {here.shape}, not {told.shape}"
         )
     return here, ""
 

@@ -56,7 +56,8 @@ def write(
     }
     partial = path.with_name(path.name + ".partial")
     try:
-        safetensors.numpy.save_file(tensors, partial, metadata)
+        # `save_file` makes files that nobody else may read.
+        partial.write_bytes(safetensors.numpy.save(tensors, metadata))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

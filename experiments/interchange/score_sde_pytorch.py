@@ -15,9 +15,9 @@ import numpy as np
 from experiments import build
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
-from experiments.interchange import score_sde_inference, torch_file
+from experiments.interchange import torch_file
 from experiments.interchange.imported import Imported
-from experiments.interchange.score_sde_inference import FROZEN, Structure
+from experiments.interchange.score_sde_inference import FROZEN, infer, unused
 from experiments.interchange.score_sde_layout import Leaf, Shape, layout
 from experiments.interchange.trees import unflatten
 from experiments.sections import Experiment, ModelConfig
@@ -66,11 +66,12 @@ def convert(
     """
     named = {name.removeprefix("module."): tensor for name, tensor in model.items()}
     named.pop("sigmas", None)
-    net, structure = _network(experiment.model), score_sde_inference.infer(_shapes(named))
-    channels = _channels(named)
-    size = _size(experiment, structure, channels)
+    net, shapes = _network(experiment.model), {name: t.shape for name, t in named.items()}
+    channels = _channels(shapes)
+    size = _size(experiment, shapes, channels)
     leaves, ours = layout(net, channels, size)
-    _check(named, leaves, ours, _advice(structure, experiment.model, size))
+    if problem := _problem(shapes, leaves, ours):
+        raise UserError(f"{problem}; {_advice(shapes, experiment.model, size)}")
     averaged = _with_names(named, shadow)
     return Imported(
         fields={},
@@ -91,19 +92,19 @@ def _network(config: ModelConfig) -> NCSNpp:
     return net
 
 
-def _shapes(tensors: Tensors) -> dict[str, Shape]:
-    return {name: tensor.shape for name, tensor in tensors.items()}
+def _channels(shapes: dict[str, Shape]) -> int:
+    """Of the image, which the first convolution takes.
 
-
-def _channels(tensors: Tensors) -> int:
-    """Of the image, which the first convolution takes."""
-    for name, tensor in tensors.items():
-        if name.endswith(".weight") and tensor.ndim == 4:
-            return tensor.shape[1]
+    Raises:
+      UserError: there is none.
+    """
+    for name, shape in shapes.items():
+        if name.endswith(".weight") and len(shape) == 4:
+            return shape[1]
     raise UserError("holds no convolution, takes a checkpoint of ddpm or ncsnpp")
 
 
-def _size(experiment: Experiment, structure: Structure | None, channels: int) -> int:
+def _size(experiment: Experiment, shapes: dict[str, Shape], channels: int) -> int:
     """The side of an image: as the config says, as the data are, or as attention places it.
 
     Raises:
@@ -118,6 +119,7 @@ def _size(experiment: Experiment, structure: Structure | None, channels: int) ->
             return shape[0]
     except UserError:
         pass  # the data are not here
+    structure = infer(shapes)
     if structure and structure.attention and resolutions:
         return max(resolutions) << min(structure.attention)
     raise UserError(
@@ -126,8 +128,9 @@ def _size(experiment: Experiment, structure: Structure | None, channels: int) ->
     )
 
 
-def _advice(structure: Structure | None, config: ModelConfig, size: int) -> str:
+def _advice(shapes: dict[str, Shape], config: ModelConfig, size: int) -> str:
     """What to change in the config, if the tensors tell."""
+    structure = infer(shapes)
     if structure is None:
         return "these are not the tensors of any ddpm or ncsnpp"
     changes = []
@@ -139,25 +142,18 @@ def _advice(structure: Structure | None, config: ModelConfig, size: int) -> str:
     return f"they fit with {shlex.join(changes)}"
 
 
-def _check(tensors: Tensors, leaves: list[Leaf], ours: dict[str, Shape], advice: str) -> None:
-    """Stop at the first tensor that is not as the config has it.
-
-    Raises:
-      UserError: it is missing, of another shape, or has no place.
-    """
+def _problem(shapes: dict[str, Shape], leaves: list[Leaf], ours: dict[str, Shape]) -> str | None:
+    """The first tensor that is not as the config has it: missing, of another shape, or too many."""
     wanted = {name: leaf.their_shape(ours[leaf.ours]) for leaf in leaves for name in leaf.theirs}
     for name, shape in wanted.items():
-        if name not in tensors:
-            raise UserError(f"has no {name}, the config takes one of shape {shape}; {advice}")
-        if tensors[name].shape != shape:
-            got = tensors[name].shape
-            raise UserError(f"{name} has shape {got}, the config takes {shape}; {advice}")
-    unused = score_sde_inference.unused(_shapes(tensors))
-    for name, tensor in tensors.items():
-        if name not in wanted and name not in unused:
-            raise UserError(
-                f"holds {name} of shape {tensor.shape}, for which the config has no place; {advice}"
-            )
+        if name not in shapes:
+            return f"has no {name}, the config takes one of shape {shape}"
+        if shapes[name] != shape:
+            return f"{name} has shape {shapes[name]}, the config takes {shape}"
+    for name, shape in shapes.items():
+        if name not in wanted and name not in unused(shapes):
+            return f"holds {name} of shape {shape}, for which the config has no place"
+    return None
 
 
 def _with_names(tensors: Tensors, shadow: Sequence[np.ndarray]) -> Tensors:
