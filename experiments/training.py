@@ -143,8 +143,13 @@ def state_from(experiment: Experiment, params: Any, averages: Any, step: int) ->
       averages: a tree like it.
       step: how many updates.
     """
-    _, key = jax.random.split(jax.random.key(experiment.seed))
-    state = _start(experiment.training, params, key)
+
+    @jax.jit
+    def init(params: Any) -> TrainState:
+        _, key = jax.random.split(jax.random.key(experiment.seed))
+        return _start(experiment.training, params, key)
+
+    state = init(params)
     return dataclasses.replace(
         state,
         step=jnp.asarray(step, jnp.int32),

@@ -156,6 +156,8 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
     Raises:
       UserError: the first difference.
     """
+    if not 0 <= imported.step < 2**31:
+        raise UserError(f"{path}: is of step {imported.step}, takes a number of updates")
     takes = _expected(experiment, facts.shape)
     for tree in (imported.params, imported.averages):
         got = takes if tree is None else _shapes(tree)
@@ -169,7 +171,7 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
 
 def _write(workdir: Workdir, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
     averages = imported.params if imported.averages is None else imported.averages
-    params = jax.tree.map(jnp.asarray, imported.params)
+    params = jax.tree.map(jnp.float32, imported.params)
     state = state_from(experiment, params, averages, imported.step)
     with folder_at_once(workdir.path.resolve()) as folder:
         made = Workdir(folder)

@@ -37,9 +37,9 @@ def read(path: pathlib.Path, experiment: Experiment) -> Imported:
     try:
         model, shadow = content["model"], content["ema"]["shadow_params"]
         step = int(content["step"])
-        tensors = {str(name): np.asarray(tensor) for name, tensor in model.items()}
-        averages = [np.asarray(tensor) for tensor in shadow]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        tensors = {str(name): np.asarray(tensor, np.float32) for name, tensor in model.items()}
+        averages = [np.asarray(tensor, np.float32) for tensor in shadow]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: is no checkpoint of score_sde_pytorch, takes one with `model`, `ema` and "
             f"`step` ({type(error).__name__}: {error})"
@@ -70,6 +70,9 @@ def convert(
     channels = _channels(shapes)
     size = _size(experiment, shapes, channels)
     leaves, ours = layout(net, channels, size)
+    if own := set(ours) - {leaf.ours for leaf in leaves}:
+        # As of num_classes and of cond_dim.
+        raise UserError(f"model: the config's network has {min(own)}, which none published has")
     if problem := _problem(shapes, leaves, ours):
         raise UserError(f"{problem}; {_advice(shapes, experiment.model, size)}")
     averaged = _with_names(named, shadow)
@@ -86,9 +89,6 @@ def _network(config: ModelConfig) -> NCSNpp:
     net = build.network(config)
     if not isinstance(net, NCSNpp):
         raise UserError(f"model.name: got {config.name!r}, takes 'ncsnpp' for what was published")
-    for name in ("num_classes", "cond_dim"):
-        if getattr(net, name):
-            raise UserError(f"model.{name}: got {getattr(net, name)}, takes 0 as published")
     return net
 
 
