@@ -72,6 +72,8 @@ def published(sde: str, network: str, source: str) -> ConfigDict:
     config.data.flip = True
     config.data.std = 0.5
     config.model.update(NETWORKS[network])
+    if network.startswith("ddpm") and sde == "vp" and network != "ddpmpp":
+        config.model.parameterization = "ddpm_noise"  # it was trained at a thousand times
     config.sampling.batch_size = 128
     config.likelihood.batch_size = 128
     return config

@@ -5,6 +5,7 @@ sums behind the metrics are part of the state. So a run that resumes from a chec
 that was not interrupted, bit for bit, its metrics included.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -131,6 +132,29 @@ def with_params(config: TrainingConfig, state: TrainState, params: Any, mesh: Me
         return _start(config, params, key)
 
     return jax.jit(init, out_shardings=shardings(state, mesh))(params, state.key)
+
+
+def state_from(experiment: Experiment, params: Any, averages: Any, step: int) -> TrainState:
+    """The state after updates made elsewhere: the optimizer begins, each average is `averages`.
+
+    Args:
+      experiment: the experiment.
+      params: of its network.
+      averages: a tree like it.
+      step: how many updates.
+    """
+
+    @jax.jit
+    def init(params: Any) -> TrainState:
+        _, key = jax.random.split(jax.random.key(experiment.seed))
+        return _start(experiment.training, params, key)
+
+    state = init(params)
+    return dataclasses.replace(
+        state,
+        step=jnp.asarray(step, jnp.int32),
+        averages={name: jax.tree.map(jnp.asarray, averages) for name in state.averages},
+    )
 
 
 def _start(config: TrainingConfig, params: Any, key: Array) -> TrainState:
