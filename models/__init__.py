@@ -1,5 +1,6 @@
 """Flax score networks, and what turns one into `predict`. Knows no sampler."""
 
+from models.adm import ADM
 from models.conditioning import conditionings
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
@@ -8,6 +9,7 @@ from models.registry import networks
 from models.score_model import ScoreModel, init_params
 
 __all__ = [
+    "ADM",
     "MLP",
     "NCSNpp",
     "ScoreModel",
