@@ -71,6 +71,7 @@ class Trained:
         workdir = Workdir(path)
         experiment = resolve(flags.override(workdir.load(), overrides))
         build.check(experiment)
+        build.check_unconditional(experiment.model)
         facts = workdir.facts
         train = facts.split(experiment) if facts else open_split(experiment, "train")
         state = restore(workdir, experiment, train.shape, mesh)
