@@ -3,7 +3,7 @@
     python -m benchmarks.bits_per_dim --cifar10=FILE.npz [--runs=runs/bits_per_dim] [--limit=128]
 
 Trains what is not trained yet in RUNS (digits: about three minutes a model on 2 CPU cores;
-CIFAR-10, `cifar10_ddpmpp:small` for 200 steps: about five) and measures the test split of the
+CIFAR-10, `cifar10:vp,small` for 200 steps: about five) and measures the test split of the
 digits and the first LIMIT test images of CIFAR-10. FILE.npz has images and test_images. The table
 shows how much the choices matter on equal terms, not what well-trained models reach.
 """
@@ -37,7 +37,7 @@ def main() -> None:
         ("digits", "digits", [], None),
         (
             "CIFAR-10",
-            "cifar10_ddpmpp:small",
+            "cifar10:vp,small",
             [f"--config.data.source=npz:{options.cifar10}", "--config.training.num_steps=200"],
             options.limit,
         ),

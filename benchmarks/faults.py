@@ -38,10 +38,10 @@ from PIL import Image
 from benchmarks.report import RESULTS, into_readme, save
 from experiments.config import resolve
 from experiments.devices import make_mesh
+from experiments.metrics import CLOCK
 from experiments.trained import restore
 from experiments.workdir import Workdir
 
-CLOCK = ("images_per_second", "data_wait")
 DIGITS = [
     "--config=digits",
     "--devices=1",

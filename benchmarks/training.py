@@ -3,11 +3,12 @@
     python -m benchmarks.training [--networks]
 
 loop      (seconds a step inside `train`) / (seconds of the bare compiled step), data on the device
-          and streamed from folders of PNG files, at several numbers of updates a call: medians of
-          runs in turns, after warm-up.
+          and streamed from folders of PNG files: medians of runs in turns, after warm-up.
+per_call  seconds a step of the bare step, by updates in one compiled call.
 memory    resident memory of the host over 10,000 steps of a small run, every 500.
-networks  images/s of one compiled step of CIFAR-10's DDPM++ and NCSN++: float32 on the CPU,
-          bfloat16 elsewhere.
+networks  images/s of CIFAR-10's DDPM++ and NCSN++ inside `train`, over the bare step's, and the
+          bare step's part of the rate of a large matrix product: float32 on the CPU, bfloat16
+          elsewhere.
 
 The result goes to benchmarks/results/training.json, its figures into the README and the curve to
 docs/training_memory.png.
@@ -21,20 +22,21 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.report import ROOT, into_readme, save
-from experiments import build, devices, flags, progress_line
+from experiments import build, devices, flags
 from experiments.config import resolve
-from experiments.devices import make_mesh, put, sharded
+from experiments.devices import make_mesh, put, replicated, sharded
 from experiments.feed import Feed, Resident, Streamed
 from experiments.metrics import read_metrics
 from experiments.preparation import prepare
 from experiments.sections import Experiment
 from experiments.train import train
-from experiments.training import init_state, make_train_step
+from experiments.training import TrainState, init_state, make_train_step
 from experiments.workdir import Workdir
 
 ROUNDS, STEPS, BATCH = 3, 30, 8
@@ -49,7 +51,7 @@ SMALL = [
     "--config.training.sample_every=0",
     "--config.training.save_every=1000000",
 ]
-TOY = ["--config.training.log_every=100", "--config.training.save_every=1000"]
+TOY = ["--config.training.log_every=500", "--config.training.save_every=1000"]
 
 
 def main() -> None:
@@ -61,17 +63,15 @@ def main() -> None:
     result: dict[str, Any] = {"loop": {}, "memory_gib": host_memory()}
     with tempfile.TemporaryDirectory() as folder:
         images = images_in(pathlib.Path(folder) / "images")
+        small = [*SMALL, f"--config.data.source=folder:{images}"]
         for kind, more in {"resident": [], "streamed": ["--config.data.stream=True"]}.items():
-            # On the CPU gradients of convolutions are many times slower inside a loop.
-            scans = kind == "resident" and jax.default_backend() != "cpu"
-            for per_call in (1, 5) if scans else (1,):
-                arguments = [*SMALL, f"--config.data.source=folder:{images}", *more]
-                arguments.append(f"--config.training.steps_per_call={per_call}")
-                name = f"{kind}, {per_call} a call"
-                result["loop"][name] = loop(arguments, pathlib.Path(folder), name)
-                print(name, result["loop"][name], flush=True)
-    if options.networks:
-        result["networks"] = {name: network(name) for name in ("ddpmpp", "ncsnpp")}
+            experiment = experiment_of("cifar10:vp,small", small + more)
+            result["loop"][kind] = loop(experiment, pathlib.Path(folder) / kind, ROUNDS)
+            print(kind, result["loop"][kind], flush=True)
+        result["per_call"] = {count: bare_seconds(per_call(small, count), 10) for count in (1, 5)}
+        print(result["per_call"], flush=True)
+        if options.networks:
+            result["networks"] = {sde: network(sde, images) for sde in ("vp", "ve")}
     save("training", result)
     draw(result["memory_gib"])
     into_readme("training", words(result))
@@ -82,7 +82,7 @@ def words(result: dict) -> str:
     ratios = {name: row["ratio"] for name, row in result["loop"].items()}
     parts = ", ".join(f"{ratio:.3f} ({name})" for name, ratio in ratios.items())
     memory = [gib for _, gib in result["memory_gib"]]
-    return f"{parts}; host memory from {memory[1]:.2f} to {memory[-1]:.2f} GiB over 10,000 steps"
+    return f"{parts}; host memory from {memory[0]:.2f} to {memory[-1]:.2f} GiB over 10,000 steps"
 
 
 def images_in(folder: pathlib.Path, num: int = 2000) -> pathlib.Path:
@@ -98,47 +98,58 @@ def experiment_of(config: str, arguments: list[str]) -> Experiment:
     return resolve(flags.override(flags.load_config(config), arguments))
 
 
-def loop(arguments: list[str], folder: pathlib.Path, name: str) -> dict[str, Any]:
+def per_call(arguments: list[str], count: int) -> Experiment:
+    """The small network with several updates in one call."""
+    more = [f"--config.training.steps_per_call={count}"]
+    return experiment_of("cifar10:vp,small", arguments + more)
+
+
+def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str, Any]:
     """The trainer's step over the bare one's, in turns: which goes first alternates."""
-    experiment = experiment_of("cifar10_ddpmpp:small", arguments)
     measures = {
-        "bare": lambda turn: bare_seconds(experiment),
-        "trainer": lambda turn: trainer_seconds(experiment, folder / f"{name}-{turn}"),
+        "bare": lambda turn: bare_seconds(experiment, experiment.training.num_steps - 10),
+        "trainer": lambda turn: trainer_seconds(experiment, folder / str(turn)),
     }
     seconds: dict[str, list[float]] = {"bare": [], "trainer": []}
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         for which in sorted(measures, reverse=bool(turn % 2)):
             seconds[which].append(measures[which](turn))
     ratios = [b / a for a, b in zip(seconds["bare"], seconds["trainer"], strict=True)]
+    rate = experiment.training.batch_size / statistics.median(seconds["trainer"])
     return {
         "ratio": round(statistics.median(ratios), 4),
         "ratios": [round(ratio, 4) for ratio in ratios],
         "bare_seconds": round(statistics.median(seconds["bare"]), 5),
-        "images_per_second": round(BATCH / statistics.median(seconds["trainer"]), 1),
+        "images_per_second": round(rate, 2),
     }
 
 
-def bare_seconds(experiment: Experiment) -> float:
+def bare_seconds(experiment: Experiment, steps: int) -> float:
     """Of a step, called one after the other with one batch that is on the devices."""
+    step, state, feed, block = bare(experiment)
+    state, metrics = step(state, feed.values, block)
+    jax.block_until_ready(metrics)
+    start = time.perf_counter()
+    calls = steps // len(block)
+    for _ in range(calls):
+        state, metrics = step(state, feed.values, block)
+    jax.block_until_ready(metrics)
+    feed.close()
+    return (time.perf_counter() - start) / (calls * len(block))
+
+
+def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
+    """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
     network, data = prepared.network, prepared.lazy
     step = make_train_step(experiment, build.sde(experiment.sde), network, data.levels, mesh)
     state = init_state(experiment, network, data.shape, mesh)
-    count = config.steps_per_call or 1
     if prepared.dataset is not None:
-        feed: Feed = Resident(prepared.dataset, 0, BATCH, 0, mesh)
+        feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
     else:
-        feed = Streamed(data, experiment.data, 0, BATCH, 0, mesh)
-    block = feed.read(count)
-    state, metrics = step(state, feed.values, block)
-    jax.block_until_ready(metrics)
-    start = time.perf_counter()
-    for _ in range(STEPS // count):
-        state, metrics = step(state, feed.values, block)
-    jax.block_until_ready(metrics)
-    feed.close()
-    return (time.perf_counter() - start) / STEPS
+        feed = Streamed(data, experiment.data, 0, config.batch_size, 0, mesh)
+    return step, state, feed, feed.read(config.steps_per_call or 1)
 
 
 def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:
@@ -146,56 +157,54 @@ def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:
     workdir = Workdir(folder)
     train(experiment, workdir, make_mesh())
     lines = read_metrics(workdir.metrics)[1:]
-    return BATCH / statistics.mean(line["images_per_second"] for line in lines)
+    rate = statistics.mean(line["images_per_second"] for line in lines)
+    return experiment.training.batch_size / rate
 
 
 def host_memory() -> list[tuple[int, float]]:
     """(step, GiB) of a small run: of points, so that many steps take little time."""
     experiment = experiment_of("toy2d", ["--config.training.num_steps=10000", *TOY])
-    seen: list[tuple[int, float]] = []
-    read = Resident.read
-
-    def reading(self: Resident, count: int) -> jax.Array:
-        step = len(seen_steps)
-        seen_steps.append(step)
-        if step % 500 == 0:
-            seen.append((step, (progress_line.memory_in_use([]) or 0) / 2**30))
-        return read(self, count)
-
-    seen_steps: list[int] = []
-    Resident.read = reading  # type: ignore[method-assign]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            train(experiment, Workdir(f"{folder}/run"), make_mesh())
-    finally:
-        Resident.read = read  # type: ignore[method-assign]
-    return seen
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = Workdir(f"{folder}/run")
+        train(experiment, workdir, make_mesh())
+        return [(line["step"], line["memory_gib"]) for line in read_metrics(workdir.metrics)]
 
 
-def network(name: str) -> dict[str, Any]:
-    """Images/s of the compiled step at the published size."""
+def network(sde: str, images: pathlib.Path) -> dict[str, Any]:
+    """At the published size: DDPM++ for VP, NCSN++ for VE."""
     accelerated = jax.default_backend() != "cpu"
-    batch, dtype = (128, "bfloat16") if accelerated else (8, "float32")
-    experiment = experiment_of(
-        f"cifar10_{name}",
-        [f"--config.training.batch_size={batch}", f"--config.model.dtype={dtype}"],
-    )
-    mesh = make_mesh()
-    net = build.network(experiment.model)
-    step = make_train_step(experiment, build.sde(experiment.sde), net, 256, mesh)
-    state = init_state(experiment, net, (32, 32, 3), mesh)
-    block = put(np.zeros((1, batch, 32, 32, 3), np.uint8), sharded(mesh, axis=1))
-    began = time.perf_counter()
-    state, metrics = step(state, None, block)
-    jax.block_until_ready(metrics)
-    compiled, seconds = time.perf_counter() - began, []
+    batch, dtype, steps = (128, "bfloat16", 60) if accelerated else (8, "float32", 14)
+    arguments = [
+        f"--config.data.source=folder:{images}",
+        f"--config.training.batch_size={batch}",
+        f"--config.model.dtype={dtype}",
+        f"--config.training.num_steps={steps}",
+        f"--config.training.log_every={steps // 2}",
+        "--config.training.sample_every=0",
+    ]
+    experiment = experiment_of(f"cifar10:{sde}", arguments)
+    step, state, feed, block = bare(experiment)
+    flops = step.lower(state, feed.values, block).compile().cost_analysis()["flops"] / len(block)
+    feed.close()
+    with tempfile.TemporaryDirectory() as folder:
+        result = loop(experiment, pathlib.Path(folder), rounds=1)
+    rate = flops * jax.device_count() / result["bare_seconds"]
+    return {"batch": batch, "dtype": dtype, **result, "of_peak": round(rate / peak(dtype), 3)}
+
+
+def peak(dtype: str) -> float:
+    """Operations a second of a large matrix product, on all devices at once; the best of five."""
+    size, mesh = 2048 if jax.default_backend() == "cpu" else 8192, make_mesh()
+    left, right = jnp.ones((mesh.size, size, size), dtype), jnp.ones((size, size), dtype)
+    left, right = put(left, sharded(mesh)), put(right, replicated(mesh))
+    product = jax.jit(jnp.matmul)
+    product(left, right).block_until_ready()
+    seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        state, metrics = step(state, None, block)
-        jax.block_until_ready(metrics)
+        product(left, right).block_until_ready()
         seconds.append(time.perf_counter() - start)
-    rate = batch / statistics.median(seconds)
-    return {"batch": batch, "dtype": dtype, "images_per_second": rate, "first_seconds": compiled}
+    return 2 * size**3 * mesh.size / min(seconds)
 
 
 def draw(memory: list[tuple[int, float]]) -> None:

@@ -61,7 +61,12 @@ def network(config: ModelConfig) -> nn.Module:
 
 
 def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> ScoreModel:
-    """The network with its parameters, its SDE and its meaning."""
+    """The network with its parameters, its SDE and its meaning.
+
+    Raises:
+      UserError: a network that takes a condition, which no command gives.
+    """
+    check_unconditional(experiment.model)
     return ScoreModel(
         network=net,
         params=params,
@@ -70,6 +75,18 @@ def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> 
         conditioning=str(experiment.model.conditioning),
         data_std=experiment.data.std,
     )
+
+
+def check_unconditional(config: ModelConfig) -> None:
+    """Stop a network that takes a class or an embedding; they are for programs of one's own.
+
+    Raises:
+      UserError: it takes one.
+    """
+    for name in ("num_classes", "cond_dim"):
+        value = config.args.get(name, getattr(config, name))
+        if value:
+            raise UserError(f"model.{name}: got {value}, takes 0: no command gives conditions")
 
 
 def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import status_command, train_command
+from experiments import export_command, import_command, status_command, train_command
 from experiments.errors import UserError
 
 _OVERRIDES = "--config.SECTION.FIELD=VALUE overrides any field of the config."
@@ -124,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     likelihood.add_argument(
         "--check_solver", action="store_true", help="measure the solver's error on a batch"
     )
+
+    import_command.add_to(commands)
+    export_command.add_to(commands)
 
     demo = _command(commands, "demo", _demo, "train on digits, sample, measure: some minutes")
     demo.set_defaults(workdir="runs/demo")

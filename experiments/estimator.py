@@ -12,12 +12,13 @@ from jax.sharding import Mesh
 
 import samplers
 from experiments import build
-from experiments.data import Dataset, to_model
+from experiments.data import Dataset, LazyDataset, to_model
 from experiments.data_gaussian import MOST_DIMENSIONS, data_gaussian
 from experiments.dequantization import Levels, dequantizations
 from experiments.devices import check_batch, replicated, sharded
 from experiments.errors import UserError
 from experiments.sections import Experiment, LikelihoodConfig
+from experiments.splits import load_split
 from samplers import Divergence, Exact, Hutchinson, noise
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, Gaussian, Model
@@ -30,7 +31,7 @@ class Estimator:
       experiment: the experiment.
       sde: its SDE.
       model: its model.
-      train: the split that the control variate is fitted to.
+      train: the training split, read only where a control variate is fitted to it.
       seed: of the draws.
       mesh: the devices that share a batch.
     """
@@ -40,7 +41,7 @@ class Estimator:
         experiment: Experiment,
         sde: SDE,
         model: Model,
-        train: Dataset,
+        train: LazyDataset,
         seed: int,
         mesh: Mesh,
     ):
@@ -145,7 +146,7 @@ class Estimator:
         return turns * (time.perf_counter() - start) / 3600
 
 
-def levels(dataset: Dataset, centered: bool) -> Levels | None:
+def levels(dataset: Dataset | LazyDataset, centered: bool) -> Levels | None:
     """The grey levels of a data set; None for continuous data."""
     return None if dataset.levels is None else Levels(dataset.levels, centered)
 
@@ -165,9 +166,19 @@ def make_divergence(
     )
 
 
-def _control(experiment: Experiment, train: Dataset) -> Gaussian | None:
+def _control(experiment: Experiment, train: LazyDataset) -> Gaussian | None:
+    """The Gaussian of the training data, where the divergence takes one.
+
+    Raises:
+      UserError: the data cannot be loaded.
+    """
     config = experiment.likelihood
     uses = config.control and config.estimator == "ode" and config.divergence == "hutchinson"
     if not uses or math.prod(train.shape) > MOST_DIMENSIONS:
         return None
-    return data_gaussian(experiment, train)
+    try:
+        return data_gaussian(experiment, load_split(experiment, "train"))
+    except UserError as error:
+        raise UserError(
+            f"{error}; or --config.likelihood.control=False, which needs no training data"
+        ) from error

@@ -25,7 +25,7 @@ def measure(
       UserError: nothing finite came out.
     """
     estimator = Estimator(
-        trained.experiment, trained.sde, trained.model, trained.dataset("train"), seed, trained.mesh
+        trained.experiment, trained.sde, trained.model, trained.train, seed, trained.mesh
     )
     facts = protocol(
         trained.experiment,

@@ -12,6 +12,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from experiments.atomic import write_atomically
 
+CLOCK = ("images_per_second", "data_wait", "memory_gib")
+"""What differs between two runs of the same."""
+
 
 class MetricsWriter:
     """Appends to `metrics.jsonl` and to TensorBoard's event files.

@@ -56,6 +56,8 @@ def construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
                 unknown_name(f"field of {cls.__name__}", f"{section}.args.{name}", known)
             )
     chosen = {k: v for k, v in given.items() if k in declared and v is not None}
+    # JSON has lists for tuples, and a network must be hashable.
+    args = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
     try:
         return cls(**chosen | args)
     except (TypeError, ValueError) as error:

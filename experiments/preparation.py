@@ -43,6 +43,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
       UserError: bad input.
     """
     build.check(experiment)
+    build.check_unconditional(experiment.model)
     config = experiment.training
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")

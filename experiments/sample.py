@@ -198,11 +198,17 @@ def latents_of(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
 def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]."""
     if dataset.levels is None:
-        return scatter(
-            values, reference=dataset.read(np.arange(min(len(values), dataset.num))).values
-        )
+        return scatter(values, reference=_some(dataset, len(values)))
     levels = np.asarray(to_levels(values, dataset.levels, bool(experiment.data.centered)))
     return image_grid(levels, dataset.levels)
+
+
+def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
+    """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
+    try:
+        return dataset.read(np.arange(min(num, dataset.num))).values
+    except UserError:
+        return None
 
 
 def outputs(output: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from experiments import averages, build, processes, sharding
 from experiments.checkpoints import Checkpoints
+from experiments.data_facts import DataFacts
 from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
@@ -93,6 +94,7 @@ def train(
                 checkpoints.save(0, state)
         if processes.is_first():
             workdir.record(experiment)
+            workdir.record_facts(DataFacts.of(data))
         run = _Run(experiment, workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
 

@@ -33,7 +33,7 @@ class Trained:
       step: that checkpoint's.
       parameters: which of them: "raw", "ema" for their first average, or another's name.
       mesh: the devices to use.
-      train: the training split, not yet read.
+      train: the training split, whose source is opened when examples are read.
     """
 
     workdir: Workdir
@@ -71,7 +71,9 @@ class Trained:
         workdir = Workdir(path)
         experiment = resolve(flags.override(workdir.load(), overrides))
         build.check(experiment)
-        train = open_split(experiment, "train")
+        build.check_unconditional(experiment.model)
+        facts = workdir.facts
+        train = facts.split(experiment) if facts else open_split(experiment, "train")
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         sde = build.sde(experiment.sde)
@@ -80,8 +82,12 @@ class Trained:
         return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
 
     def dataset(self, split: str) -> Dataset:
-        """A split of the experiment's data."""
-        return load_split(self.experiment, split)
+        """A split of the experiment's data.
+
+        Raises:
+          UserError: it cannot be loaded, or is not what the model takes.
+        """
+        return self._checked(load_split(self.experiment, split), "data.source")
 
     def examples(self, source: str | None, split: str | None) -> Dataset:
         """What to measure: a split of the experiment's data, or of another source, or all of that.
@@ -92,10 +98,15 @@ class Trained:
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
         given = load(source, split or WHOLE, image_size=self.experiment.data.image_size)
+        return self._checked(given, "--data")
+
+    def _checked(self, given: Dataset, field: str) -> Dataset:
         for name in ("shape", "levels"):
             got, takes = getattr(given, name), getattr(self.train, name)
             if got != takes:
-                raise UserError(f"--data: {source} has {name} {got}, takes {takes}, the model's")
+                raise UserError(
+                    f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
+                )
         return given
 
 

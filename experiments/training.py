@@ -5,6 +5,7 @@ sums behind the metrics are part of the state. So a run that resumes from a chec
 that was not interrupted, bit for bit, its metrics included.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -133,6 +134,29 @@ def with_params(config: TrainingConfig, state: TrainState, params: Any, mesh: Me
     return jax.jit(init, out_shardings=shardings(state, mesh))(params, state.key)
 
 
+def state_from(experiment: Experiment, params: Any, averages: Any, step: int) -> TrainState:
+    """The state after updates made elsewhere: the optimizer begins, each average is `averages`.
+
+    Args:
+      experiment: the experiment.
+      params: of its network.
+      averages: a tree like it.
+      step: how many updates.
+    """
+
+    @jax.jit
+    def init(params: Any) -> TrainState:
+        _, key = jax.random.split(jax.random.key(experiment.seed))
+        return _start(experiment.training, params, key)
+
+    state = init(params)
+    return dataclasses.replace(
+        state,
+        step=jnp.asarray(step, jnp.int32),
+        averages={name: jax.tree.map(jnp.asarray, averages) for name in state.averages},
+    )
+
+
 def _start(config: TrainingConfig, params: Any, key: Array) -> TrainState:
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -151,6 +175,7 @@ def make_update(
 ) -> Callable[[TrainState, Array], TrainState]:
     """One update (state, raw values [B, ...]) → state.
 
+    A network that has a method `constrain` (params → params) has it applied to the new parameters.
     Where the loss, the gradient or what it makes of the parameters is not finite, the step is
     counted and the averages go on, and the rest stays.
     """
@@ -159,6 +184,7 @@ def make_update(
     kept = averages.parse(averages.names(config))
     draw = make_draw(experiment, sde, levels)
     gradient = make_gradient(experiment, sde, network)
+    constrain = getattr(network, "constrain", lambda params: params)
 
     def update(state: TrainState, values: Array) -> TrainState:
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -168,7 +194,7 @@ def make_update(
             weights = adaptive_weighting.weights(state.weighting, drawn.u)
         value, losses, slope = gradient(state.params, drawn, weights, dropout_key)
         updates, opt_state = optimizer.update(slope, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = constrain(optax.apply_updates(state.params, updates))
         weighting = adaptive_weighting.update(state.weighting, drawn.u, losses)
         norms = optax.tree.norm(slope), optax.tree.norm(params)
         fine = jnp.isfinite(jnp.stack([value, *norms])).all()

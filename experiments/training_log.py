@@ -38,14 +38,16 @@ class TrainingLog:
         if self._writer is None:
             return
         values = {name: as_json(value) for name, value in metrics.items()}
-        self._writer.scalars(step, values | speed)
+        memory = progress_line.memory_in_use(jax.local_devices())
+        used = {} if memory is None else {"memory_gib": round(memory / 2**30, 4)}
+        self._writer.scalars(step, values | speed | used)
         words = progress_line.describe(
             step,
             self.config.num_steps,
             float(metrics["loss"]),
             speed["images_per_second"],
             self.config.batch_size,
-            progress_line.memory_in_use(jax.local_devices()),
+            memory,
         )
         if self._bar.disable:
             print(progress_line.line(step, self.config.num_steps, words), file=sys.stderr)

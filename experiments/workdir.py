@@ -1,6 +1,7 @@
 """A workdir: one experiment on disk, self-describing.
 
 config.json           the resolved config
+data.json             the shape and the grey levels of its examples, known without them
 .lock                 held by a live run
 checkpoints/STEP/     training states
 metrics.jsonl         a line of metrics each `training.log_every` steps
@@ -24,6 +25,7 @@ from ml_collections import ConfigDict
 
 from experiments.atomic import write_atomically
 from experiments.config import resolve, to_config
+from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.sections import Experiment
 from sde_lib.registry import unknown_name
@@ -109,6 +111,21 @@ class Workdir:
         """Write the config."""
         write_atomically(self._config, json.dumps(dataclasses.asdict(experiment), indent=2) + "\n")
 
+    @property
+    def facts(self) -> DataFacts | None:
+        """Of its data; None in a workdir of before there was data.json.
+
+        Raises:
+          UserError: data.json is damaged.
+        """
+        if not self._facts.is_file():
+            return None
+        return DataFacts.from_json(self._facts.read_text(), self._facts)
+
+    def record_facts(self, facts: DataFacts) -> None:
+        """Write data.json."""
+        write_atomically(self._facts, facts.as_json() + "\n")
+
     def _is_empty(self) -> bool:
         """But for what a start leaves that was killed at once."""
         left = {".lock", self._config.name + ".partial"}
@@ -151,6 +168,10 @@ class Workdir:
     @property
     def _config(self) -> pathlib.Path:
         return self.path / "config.json"
+
+    @property
+    def _facts(self) -> pathlib.Path:
+        return self.path / "data.json"
 
     def _read(self) -> Experiment:
         if not self._config.is_file():

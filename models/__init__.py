@@ -1,8 +1,8 @@
 """Flax score networks, and what turns one into `predict`. Knows no sampler."""
 
+from models.adm import ADM
 from models.conditioning import conditionings
 from models.dit import DiT
-from models.edm2 import EDM2
 from models.layers import STACKED
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
@@ -11,7 +11,7 @@ from models.registry import networks
 from models.score_model import ScoreModel, init_params
 
 __all__ = [
-    "EDM2",
+    "ADM",
     "MLP",
     "STACKED",
     "DiT",

@@ -73,7 +73,7 @@ class Attention(nn.Module):
       head_dim: channels of a head; None for one head of all.
       skip_rescale: divide the sum by √2.
       init_scale: of A_out.
-      norm_groups: of the normalisation; None for those of NCSN++.
+      norm_groups: of the normalisation; None for those of NCSN++, 0 for no normalisation.
       norm_epsilon: its ε.
       implementation: one of `IMPLEMENTATIONS`.
       dtype: what to compute in.
@@ -95,8 +95,10 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: Image) -> Image:
         batch, height, width, channels = x.shape
-        norm = GroupNorm(self.norm_groups, self.norm_epsilon, name="norm")
-        pixels = norm(x).reshape(batch, height * width, channels)
+        normed = x
+        if self.norm_groups != 0:
+            normed = GroupNorm(self.norm_groups, self.norm_epsilon, name="norm")(x)
+        pixels = normed.reshape(batch, height * width, channels)
         # A small start of q, k, v makes the first attention nearly uniform.
         init = thrice(fan_average(0.1))
         qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)

@@ -1,9 +1,10 @@
 """What a network is told besides the image: the time, as a real number c, and a condition.
 
-    positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − 1)}, k < K           (1)
+    positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − s)}, k < K           (1)
     fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
 
-(1) suits c = 999 t, (2) suits c = log σ.
+(1) suits c = 999 t, (2) suits c = log σ. DDPM and its successors have s = 1; ADM has s = 0, and
+the cosines first.
 """
 
 import math
@@ -28,8 +29,16 @@ def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
-def positional_features(c: Float[Array, "batch"], dim: int) -> Float[Array, "batch dim"]:
-    """Equation (1) with K = dim/2 frequencies from 1 down to 10⁻⁴.
+def positional_features(
+    c: Float[Array, "batch"], dim: int, freq_shift: float = 1.0, cos_first: bool = False
+) -> Float[Array, "batch dim"]:
+    """Equation (1) with K = dim/2 frequencies from 1 down to 10⁻⁴ (freq_shift 1).
+
+    Args:
+      c: the times.
+      dim: features.
+      freq_shift: s.
+      cos_first: the cosines, then the sines.
 
     Raises:
       ValueError: dim is odd or below 4, where (1) has no meaning.
@@ -38,8 +47,9 @@ def positional_features(c: Float[Array, "batch"], dim: int) -> Float[Array, "bat
     """
     if dim % 2 or dim < 4:
         raise ValueError(f"positional embedding: got {dim} features, takes an even number from 4")
-    exponent = jnp.arange(dim // 2) / (dim // 2 - 1)
-    return sin_cos(c[:, None] * jnp.exp(-math.log(1e4) * exponent))
+    exponent = jnp.arange(dim // 2) / (dim // 2 - freq_shift)
+    features = sin_cos(c[:, None] * jnp.exp(-math.log(1e4) * exponent))
+    return jnp.roll(features, dim // 2, axis=-1) if cos_first else features
 
 
 class FourierFeatures(nn.Module):
@@ -75,6 +85,8 @@ class TimeEmbedding(nn.Module):
       fourier_scale: standard deviation of the frequencies W.
       num_classes: how many labels there are; 0 for none.
       cond_dim: features of the embeddings that stand in for labels; 0 for none.
+      freq_shift: s of "positional".
+      cos_first: whether "positional" has the cosines before the sines.
       dtype: what to compute in.
 
     Raises:
@@ -87,6 +99,8 @@ class TimeEmbedding(nn.Module):
     fourier_scale: float
     num_classes: int = 0
     cond_dim: int = 0
+    freq_shift: float = 1.0
+    cos_first: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -95,7 +109,7 @@ class TimeEmbedding(nn.Module):
         if self.kind == "fourier":
             e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)
         else:
-            e = positional_features(c, self.dim)
+            e = positional_features(c, self.dim, self.freq_shift, self.cos_first)
         e = nn.silu(linear(self.features, dtype=self.dtype, name="dense_0")(e))
         e = linear(self.features, dtype=self.dtype, name="dense_1")(e)
         check_condition(cond, self.num_classes, self.cond_dim)

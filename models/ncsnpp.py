@@ -18,7 +18,7 @@ from models.embedding import EMBEDDINGS, Condition, TimeEmbedding, check_conditi
 from models.layers import Embedding, Head, Image, conv3x3
 from models.pyramid import InputPyramid, OutputPyramid
 from models.registry import check_choice, networks
-from models.resample import ConvDownsample, ConvUpsample, downsample, upsample
+from models.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
 from models.residual import ResidualBlock
 
 CHOICES = {
@@ -108,7 +108,7 @@ class NCSNpp(nn.Module):
         *,
         train: bool = False,
     ) -> Image:
-        self._check_size(x)
+        check_size(x, len(self.ch_mult) - 1)
         x = 2 * x - 1 if self.center_input else x
         e = self._embed(c, cond)
         h, skips = self._encode(x, e, train)
@@ -231,9 +231,3 @@ class NCSNpp(nn.Module):
             name=name,
         )
         return show(pyramid, h)
-
-    def _check_size(self, x: Array) -> None:
-        multiple = 2 ** (len(self.ch_mult) - 1)
-        if x.shape[1] % multiple or x.shape[2] % multiple:
-            size = f"{x.shape[1]}×{x.shape[2]}"
-            raise ValueError(f"image size: got {size}, takes multiples of {multiple} (ch_mult)")

@@ -3,7 +3,8 @@
 Each turns F, a function of the (scaled) state, into a prediction of data and noise (with
 x = α data + σ noise and score = −noise/σ):
 
-    noise         F(x) = noise                        DDPM, DDPM++; published for VP and sub-VP
+    noise         F(x) = noise                        DDPM++; published for VP and sub-VP
+    ddpm_noise    F(x) = noise, by DDPM's table of σ  DDPM, trained at a thousand steps
     scaled_score  F(x) = σ score = −noise             NCSN++ with its division by σ; VE's published
     score         F(x) = score
     data          F(x) = data
@@ -27,6 +28,8 @@ from sde_lib import SDE, Prediction, Registry, expand, prediction
 
 parameterizations = Registry("parameterization")
 
+DDPM_STEPS = 1000
+
 Network = Callable[[Array], Array]
 """State [B, ...] → output [B, ...], with time, condition and parameters bound."""
 
@@ -36,6 +39,31 @@ def noise(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Pr
     """F = noise."""
     del data_std
     return prediction.from_noise(sde, x, t, network(x))
+
+
+@parameterizations.register("ddpm_noise")
+def ddpm_noise(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """score = −F/√(1 − ᾱ_i), i = ⌊999 t⌋: the σ of the discrete chain instead of σ(t).
+
+    For SDEs that shrink the data, f < 0, as VP: any other has no such chain, and 1 − ᾱ = 0.
+
+    Reference: Ho et al. 2020, eq. 4; Song et al. 2021, App. B and C.
+    """
+    del data_std
+    steps = jnp.clip(jnp.floor((DDPM_STEPS - 1) * t), 0, DDPM_STEPS - 1).astype(int)
+    ratio = sde.sigma(t) / ddpm_sigmas(sde)[steps]
+    return prediction.from_noise(sde, x, t, expand(ratio, x) * network(x))
+
+
+def ddpm_sigmas(sde: SDE) -> Array:
+    """√(1 − ᾱ_i), ᾱ_i = ∏_{j ≤ i} (1 − β_j), of DDPM's N = 1000 steps, [N].
+
+    β_j = −2 f(j/(N − 1))/N is linspace(β_min, β_max)/N for VP. Where f has no bound (α(1) = 0) it
+    stops at 0.999, as in Nichol & Dhariwal 2021.
+    """
+    drift = sde.drift_coefficient(jnp.linspace(0.0, 1.0, DDPM_STEPS))
+    betas = jnp.clip(-2 * drift / DDPM_STEPS, 0.0, 0.999)
+    return jnp.sqrt(-jnp.expm1(jnp.cumsum(jnp.log1p(-betas))))
 
 
 @parameterizations.register("scaled_score")

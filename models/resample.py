@@ -76,6 +76,18 @@ def upsample(x: Image, fir: bool) -> Array:
     return interleave(wide, wide, HEIGHT)
 
 
+def check_size(x: Image, halvings: int) -> None:
+    """Stop an image that cannot be halved so often.
+
+    Raises:
+      ValueError: height or width is not a multiple of 2^halvings.
+    """
+    multiple = 2**halvings
+    if x.shape[1] % multiple or x.shape[2] % multiple:
+        size = f"{x.shape[1]}×{x.shape[2]}"
+        raise ValueError(f"image size: got {size}, takes multiples of {multiple} (ch_mult)")
+
+
 def pad(x: Array, before: int, after: int) -> Array:
     """Zeros around height and width."""
     return jnp.pad(x, ((0, 0), (before, after), (before, after), (0, 0)))
@@ -91,20 +103,23 @@ def blur(x: Array, axis: int) -> Array:
 class ConvDownsample(nn.Module):
     """A 3×3 convolution of stride 2; with `fir` of the image blurred by k.
 
-    Without FIR the zeros stand below and to the right only, as published.
+    Without FIR the zeros stand below and to the right only, as published for DDPM.
 
     Args:
       features: output channels.
       fir: whether to blur.
+      symmetric: zeros all around instead, as in ADM.
     """
 
     features: int
     fir: bool
     dtype: Any = None
+    symmetric: bool = False
 
     @nn.compact
     def __call__(self, x: Image) -> Array:
-        x = blur(blur(pad(x, 2, 2), HEIGHT), WIDTH) if self.fir else pad(x, 0, 1)
+        before = int(self.symmetric)
+        x = blur(blur(pad(x, 2, 2), HEIGHT), WIDTH) if self.fir else pad(x, before, 1)
         conv = conv3x3(self.features, strides=2, padding="VALID", dtype=self.dtype, name="conv")
         return conv(x)
 

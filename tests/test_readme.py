@@ -23,6 +23,11 @@ def commands() -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("scoresde ")]
 
 
+def takes_a_file(command: list[str]) -> bool:
+    """Whether a command is about a file of another project, which is not here."""
+    return "--from=score_sde_pytorch" in command
+
+
 def test_the_commands_run(tmp_path, monkeypatch, capsys):
     """In order, in one folder; training is cut to a few steps of a tiny network."""
     monkeypatch.chdir(tmp_path)
@@ -32,10 +37,13 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     one = "--devices=1"
     tiny = {"train": [a for a in TOY if not a.startswith("--config=")], "solvers": [], "status": []}
     tiny |= {"sample": [one, "--num=16", "--batch=16"], "likelihood": [one, "--limit=16"]}
-    tiny |= {"fit_grid": [one, "--batch=16"]}
+    tiny |= {"fit_grid": [one, "--batch=16"], "import": [], "export": []}
     assert {command[0] for command in commands()} == {"demo", *tiny}
     for command in commands():
-        if command[0] != "demo":
+        if takes_a_file(command):
+            assert main(command) == 2
+            assert capsys.readouterr().err.endswith(".pth: no such file\n")
+        elif command[0] != "demo":
             assert main([*command, *tiny[command[0]]]) == 0, capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from experiments import devices
 from experiments.checkpoints import Checkpoints
 from experiments.cli import main
 from experiments.config import resolve
-from experiments.metrics import read_metrics
+from experiments.metrics import CLOCK, read_metrics
 from experiments.training import abstract_state
 from experiments.workdir import Workdir
 from models import networks
@@ -70,8 +70,7 @@ def state_of(workdir: pathlib.Path):
 def metrics_of(workdir: pathlib.Path) -> list[dict]:
     """The metrics without the wall clock."""
     lines = read_metrics(workdir / "metrics.jsonl")
-    clock = ("images_per_second", "data_wait")
-    return [{k: v for k, v in line.items() if k not in clock} for line in lines]
+    return [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
 
 
 @pytest.fixture(scope="session")

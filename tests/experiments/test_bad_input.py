@@ -64,6 +64,7 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.data.source=digit", ["data.source", "digits"]),
         ("--config.data.source=digits", ["model.name", "'mlp'", "(8, 8, 1)", "digits"]),
         ("--config.model.dtype=float17", ["model.name", "float17"]),
+        ("--config.model.num_classes=3", ["model.num_classes", "got 3", "takes 0"]),
         ("--learning-rate=3", ["--learning-rate"]),
     ],
 )

@@ -1,0 +1,31 @@
+"""LSUN's bedrooms at 256 pixels: NCSN++ as published for VE, and DDPM for VP.
+
+    scoresde train --config=bedroom:ve --workdir=runs/bedroom
+
+65,574,549 parameters (VE), 111,569,923 (VP); weeks on 8 GPUs. Published samples are those of
+`--solver=reverse_diffusion --corrector=langevin --steps=2000` (VE) and `--solver=ancestral
+--steps=1000` (VP).
+
+Data: `--config.data.source=folder:DIR`; by default TFDS's lsun/bedroom.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import presets
+
+
+def get_config(words: str = "ve") -> ConfigDict:
+    """The experiment.
+
+    Args:
+      words: the SDE.
+
+    Raises:
+      ValueError: unknown words.
+    """
+    sde = presets.chosen(words, sde=("ve", "vp"))["sde"]
+    config = presets.published(
+        sde, "ncsnpp_256" if sde == "ve" else "ddpm_256", "tfds:lsun/bedroom"
+    )
+    presets.at_high_resolution(config, image_size=256, sigma_max=378.0)
+    return config.lock()

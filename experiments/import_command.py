@@ -1,0 +1,42 @@
+"""The command `import`: its arguments, and running it."""
+
+import argparse
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of the command line.
+
+    Args:
+      commands: what `add_subparsers` returned.
+    """
+    help_line = "make a workdir of published parameters"
+    parser = commands.add_parser(
+        "import",
+        help=help_line,
+        description=help_line,
+        epilog="--config.SECTION.FIELD=VALUE overrides any field of the config.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="what to read; a folder for diffusers")
+    parser.add_argument(
+        "--from",
+        dest="format",
+        required=True,
+        metavar="FORMAT",
+        help="score_sde_pytorch, diffusers, or safetensors of `export`",
+    )
+    parser.add_argument("--workdir", required=True, help="a new or empty folder")
+    parser.add_argument("--config", help="a config file, or the name of a packaged one")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import devices
+    from experiments.interchange.importing import import_file
+    from experiments.workdir import Workdir
+
+    devices.start()
+    workdir = Workdir(options.workdir)
+    print(import_file(options.format, options.file, options.config, overrides, workdir))

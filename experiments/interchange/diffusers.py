@@ -1,0 +1,88 @@
+"""U-Nets of the `diffusers` library: a UNet2DModel as it saves itself, alone or in a pipeline.
+
+    FOLDER/config.json                             FOLDER/unet/...
+    FOLDER/diffusion_pytorch_model.safetensors     FOLDER/unet_ema/...    the moving average, if any
+                                                   FOLDER/scheduler/scheduler_config.json
+
+It is the same function as our `adm`, or as our `ncsnpp` where its blocks are Skip*Block2D.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments import build
+from experiments.errors import UserError
+from experiments.interchange import diffusers_schedule, diffusers_tensors, diffusers_unet
+from experiments.interchange.imported import Imported
+from experiments.sections import ModelConfig
+from models.score_model import example_condition
+
+CONFIG = "config.json"
+TENSORS = "diffusion_pytorch_model.safetensors"
+SCHEDULES = ("scheduler/scheduler_config.json", "scheduler_config.json")
+
+
+def read(folder: pathlib.Path) -> Imported:
+    """The network that a folder holds, its parameters, and what is known of its SDE and data.
+
+    Args:
+      folder: of a UNet2DModel, or of a pipeline around one.
+
+    Raises:
+      UserError: no such files, a damaged one, an option that no network here has, or tensors other
+        than the config asks for.
+    """
+    model, average = _model_folder(folder), folder / "unet_ema"
+    config = diffusers_unet.load(model / CONFIG)
+    fields = diffusers_unet.network_fields(config, model / CONFIG)
+    schedule = next((folder / name for name in SCHEDULES if (folder / name).is_file()), None)
+    fields |= diffusers_schedule.sde_fields(
+        schedule, config.time_embedding_type, config.center_input_sample
+    )
+    shapes = _shapes(config, fields, model / CONFIG)
+    params, averages, step = _tensors(model, shapes), None, config.optimization_step
+    if model == folder / "unet" and average.is_dir():
+        averages = _tensors(average, shapes)
+        step = diffusers_unet.load(average / CONFIG).optimization_step
+    return Imported(fields=fields, params=params, averages=averages, step=step)
+
+
+def _model_folder(folder: pathlib.Path) -> pathlib.Path:
+    for model in (folder / "unet", folder):
+        if (model / CONFIG).is_file():
+            return model
+    raise UserError(
+        f"{folder}: holds no {CONFIG}, nor unet/{CONFIG}; takes the folder of a UNet2DModel, or of "
+        "its pipeline"
+    )
+
+
+def _tensors(model: pathlib.Path, shapes: Any) -> Any:
+    path = model / TENSORS
+    return diffusers_tensors.to_params(diffusers_tensors.read(path), shapes, path)
+
+
+def _shapes(config: diffusers_unet.UNetConfig, fields: dict[str, Any], path: pathlib.Path) -> Any:
+    """The network's tree of parameters, as shapes.
+
+    Raises:
+      UserError: channels that heads or groups do not divide, or an image that levels do not halve.
+    """
+    network = build.network(model_config(fields))
+    height = config.height or 2 ** (config.levels - 1)
+    x, c = jnp.zeros((1, height, height, config.in_channels)), jnp.zeros(1)
+    try:
+        init = jax.eval_shape(network.init, jax.random.key(0), x, c, example_condition(network))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return init["params"]
+
+
+def model_config(fields: dict[str, Any]) -> ModelConfig:
+    """The section of a config that fields by path make."""
+    args = {k.removeprefix("model.args."): v for k, v in fields.items() if "model.args." in k}
+    plain = {k.removeprefix("model."): v for k, v in fields.items() if k.startswith("model.")}
+    return ModelConfig(**{k: v for k, v in plain.items() if "." not in k}, args=args)

@@ -1,0 +1,77 @@
+"""The configs of published experiments: all can be built, with as many parameters as published."""
+
+import jax
+import pytest
+
+from experiments import build, flags
+from experiments.config import resolve
+from experiments.errors import UserError
+
+
+def experiment(config):
+    return resolve(flags.load_config(config))
+
+
+def num_parameters(config, size):
+    network = build.network(experiment(config).model)
+    x = jax.ShapeDtypeStruct((1, size, size, 3), "float32")
+    c = jax.ShapeDtypeStruct((1,), "float32")
+    params = jax.eval_shape(network.init, jax.random.key(0), x, c)["params"]
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "published"),
+    [
+        ("cifar10:vp", 32, 61_804_419),
+        ("cifar10:vp,deep", 32, 106_632_579),
+        ("cifar10:vp,ddpm", 32, 35_218_947),
+        ("cifar10:ve", 32, 62_758_915),
+        ("cifar10:ve,deep", 32, 107_587_075),
+        ("bedroom", 256, 65_574_549),
+        ("bedroom:vp", 256, 111_569_923),
+        ("celebahq:1024", 1024, 105_785_896),
+    ],
+)
+def test_has_as_many_parameters_as_published(config, size, published):
+    assert num_parameters(config, size) == published
+
+
+@pytest.mark.parametrize(
+    ("config", "same"),
+    [
+        ("cifar10:deep,subvp", "cifar10:vp,deep"),
+        ("celeba:ve", "cifar10:ve"),
+        ("church", "bedroom"),
+        ("celebahq", "bedroom"),
+        ("celebahq:vp", "bedroom:vp"),
+        ("ffhq", "bedroom"),
+        ("ffhq:1024", "celebahq:1024"),
+    ],
+)
+def test_has_the_network_of_another(config, same):
+    assert experiment(config).model == experiment(same).model
+
+
+def test_what_follows_from_the_sde_is_as_published():
+    ve, vp = experiment("cifar10:ve"), experiment("cifar10:vp")
+    assert (ve.training.ema_decay, vp.training.ema_decay) == (0.999, 0.9999)
+    assert (ve.data.centered, ve.model.center_input) == (False, True)
+    assert (vp.data.centered, vp.model.center_input) == (True, False)
+    assert (ve.model.embedding, vp.model.embedding) == ("fourier", "positional")
+    sigma_max = {name: experiment(name).sde.sigma_max for name in ("celeba", "church", "ffhq:1024")}
+    assert sigma_max == {"celeba": 90, "church": 380, "ffhq:1024": 1348}
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("cifar10:vq", ["'vq'", "'vp'"]),
+        ("cifar10:vp,ve", ["vp and ve", "one sde"]),
+        ("celebahq:vp,1024", ["vp and 1024", "256"]),
+    ],
+)
+def test_unknown_words(config, words):
+    with pytest.raises(UserError) as error:
+        flags.load_config(config)
+    assert all(word in str(error.value) for word in words)
