@@ -61,12 +61,7 @@ def network(config: ModelConfig) -> nn.Module:
 
 
 def model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> ScoreModel:
-    """The network with its parameters, its SDE and its meaning.
-
-    Raises:
-      UserError: a network that takes a condition, which no command gives.
-    """
-    check_unconditional(experiment.model)
+    """The network with its parameters, its SDE and its meaning."""
     return ScoreModel(
         network=net,
         params=params,

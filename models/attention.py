@@ -1,6 +1,6 @@
 """Self-attention between the pixels of an image, or the tokens of a sequence."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -16,10 +16,13 @@ IMPLEMENTATIONS = ("xla", "cudnn")
 Heads = Float[Array, "batch tokens heads channels"]
 
 
-def split_heads(qkv: Float[Array, "batch tokens 3*channels"], heads: int) -> tuple[Heads, ...]:
+def split_heads(
+    qkv: Float[Array, "batch tokens 3*channels"], heads: int
+) -> tuple[Heads, Heads, Heads]:
     """Queries, keys and values by heads, from the three side by side."""
     split = (*qkv.shape[:2], heads, -1)
-    return tuple(part.reshape(split) for part in jnp.split(qkv, 3, axis=-1))
+    query, key, value = (part.reshape(split) for part in jnp.split(qkv, 3, axis=-1))
+    return query, key, value
 
 
 def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array:
@@ -36,7 +39,7 @@ def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array
 
     Reference: Vaswani et al., "Attention is all you need" (2017), eq. 1.
     """
-    fused = "cudnn" if implementation == "cudnn" else "xla"
+    fused: Literal["cudnn", "xla"] = "cudnn" if implementation == "cudnn" else "xla"
     out = jax.nn.dot_product_attention(query, key, value, implementation=fused)
     return out.reshape(*out.shape[:2], -1)
 
@@ -103,6 +106,6 @@ class Attention(nn.Module):
         init = thrice(fan_average(0.1))
         qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)
         heads = split_heads(qkv, num_heads(channels, self.head_dim))
-        seen = attend(*heads, self.implementation)
+        seen = attend(*heads, implementation=self.implementation)
         out = linear(channels, init_scale=self.init_scale, dtype=self.dtype, name="out")
         return add(x, out(seen).reshape(x.shape), self.skip_rescale)
