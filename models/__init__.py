@@ -3,6 +3,7 @@
 from models.adm import ADM
 from models.conditioning import conditionings
 from models.dit import DiT
+from models.edm2 import EDM2
 from models.layers import STACKED
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
@@ -12,6 +13,7 @@ from models.score_model import ScoreModel, init_params
 
 __all__ = [
     "ADM",
+    "EDM2",
     "MLP",
     "STACKED",
     "DiT",
