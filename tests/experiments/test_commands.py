@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +10,7 @@ from PIL import Image
 from experiments import devices, sample
 from experiments.cli import main
 from experiments.data import batches, load
+from experiments.devices import make_mesh
 from experiments.trained import Trained
 from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 
@@ -151,3 +153,14 @@ def test_batches_are_permutations_and_can_start_anywhere():
 
 def test_toy_split_is_what_training_sees():
     assert load("toy:moons", "train").shape == (2,)
+
+
+def test_training_keeps_the_weights_of_edm2_normalised(tmp_path):
+    network = ["--config.model.name=edm2", "--config.model.head_dim=8"]
+    assert main(["train", "--config=digits", *DIGITS, *network, f"--workdir={tmp_path}/run"]) == 0
+    trained = Trained.open(tmp_path / "run", [], make_mesh(1), raw=True)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trained.model.params):
+        if path[-1].key == "weight":
+            rms = np.sqrt(np.mean(np.square(leaf), axis=tuple(range(leaf.ndim - 1))))
+            # ε = 1e-4 beside it; four updates of Adam would move it by more than 1e-3.
+            np.testing.assert_allclose(rms, 1, atol=2e-4)
