@@ -186,7 +186,7 @@ class EDM2(nn.Module):
         if self.num_classes:
             one_hot = jax.nn.one_hot(cond, self.num_classes)
             e = mp_sum(e, linear("class")(one_hot * self.num_classes**0.5), CONDITION)
-        elif self.cond_dim:
+        elif cond is not None:
             e = mp_sum(e, linear("cond")(cond), CONDITION)
         return mp_silu(e)
 
