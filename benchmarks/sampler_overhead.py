@@ -12,8 +12,6 @@ memory   temporary bytes of the compiled program at 100 steps over those at 10.
 The result goes to benchmarks/results/sampler_overhead.json, and the worst figures into the README.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +20,7 @@ import jax.numpy as jnp
 
 import samplers
 from benchmarks.report import into_readme, save
+from benchmarks.timing import in_turns, ratio, seconds
 from models import NCSNpp, ScoreModel, init_params
 from samplers import noise
 from sde_lib import VP
@@ -138,24 +137,8 @@ def memory(model: ScoreModel, sampler: Sampler, num_steps: int) -> int:
 
 
 def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -> dict[str, float]:
-    """Median, least and largest of the paired ratios, in turns: which goes first alternates."""
-    ratios = []
-    for pair in range(pairs):
-        order = (above, below) if pair % 2 else (below, above)
-        took = {call: call() for call in order}
-        ratios.append(took[above] / took[below])
-    return {
-        "median": round(statistics.median(ratios), 4),
-        "min": round(min(ratios), 4),
-        "max": round(max(ratios), 4),
-    }
-
-
-def seconds(call: Callable[[], Any]) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    """The ratio of what is timed side by side."""
+    return ratio(in_turns({"above": above, "below": below}, pairs), "above", "below")
 
 
 def write(rows: dict[str, dict], parameters: int) -> None:

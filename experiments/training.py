@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments import averages
-from experiments.devices import BATCH_AXES, put, replicated
+from experiments.devices import BATCH_AXES, compiler_options, put, replicated
 from experiments.objective import make_draw, make_gradient
 from experiments.optimizers import make_optimizer
 from experiments.sections import Experiment, TrainingConfig
@@ -267,7 +267,7 @@ def make_train_step(
         layout = shardings(state, mesh)
         return jax.lax.with_sharding_constraint(state, layout), state.sums.means()
 
-    return jax.jit(step, donate_argnums=0)
+    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
 
 
 def steps_per_call(config: TrainingConfig) -> int:

@@ -1,0 +1,64 @@
+"""Networks computed in bfloat16, at the ends of time, whatever their output means."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
+from experiments.named import t_min_of
+from models import NCSNpp, ScoreModel, init_params, parameterizations
+from sde_lib import denoising_loss, sdes
+
+# The last convolution starts at ordinary size, so that the output and its gradients are not zero.
+NETWORK = partial(NCSNpp, nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), init_scale=1.0)
+SHAPE = (2, 4, 4, 1)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return init_params(jax.random.key(0), NETWORK(), SHAPE[1:])
+
+
+def losses(params, sde, t, parameterization, conditioning, dtype):
+    """Each example's loss."""
+    model = ScoreModel(
+        network=NETWORK(dtype=dtype),
+        params=params,
+        sde=sde,
+        parameterization=parameterization,
+        conditioning=conditioning,
+    )
+    data, noise = jax.random.normal(jax.random.key(1), (2, *SHAPE))
+    return denoising_loss(sde, model, data / 2, t, noise)
+
+
+PROCESSES = {"vp": ("time", set()), "ve": ("log_sigma", {"ddpm_noise"})}  # VE has no such chain
+
+
+@pytest.mark.parametrize(
+    ("sde", "conditioning", "name"),
+    [
+        (sde, conditioning, name)
+        for sde, (conditioning, without) in PROCESSES.items()
+        for name in sorted(set(parameterizations) - without)
+    ],
+)
+def test_gradients_are_finite_and_near_those_of_float32(params, sde, conditioning, name):
+    process = sdes[sde]()
+    ends = jnp.array([t_min_of(None, TRAINING_NOISE_TO_SIGNAL, process), 1.0])
+
+    def total(params, dtype):
+        return losses(params, process, ends, name, conditioning, dtype).sum()
+
+    slope = jax.jit(jax.grad(total), static_argnums=1)
+    half, full = slope(params, "bfloat16"), slope(params, "float32")
+    for got, want in zip(*map(jax.tree.leaves, (half, full)), strict=True):
+        assert got.dtype == jnp.float32
+        assert np.isfinite(got).all()
+    # bfloat16 has 8 bits, 4e-3, over some ten roundings in a row, forward and back.
+    vector = lambda tree: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])  # noqa: E731
+    error = np.linalg.norm(vector(half) - vector(full)) / np.linalg.norm(vector(full))
+    assert error < 0.05
