@@ -15,6 +15,7 @@ docs/training_memory.png.
 """
 
 import argparse
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -22,15 +23,15 @@ import time
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.report import ROOT, into_readme, save
+from benchmarks.timing import in_turns, peak, ratio
 from experiments import build, devices, flags
 from experiments.config import resolve
-from experiments.devices import make_mesh, put, replicated, sharded
+from experiments.devices import make_mesh
 from experiments.feed import Feed, Resident, Streamed
 from experiments.metrics import read_metrics
 from experiments.preparation import prepare
@@ -39,7 +40,7 @@ from experiments.train import train
 from experiments.training import TrainState, init_state, make_train_step
 from experiments.workdir import Workdir
 
-ROUNDS, STEPS, BATCH = 3, 30, 8
+ROUNDS, STEPS, BATCH = 5, 100, 8
 SMALL = [
     "--config.model.nf=16",
     "--config.model.ch_mult=(1,2)",
@@ -79,8 +80,8 @@ def main() -> None:
 
 def words(result: dict) -> str:
     """The README's line."""
-    ratios = {name: row["ratio"] for name, row in result["loop"].items()}
-    parts = ", ".join(f"{ratio:.3f} ({name})" for name, ratio in ratios.items())
+    ratios = {name: row["ratio"]["median"] for name, row in result["loop"].items()}
+    parts = ", ".join(f"{value:.3f} ({name})" for name, value in ratios.items())
     memory = [gib for _, gib in result["memory_gib"]]
     return f"{parts}; host memory from {memory[0]:.2f} to {memory[-1]:.2f} GiB over 10,000 steps"
 
@@ -106,20 +107,18 @@ def per_call(arguments: list[str], count: int) -> Experiment:
 
 def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str, Any]:
     """The trainer's step over the bare one's, in turns: which goes first alternates."""
-    measures = {
-        "bare": lambda turn: bare_seconds(experiment, experiment.training.num_steps - 10),
-        "trainer": lambda turn: trainer_seconds(experiment, folder / str(turn)),
-    }
-    seconds: dict[str, list[float]] = {"bare": [], "trainer": []}
-    for turn in range(rounds):
-        for which in sorted(measures, reverse=bool(turn % 2)):
-            seconds[which].append(measures[which](turn))
-    ratios = [b / a for a, b in zip(seconds["bare"], seconds["trainer"], strict=True)]
-    rate = experiment.training.batch_size / statistics.median(seconds["trainer"])
+    turns = itertools.count()
+    took = in_turns(
+        {
+            "bare": lambda: bare_seconds(experiment, experiment.training.num_steps - 10),
+            "trainer": lambda: trainer_seconds(experiment, folder / str(next(turns))),
+        },
+        rounds,
+    )
+    rate = experiment.training.batch_size / statistics.median(took["trainer"])
     return {
-        "ratio": round(statistics.median(ratios), 4),
-        "ratios": [round(ratio, 4) for ratio in ratios],
-        "bare_seconds": round(statistics.median(seconds["bare"]), 5),
+        "ratio": ratio(took, "trainer", "bare"),
+        "bare_seconds": round(statistics.median(took["bare"]), 5),
         "images_per_second": round(rate, 2),
     }
 
@@ -190,21 +189,6 @@ def network(sde: str, images: pathlib.Path) -> dict[str, Any]:
         result = loop(experiment, pathlib.Path(folder), rounds=1)
     rate = flops * jax.device_count() / result["bare_seconds"]
     return {"batch": batch, "dtype": dtype, **result, "of_peak": round(rate / peak(dtype), 3)}
-
-
-def peak(dtype: str) -> float:
-    """Operations a second of a large matrix product, on all devices at once; the best of five."""
-    size, mesh = 2048 if jax.default_backend() == "cpu" else 8192, make_mesh()
-    left, right = jnp.ones((mesh.size, size, size), dtype), jnp.ones((size, size), dtype)
-    left, right = put(left, sharded(mesh)), put(right, replicated(mesh))
-    product = jax.jit(jnp.matmul)
-    product(left, right).block_until_ready()
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        product(left, right).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 * mesh.size / min(seconds)
 
 
 def draw(memory: list[tuple[int, float]]) -> None:
