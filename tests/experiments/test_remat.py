@@ -10,7 +10,7 @@ from experiments.training import init_state, make_train_step
 SMALL = [
     "--config.model.nf=8",
     "--config.model.ch_mult=(1,)",
-    "--config.model.num_res_blocks=4",
+    "--config.model.num_res_blocks=8",
     "--config.model.attn_resolutions=()",
 ]
 
@@ -26,5 +26,5 @@ def memory(*arguments: str) -> int:
 
 
 def test_a_step_with_remat_takes_less_memory():
-    # A block keeps one image of some eight for its gradient; one block at a time has them all.
-    assert memory("--config.model.remat=True") < 0.6 * memory()
+    # 0.58 as measured; 1.00 where XLA drops the barriers.
+    assert memory("--config.model.remat=True") < 0.7 * memory()

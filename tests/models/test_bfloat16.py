@@ -55,9 +55,9 @@ def test_gradients_are_finite_and_near_those_of_float32(params, sde, conditionin
 
     slope = jax.jit(jax.grad(total), static_argnums=1)
     half, full = slope(params, "bfloat16"), slope(params, "float32")
-    for got, want in zip(*map(jax.tree.leaves, (half, full)), strict=True):
-        assert got.dtype == jnp.float32
-        assert np.isfinite(got).all()
+    for leaf in jax.tree.leaves(half):
+        assert leaf.dtype == jnp.float32
+        assert np.isfinite(leaf).all()
     # bfloat16 has 8 bits, 4e-3, over some ten roundings in a row, forward and back.
     vector = lambda tree: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])  # noqa: E731
     error = np.linalg.norm(vector(half) - vector(full)) / np.linalg.norm(vector(full))

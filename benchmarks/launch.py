@@ -1,0 +1,70 @@
+"""From the command to the first training step, with and without the compilation cache.
+
+    python -m benchmarks.launch [--config=cifar10:vp,deep]
+
+Seconds from the start of the process of `scoresde train` until the first step is done (batch 8,
+images in memory), on an empty compilation cache and on the one that this left: how long a start
+and a restart take. Medians. The result goes to benchmarks/results/launch.json, and into the README.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from functools import partial
+
+import numpy as np
+
+from benchmarks.report import into_readme, save
+from benchmarks.timing import seconds
+
+COLD, WARM = 2, 3
+
+
+def first_step(config: str, folder: pathlib.Path) -> None:
+    """Run one step on `folder`/images.npz, with the cache in `folder`/cache."""
+    workdir = folder / "run"
+    command = [
+        sys.executable,
+        *("-c", "import sys; from experiments.cli import main; sys.exit(main())", "train"),
+        f"--config={config}",
+        f"--workdir={workdir}",
+        f"--config.data.source=npz:{folder / 'images.npz'}",
+        "--config.training.batch_size=8",
+        "--config.training.num_steps=1",
+        "--config.training.log_every=1",
+        "--config.training.sample_every=0",
+    ]
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    shutil.rmtree(workdir)
+
+
+def main() -> None:
+    """Measure, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="cifar10:vp,deep")
+    config = parser.parse_args().config
+    took: dict[str, list[float]] = {"cold": [], "warm": []}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), "uint8")
+        np.savez(folder / "images.npz", images=images)
+        for kind, times in {"cold": COLD, "warm": WARM}.items():
+            for _ in range(times):
+                if kind == "cold":
+                    shutil.rmtree(folder / "cache", ignore_errors=True)
+                took[kind].append(seconds(partial(first_step, config, folder)))
+                print(kind, took[kind][-1], flush=True)
+    medians = {kind: round(statistics.median(values), 1) for kind, values in took.items()}
+    save("launch", {"config": config, "seconds": medians})
+    figure = f"{medians['cold']:.0f} s, and {medians['warm']:.0f} s when started again"
+    into_readme("launch", figure)
+
+
+if __name__ == "__main__":
+    main()
