@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.attention import IMPLEMENTATIONS, Attention, check_resolutions
+from models.attention import IMPLEMENTATIONS, Attention
 from models.embedding import EMBEDDINGS, Condition, TimeEmbedding
 from models.layers import Embedding, Head, Image, conv3x3
 from models.registry import check_choice, networks
@@ -68,9 +68,8 @@ class ADM(nn.Module):
       dtype: what to compute in; parameters, normalisation and the output stay float32.
 
     Raises:
-      ValueError: an unknown value of a field; an image that cannot be halved so often, or never has
-        one of the attention's heights; channels that heads or groups do not divide; labels missing
-        or unexpected.
+      ValueError: an unknown value of a field; an image that cannot be halved so often; channels
+        that heads or groups do not divide; labels missing or unexpected.
 
     Reference: Dhariwal and Nichol, "Diffusion models beat GANs on image synthesis" (2021), §3;
     Karras et al., "Elucidating the design space" (2022), App. F.
@@ -120,8 +119,6 @@ class ADM(nn.Module):
         train: bool = False,
     ) -> Image:
         check_size(x, len(self.ch_mult) - 1)
-        if self.attn_down is None or self.attn_up is None:
-            check_resolutions(x.shape[1], len(self.ch_mult), self.attn_resolutions)
         x = 2 * x - 1 if self.center_input else x
         e = self._embed(c, cond)
         h, skips = self._encode(x, e, train)

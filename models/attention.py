@@ -1,6 +1,5 @@
 """Self-attention between the pixels of an image, or the tokens of a sequence."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -56,19 +55,6 @@ def num_heads(channels: int, head_dim: int | None) -> int:
     if head_dim < 1 or channels % head_dim:
         raise ValueError(f"head_dim: got {head_dim}, takes a divisor of the {channels} channels")
     return channels // head_dim
-
-
-def check_resolutions(height: int, levels: int, attn_resolutions: Sequence[int]) -> None:
-    """Stop attention at heights that an image, halved between levels, never has.
-
-    Raises:
-      ValueError: there is such a height.
-    """
-    heights = [height >> level for level in range(levels)]
-    absent = [asked for asked in attn_resolutions if asked not in heights]
-    if absent:
-        takes = ", ".join(map(str, heights))
-        raise ValueError(f"attn_resolutions: got {absent[0]}, takes heights of the image: {takes}")
 
 
 def thrice(init: nn.initializers.Initializer) -> nn.initializers.Initializer:

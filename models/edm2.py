@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.attention import IMPLEMENTATIONS, attend, check_resolutions, num_heads, split_heads
+from models.attention import IMPLEMENTATIONS, attend, num_heads, split_heads
 from models.embedding import Condition, check_condition
 from models.layers import Embedding, Image
 from models.magnitude_preserving import (
@@ -132,9 +132,8 @@ class EDM2(nn.Module):
       dtype: what to compute in; parameters, what is normalised and the output stay float32.
 
     Raises:
-      ValueError: an unknown attention; an image that cannot be halved so often, or never has one of
-        the attention's heights; a head_dim that does not divide the channels; labels missing or
-        unexpected.
+      ValueError: an unknown attention; an image that cannot be halved so often; a head_dim that
+        does not divide the channels; labels missing or unexpected.
 
     Reference: Karras et al., "Analyzing and improving the training dynamics of diffusion models"
     (2024), config G. Without its clipping of activations to ±256, which float16 alone needs.
@@ -172,7 +171,6 @@ class EDM2(nn.Module):
         train: bool = False,
     ) -> Image:
         check_size(x, len(self.ch_mult) - 1)
-        check_resolutions(x.shape[1], len(self.ch_mult), self.attn_resolutions)
         e = self._embed(c, cond)
         h, skips = self._encode(x, e, train)
         h = self._decode(h, skips, e, train)

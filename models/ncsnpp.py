@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.attention import IMPLEMENTATIONS, Attention, check_resolutions
+from models.attention import IMPLEMENTATIONS, Attention
 from models.embedding import EMBEDDINGS, Condition, TimeEmbedding, check_condition
 from models.layers import Embedding, Head, Image, conv3x3
 from models.pyramid import InputPyramid, OutputPyramid
@@ -64,8 +64,8 @@ class NCSNpp(nn.Module):
       dtype: what to compute in; parameters, normalisation and the output stay float32.
 
     Raises:
-      ValueError: an unknown value of a field; an image that cannot be halved so often, or never has
-        one of the attention's heights; labels missing or unexpected.
+      ValueError: an unknown value of a field; an image that cannot be halved so often; labels
+        missing or unexpected.
 
     Reference: Song et al., "Score-based generative modeling through SDEs" (2021), App. H.
     """
@@ -109,7 +109,6 @@ class NCSNpp(nn.Module):
         train: bool = False,
     ) -> Image:
         check_size(x, len(self.ch_mult) - 1)
-        check_resolutions(x.shape[1], len(self.ch_mult), self.attn_resolutions)
         x = 2 * x - 1 if self.center_input else x
         e = self._embed(c, cond)
         h, skips = self._encode(x, e, train)

@@ -379,12 +379,10 @@ def test_bad_inputs_stop_with_one_line():
         init(NCSNpp(**TINY, num_classes=3), x, c)
     with pytest.raises(ValueError, match=r"cond: got int32\[2\], takes None"):
         init(NCSNpp(**TINY), x, c, jnp.array([0, 1]))
-    with pytest.raises(ValueError, match="attn_resolutions: got 16, takes heights of the image"):
-        init(NCSNpp(**TINY | {"attn_resolutions": (4, 16)}), x, c)
     with pytest.raises(ValueError, match="image size: got 7×8, takes multiples of 2"):
         init(NCSNpp(**TINY), x[:, 1:], c)
     with pytest.raises(ValueError, match="takes an even number"):
-        init(NCSNpp(nf=33, ch_mult=(1,), attn_resolutions=()), x, c)
+        init(NCSNpp(nf=33), x, c)
 
 
 def test_is_registered():
