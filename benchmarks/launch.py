@@ -4,7 +4,7 @@
 
 Seconds from the start of the process of `scoresde train` until the first step is done (batch 8,
 images in memory), on an empty compilation cache and on the one that this left: how long a start
-and a restart take. Medians. The result goes to benchmarks/results/launch.json, and into the README.
+and a restart take. Medians. The result goes to benchmarks/results/launch.json.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import save
 from benchmarks.timing import seconds
 
 COLD, WARM = 2, 3
@@ -62,8 +62,6 @@ def main() -> None:
                 print(kind, took[kind][-1], flush=True)
     medians = {kind: round(statistics.median(values), 1) for kind, values in took.items()}
     save("launch", {"config": config, "seconds": medians})
-    figure = f"{medians['cold']:.0f} s, and {medians['warm']:.0f} s when started again"
-    into_readme("launch", figure)
 
 
 if __name__ == "__main__":
