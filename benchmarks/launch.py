@@ -1,10 +1,9 @@
-"""From the command to the first training step, with and without the compilation cache.
+"""What a training run of one step takes, with and without the compilation cache.
 
     python -m benchmarks.launch [--config=cifar10:vp,deep]
 
-Seconds from the start of the process of `scoresde train` until the first step is done (batch 8,
-images in memory), on an empty compilation cache and on the one that this left: how long a start
-and a restart take. Medians. The result goes to benchmarks/results/launch.json.
+Seconds from the start of `scoresde train` to its end after one step, its checkpoint included
+(batch 8, images in memory), on an empty compilation cache and on the one that this left. Medians. The result goes to benchmarks/results/launch.json.
 """
 
 import argparse

@@ -8,7 +8,8 @@ speed    (our seconds) / (PyTorch's) of a forward evaluation and of a training s
          float32 parameters (autocast), PyTorch both eager and compiled.
 of_peak  operations a second of our training step over those of a large matrix product; of the
          U-Nets.
-memory   bytes that the compiled training step takes besides its arguments, with and without remat.
+memory   bytes that the compiled training step takes on one device besides its arguments, with and
+         without remat.
 
 Takes PyTorch and diffusers, as `pip install torch diffusers` installs them. The result goes to
 benchmarks/results/networks.json (networks_gpu.json on a GPU), its figures into the README.
@@ -102,7 +103,7 @@ class Ours:
         return seconds(run)
 
     def memory(self) -> int:
-        """Bytes of a step, on all devices."""
+        """Bytes of a step, on one device."""
         return self.program.memory_analysis().temp_size_in_bytes
 
     def operations(self) -> float:
@@ -210,7 +211,7 @@ def table(rows: dict[str, dict]) -> str:
     """The README's."""
     lines = [
         "",
-        "| network | forward ÷ PyTorch | training step ÷ PyTorch | memory of a step, with remat |",
+        "| network | forward ÷ PyTorch | training step ÷ PyTorch | memory a device, with remat |",
         "|---|---|---|---|",
     ]
     for name, row in rows.items():
