@@ -3,7 +3,8 @@
     python -m benchmarks.launch [--config=cifar10:vp,deep]
 
 Seconds from the start of `scoresde train` to its end after one step, its checkpoint included
-(batch 8, images in memory), on an empty compilation cache and on the one that this left. Medians. The result goes to benchmarks/results/launch.json.
+(batch 8, images in memory), on an empty compilation cache and on the one that this left. Medians.
+The result goes to benchmarks/results/launch.json.
 """
 
 import argparse
