@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from experiments import averages
 from experiments.data import CROPS
@@ -84,6 +86,27 @@ def check_unconditional(config: ModelConfig) -> None:
             raise UserError(f"model.{name}: got {value}, takes 0: no command gives conditions")
 
 
+def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:
+    """Stop attention at heights that the images, halved between levels, never have.
+
+    Args:
+      net: the network.
+      shape: of one example, which the network takes.
+
+    Raises:
+      UserError: there is such a height.
+    """
+    asked = getattr(net, "attn_resolutions", ())
+    heights = [shape[0] >> level for level in range(len(net.ch_mult))] if asked else []
+    for height in asked:
+        if height not in heights:
+            takes = ", ".join(map(str, heights))
+            raise UserError(
+                f"model.attn_resolutions: got {height}, takes heights that {shape[0]}-pixel images "
+                f"have at the levels of model.ch_mult: {takes}"
+            )
+
+
 def integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
     """The integrator of a likelihood config.
 
@@ -142,9 +165,9 @@ def check(experiment: Experiment) -> None:
     Raises:
       UserError: the first name, field or value that is wrong.
     """
-    sde(experiment.sde)
+    process = sde(experiment.sde)
     network(experiment.model)
-    lookup(parameterizations, str(experiment.model.parameterization), "model.parameterization")
+    check_parameterization(experiment, process)
     lookup(conditionings, str(experiment.model.conditioning), "model.conditioning")
     lookup(weightings, str(experiment.training.weighting), "training.weighting")
     lookup(time_samplers, str(experiment.training.times), "training.times")
@@ -156,6 +179,23 @@ def check(experiment: Experiment) -> None:
     check_likelihood(experiment.likelihood)
     if not 0 <= (experiment.training.t_min or 0) < 1:
         raise UserError(f"training.t_min: got {experiment.training.t_min}, takes a time in [0, 1)")
+
+
+def check_parameterization(experiment: Experiment, process: SDE) -> None:
+    """Stop a meaning of the output that is not finite under the SDE, as one of another's chain.
+
+    Raises:
+      UserError: it is not known, or not finite.
+    """
+    name = str(experiment.model.parameterization)
+    predict = lookup(parameterizations, name, "model.parameterization")
+    t, x = jnp.array([training_t_min(experiment, process), 1.0]), jnp.ones((2, 1))
+    noise = jax.jit(lambda: predict(jnp.ones_like, process, x, t, 1.0).noise)()
+    if not jnp.isfinite(noise).all():
+        raise UserError(
+            f"model.parameterization: got {name!r}, which sde.name {experiment.sde.name!r} makes "
+            "infinite; takes another"
+        )
 
 
 def check_likelihood(config: LikelihoodConfig) -> None:

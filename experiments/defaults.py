@@ -46,7 +46,12 @@ _ANY_SDE: dict[str, Any] = {
     "sampling.t_min": None,
 }
 
-_EMBEDDINGS = {"time": "positional", "log_sigma": "fourier", "log_noise": "positional"}
+_EMBEDDINGS = {
+    "time": "positional",
+    "smld_step": "positional",
+    "log_sigma": "fourier",
+    "log_noise": "positional",
+}
 
 # σ/α at t_min where the SDE has no published value; VP's published 1e-5 and 1e-3 are at these.
 TRAINING_NOISE_TO_SIGNAL = 1e-3

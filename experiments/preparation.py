@@ -50,6 +50,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     network = build.network(experiment.model)
     lazy, dataset = _read(experiment)
     _check_fit(experiment, network, lazy)
+    build.check_attention(network, lazy.shape)
     params = None
     if config.init_from is not None and not workdir.has_checkpoints:
         params = _params_of_another(experiment, network, lazy.shape, mesh)

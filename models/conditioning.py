@@ -1,6 +1,8 @@
 """What a network is told of the time.
 
 time       999 t      for positional embeddings; published for VP and sub-VP
+smld_step  round(999 (1 − t)), the step of SMLD's thousand noises, from the largest; for
+           positional embeddings; published for VE trained at these
 log_sigma  log σ(t)   for Fourier embeddings; published for VE
 log_noise  log σ/α    means the same under every SDE; from −12 to 12, where x_t is data or noise
                       but for a part in e¹² ≈ 2e5 (at α = 0 the logarithm is infinite)
@@ -19,6 +21,13 @@ def time(sde: SDE, t: Array) -> Array:
     """999 t, the index of DDPM's thousand steps."""
     del sde
     return 999 * t
+
+
+@conditionings.register("smld_step")
+def smld_step(sde: SDE, t: Array) -> Array:
+    """round(999 (1 − t)): the step whose noise is nearest, 0 for the largest."""
+    del sde
+    return jnp.round(999 * (1 - t))
 
 
 @conditionings.register("log_sigma")

@@ -3,13 +3,14 @@
 Each turns F, a function of the (scaled) state, into a prediction of data and noise (with
 x = α data + σ noise and score = −noise/σ):
 
-    noise         F(x) = noise                        DDPM++; published for VP and sub-VP
-    ddpm_noise    F(x) = noise, by DDPM's table of σ  DDPM, trained at a thousand steps
-    scaled_score  F(x) = σ score = −noise             NCSN++ with its division by σ; VE's published
+    noise         F(x) = noise                           DDPM++; published for VP and sub-VP
+    ddpm_noise    F(x) = noise, by DDPM's table of σ     DDPM, trained at a thousand steps
+    scaled_score  F(x) = σ score = −noise                NCSN++, divided by σ; published for VE
+    smld_score    F(x) = σ score, by SMLD's table of σ   NCSN++, trained at a thousand noises
     score         F(x) = score
     data          F(x) = data
-    v             F(x) = α noise − σ data             Salimans & Ho 2022
-    velocity      F(x) = α' data + σ' noise           flow matching, Lipman et al. 2023
+    v             F(x) = α noise − σ data                Salimans & Ho 2022
+    velocity      F(x) = α' data + σ' noise              flow matching, Lipman et al. 2023
     edm           with r² = σ² + α² s², s the data's standard deviation,
                     data  = (α s² x/r + σ s F(x/r))/r
                     noise = (σ x/r − α s F(x/r))/r
@@ -28,7 +29,7 @@ from sde_lib import SDE, Prediction, Registry, expand, prediction
 
 parameterizations = Registry("parameterization")
 
-DDPM_STEPS = 1000
+DDPM_STEPS = SMLD_STEPS = 1000
 
 Network = Callable[[Array], Array]
 """State [B, ...] → output [B, ...], with time, condition and parameters bound."""
@@ -71,6 +72,21 @@ def scaled_score(network: Network, sde: SDE, x: Array, t: Array, data_std: float
     """F = σ score."""
     del data_std
     return prediction.from_noise(sde, x, t, -network(x))
+
+
+@parameterizations.register("smld_score")
+def smld_score(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Prediction:
+    """score = F/σ_i, i = round(999 (1 − t)), σ_i = σ(1 − i/999): the noise nearest to σ(t).
+
+    For SDEs with noise at t = 0, as VE: any other has σ_999 = 0.
+
+    Reference: Song and Ermon, "Generative modeling by estimating gradients of the data
+    distribution" (2019), §4.2; Song et al. 2021, App. C and H.
+    """
+    del data_std
+    steps = jnp.round((SMLD_STEPS - 1) * (1 - t))
+    ratio = sde.sigma(t) / sde.sigma(1 - steps / (SMLD_STEPS - 1))
+    return prediction.from_noise(sde, x, t, -expand(ratio, x) * network(x))
 
 
 @parameterizations.register("score")

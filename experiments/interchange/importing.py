@@ -58,6 +58,7 @@ def import_file(
     build.check(experiment)
     facts, note = _facts(path, experiment, imported)
     _check_params(path, experiment, facts, imported)
+    build.check_attention(build.network(experiment.model), facts.shape)
     _write(workdir, experiment, facts, imported)
     return _summary(path, imported, facts, workdir) + note
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from experiments.cli import main
 from experiments.config import default_config, resolve
 from experiments.errors import UserError
-from tests.experiments.conftest import TOY
+from tests.experiments.conftest import DIGITS, TOY
 
 
 def refused(arguments: list[str], capsys) -> str:
@@ -58,6 +58,7 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.sde.args.k=3", ["sde.args.k", "beta_max"]),
         ("--config.model.name=unet", ["model.name", "'unet'", "ncsnpp"]),
         ("--config.model.parameterization=eps", ["model.parameterization", "'eps'", "noise"]),
+        ("--config.model.parameterization=smld_score", ["model.parameterization", "'vp'"]),
         ("--config.model.conditioning=sigma", ["model.conditioning", "'sigma'", "log_sigma"]),
         ("--config.model.embedding=sine", ["embedding", "'sine'", "fourier"]),
         ("--config.data.source=npz:none.npz", ["none.npz"]),
@@ -79,6 +80,7 @@ def test_config(override, words, tmp_path, capsys):
     ("overrides", "words"),
     [
         (["--config.sde.sigma_min=60"], ["sde.sigma_max", "> sigma_min = 60"]),
+        (["--config.model.parameterization=ddpm_noise"], ["model.parameterization", "'ve'"]),
         (["--config.sde.sigma_min=0"], ["sde.sigma_min", "> 0"]),
         (
             ["--config.sampling.solver=none", "--config.sampling.corrector=none"],
@@ -90,6 +92,13 @@ def test_values_that_do_not_fit_together(overrides, words, tmp_path, capsys):
     base = ["train", *TOY, f"--workdir={tmp_path / 'run'}", "--config.sde.name=ve"]
     line = refused([*base, *overrides], capsys)
     assert all(word in line for word in words), line
+
+
+def test_attention_at_heights_that_never_occur(tmp_path, capsys):
+    command = ["train", "--config=digits", *DIGITS, f"--workdir={tmp_path / 'run'}"]
+    line = refused([*command, "--config.model.attn_resolutions=(8,4)"], capsys)
+    assert "model.attn_resolutions: got 4, takes heights that 8-pixel images have" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_config_file(tmp_path, capsys):

@@ -214,6 +214,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(published, tmp_path, capsys):
     for arguments, words in (
         ([*command, workdir, "--config.data.source=digits"], ["--config.model.nf=8", file]),
         ([*command, workdir, *small, "--config.model.nf=16"], ["all_modules.0.weight", "nf=8"]),
+        ([*command, workdir, *small, "--config.model.attn_resolutions=(16,)"], ["got 16", "8"]),
         ([*command, workdir, *small, "--config.model.nff=16"], ["model.nff", "model.nf"]),
         ([*command, workdir, *small, "--config.sde.name=vpp"], ["sde.name", "'vpp'"]),
         ([*command[:3], workdir], ["--config", "score_sde_pytorch"]),

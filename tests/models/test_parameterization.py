@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.conditioning import conditionings
 from models.parameterization import ddpm_sigmas, parameterizations
 from sde_lib import sdes
 
@@ -21,6 +22,21 @@ def test_ddpm_noise_has_the_sigma_of_the_discrete_chain(float64):
     np.testing.assert_allclose(score, want, rtol=1e-9)
     alpha, sigma = np.asarray(sde.alpha(t))[:, None], np.asarray(sde.sigma(t))[:, None]
     np.testing.assert_allclose(alpha * got.data + sigma * got.noise, x, rtol=1e-9)
+
+
+def test_smld_has_a_table_of_noises_from_the_largest(float64):
+    """The published code looks both the label and σ up in a geometric table."""
+    sde = sdes["ve"](sigma_min=0.01, sigma_max=50.0)
+    t = np.array([1e-5, 0.4 / 999, 0.30021, 0.7771, 1.0])
+    labels = np.array([999, 999, 699, 223, 0])
+    table = np.exp(np.linspace(np.log(50.0), np.log(0.01), 1000))
+    np.testing.assert_array_equal(conditionings["smld_step"](sde, jnp.asarray(t)), labels)
+    rng = np.random.default_rng(0)
+    x, output = rng.standard_normal((2, 5, 3))
+    got = parameterizations["smld_score"](lambda x: 2 * x + output, sde, x, t, 0.5)
+    score = -np.asarray(got.noise) / np.asarray(sde.sigma(t))[:, None]
+    np.testing.assert_allclose(score, (2 * x + output) / table[labels][:, None], rtol=1e-9)
+    np.testing.assert_allclose(got.data + sde.sigma(t)[:, None] * got.noise, x, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["subvp", "cosine", "flow"])
