@@ -4,6 +4,7 @@ A class is called by the fields that it declares; a section may hold fields of o
 to σ for VE), so that one config serves an ablation over SDEs.
 """
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -52,13 +53,22 @@ def sde(config: SDEConfig) -> SDE:
     return built
 
 
-def network(config: ModelConfig) -> nn.Module:
+def network(config: ModelConfig, *, divergence: bool = False) -> nn.Module:
     """The network of a config.
+
+    Fused attention is for GPUs, and has no derivative forwards, which a divergence takes: elsewhere
+    XLA computes the same.
+
+    Args:
+      config: the section.
+      divergence: whether that of the network is needed.
 
     Raises:
       UserError: an unknown name, field or choice.
     """
     cls = lookup(networks, config.name, "model.name")
+    if config.attention == "cudnn" and (divergence or jax.default_backend() != "gpu"):
+        config = dataclasses.replace(config, attention="xla")
     return construct(cls, config, "model")
 
 

@@ -278,6 +278,7 @@ def _open(
         devices.make_mesh(options.devices),
         raw=options.raw,
         average=options.average,
+        divergence=options.command == "likelihood",
     )
 
 

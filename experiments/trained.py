@@ -54,6 +54,7 @@ class Trained:
         *,
         raw: bool = False,
         average: str | None = None,
+        divergence: bool = False,
     ) -> "Trained":
         """The experiment of a workdir at its newest checkpoint.
 
@@ -64,6 +65,7 @@ class Trained:
           raw: take the parameters, not their moving average.
           average: which average, of those that the run keeps; or "power:σ_rel" of any width, made
             from the snapshots of its power-law averages.
+          divergence: whether that of the model is needed.
 
         Raises:
           UserError: no experiment, checkpoint or average there, or a bad override.
@@ -77,7 +79,9 @@ class Trained:
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         sde = build.sde(experiment.sde)
-        model = build.model(experiment, sde, build.network(experiment.model), params)
+        divergence = divergence or experiment.sampling.log_prob
+        network = build.network(experiment.model, divergence=divergence)
+        model = build.model(experiment, sde, network, params)
         parameters = "raw" if raw else average or "ema"
         return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
 

@@ -6,12 +6,13 @@ import sys
 import types
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 
-from experiments import devices
+from experiments import build, devices
 from experiments.checkpoints import Checkpoints
 from experiments.cli import main
 from experiments.data_facts import DataFacts
@@ -72,6 +73,18 @@ def test_a_published_checkpoint_becomes_a_workdir(published, tmp_path, capsys):
     np.testing.assert_array_equal(averaged["conv_in/kernel"], moved)
     assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=17, num=1437, num_classes=10)
     assert [path.name for path in workdir.parent.iterdir()] == ["imported"]
+
+
+def test_fused_attention_is_for_gpus_and_not_for_divergences(published, tmp_path, monkeypatch):
+    _, command = published
+    options = [*TRAINS, "--config.data.source=digits", f"--workdir={tmp_path / 'run'}"]
+    assert main([*command, *options, "--config.model.attention=cudnn"]) == 0
+    experiment = opened(tmp_path / "run").experiment
+    assert experiment.model.attention == "cudnn"
+    assert build.network(experiment.model).attention == "xla"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert build.network(experiment.model).attention == "cudnn"
+    assert build.network(experiment.model, divergence=True).attention == "xla"
 
 
 def test_sampling_takes_no_data_and_likelihood_says_what_is_missing(published, tmp_path, capsys):
