@@ -53,22 +53,28 @@ def sde(config: SDEConfig) -> SDE:
     return built
 
 
-def network(config: ModelConfig, *, divergence: bool = False) -> nn.Module:
-    """The network of a config.
+def network(config: ModelConfig, *, training: bool = False, divergence: bool = False) -> nn.Module:
+    """The network of a config, computed as suits the platform.
 
-    Fused attention is for GPUs, and has no derivative forwards, which a divergence takes: elsewhere
-    XLA computes the same.
+    Fused attention is for GPUs, and has no derivative forwards; nor has the gradient that makes
+    Winograd's convolutions, on CPUs, fast in training.
 
     Args:
       config: the section.
-      divergence: whether that of the network is needed.
+      training: whether gradients by the parameters are needed.
+      divergence: whether derivatives forwards are.
 
     Raises:
       UserError: an unknown name, field or choice.
     """
     cls = lookup(networks, config.name, "model.name")
-    if config.attention == "cudnn" and (divergence or jax.default_backend() != "gpu"):
-        config = dataclasses.replace(config, attention="xla")
+    platform = jax.default_backend()
+    attention, convolution = config.attention, config.convolution
+    if attention == "cudnn" and (divergence or platform != "gpu"):
+        attention = "xla"
+    if convolution is None and platform == "cpu":
+        convolution = "winograd_vjp" if training else "winograd"
+    config = dataclasses.replace(config, attention=attention, convolution=convolution)
     return construct(cls, config, "model")
 
 

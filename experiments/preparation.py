@@ -47,7 +47,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     config = experiment.training
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
-    network = build.network(experiment.model)
+    network = build.network(experiment.model, training=True)
     lazy, dataset = _read(experiment)
     _check_fit(experiment, network, lazy)
     build.check_attention(network, lazy.shape)

@@ -58,7 +58,8 @@ class DataConfig:
 class ModelConfig:
     """The network by name, which takes the fields that it declares, and what its output means.
 
-    args: further fields, those of one network alone or of a user's own.
+    attention: "cudnn" is fused, on GPUs in bfloat16. convolution: one of `winograd.CONVOLUTIONS`;
+    None for what is faster here. args: further fields, those of one network alone or of a user's.
     """
 
     name: str = "ncsnpp"
@@ -84,6 +85,7 @@ class ModelConfig:
     num_classes: int = field(0, low=0)
     cond_dim: int = field(0, low=0)
     attention: str = "xla"
+    convolution: str | None = None
     remat: bool = False
     dtype: str = "float32"
     args: dict = dataclasses.field(default_factory=dict)

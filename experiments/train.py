@@ -166,7 +166,8 @@ class _Run:
     def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""
         averaged = state.averages[averages.names(self.config)[0]]
-        model = build.model(self.experiment, self.sde, self.network, averaged)
+        network = build.network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
+        model = build.model(self.experiment, self.sde, network, averaged)
         sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh)
         try:
             samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)

@@ -21,11 +21,13 @@ from models.layers import Embedding, Head, Image, conv3x3
 from models.registry import check_choice, networks
 from models.resample import ConvDownsample, ConvUpsample, check_size
 from models.residual import ResidualBlock
+from models.winograd import CONVOLUTIONS
 
 CHOICES = {
     "embedding": EMBEDDINGS,
     "middle": ("attention", "residual", "none"),
     "attention": IMPLEMENTATIONS,
+    "convolution": CONVOLUTIONS,
 }
 
 
@@ -64,6 +66,7 @@ class ADM(nn.Module):
       num_classes: number of class labels, 0 for none.
       cond_dim: features of an embedding instead of labels, 0 for none.
       attention: how it is computed, "xla" or "cudnn".
+      convolution: how those of the residual blocks are, one of `winograd.CONVOLUTIONS`.
       remat: keep only what passes between blocks, and compute the rest again for gradients.
       dtype: what to compute in; parameters, normalisation and the output stay float32.
 
@@ -101,6 +104,7 @@ class ADM(nn.Module):
     num_classes: int = 0
     cond_dim: int = 0
     attention: str = "xla"
+    convolution: str = "xla"
     remat: bool = False
     dtype: Any = "float32"
 
@@ -201,6 +205,7 @@ class ADM(nn.Module):
             norm_epsilon=self.norm_epsilon,
             scale_shift=self.scale_shift,
             keep_shortcut=True,
+            convolution=self.convolution,
             dtype=self.dtype,
             name=name,
         )

@@ -40,6 +40,7 @@ from models.magnitude_preserving import (
 )
 from models.registry import check_choice, networks
 from models.resample import check_size, downsample, upsample
+from models.winograd import CONVOLUTIONS
 
 # The share t of the second term, as published.
 BRANCH, SKIP, CONDITION = 0.3, 0.5, 0.5
@@ -70,6 +71,7 @@ class EDM2Block(nn.Module):
     heads: int
     dropout: float
     attention: str
+    convolution: str
     train: bool
     dtype: Any
 
@@ -103,7 +105,7 @@ class EDM2Block(nn.Module):
         return (downsample if self.resample == "down" else upsample)(x, fir=False)
 
     def _conv(self, name: str) -> MPConv:
-        return MPConv(self.features, self.dtype, name=name)
+        return MPConv(self.features, self.dtype, self.convolution, name=name)
 
     def _linear(self, features: int, name: str) -> MPLinear:
         return MPLinear(features, self.dtype, name=name)
@@ -128,12 +130,13 @@ class EDM2(nn.Module):
       cond_dim: features of an embedding instead of labels, 0 for none; their mean square is to be
         1, as it is that of a label's √n · one-hot.
       attention: how it is computed, "xla" or "cudnn".
+      convolution: how those of the blocks are, one of `winograd.CONVOLUTIONS`.
       remat: keep only what passes between blocks, and compute the rest again for gradients.
       dtype: what to compute in; parameters, what is normalised and the output stay float32.
 
     Raises:
-      ValueError: an unknown attention; an image that cannot be halved so often; a head_dim that
-        does not divide the channels; labels missing or unexpected.
+      ValueError: an unknown attention or convolution; an image that cannot be halved so often; a
+        head_dim that does not divide the channels; labels missing or unexpected.
 
     Reference: Karras et al., "Analyzing and improving the training dynamics of diffusion models"
     (2024), config G. Without its clipping of activations to ±256, which float16 alone needs.
@@ -149,11 +152,13 @@ class EDM2(nn.Module):
     num_classes: int = 0
     cond_dim: int = 0
     attention: str = "xla"
+    convolution: str = "xla"
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, IMPLEMENTATIONS)
+        check_choice("convolution", self.convolution, CONVOLUTIONS)
         super().__post_init__()
 
     @nn.nowrap
@@ -238,6 +243,7 @@ class EDM2(nn.Module):
             heads=num_heads(features, self.head_dim) if attends else 0,
             dropout=self.dropout,
             attention=self.attention,
+            convolution=self.convolution,
             train=train,
             dtype=self.dtype,
             name=name,

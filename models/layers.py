@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from models import winograd
+
 Image = Float[Array, "batch height width channels"]
 Embedding = Float[Array, "batch embedding"]
 
@@ -28,9 +30,23 @@ def linear(features: int, *, init_scale: float = 1.0, dtype: Any = None, name: s
     return nn.Dense(features, kernel_init=fan_average(init_scale), dtype=dtype, name=name)
 
 
-def conv3x3(features: int, *, init_scale: float = 1.0, name: str, **fields: Any) -> nn.Conv:
-    """A 3×3 convolution; other `fields` as of `nn.Conv`."""
-    return nn.Conv(features, (3, 3), kernel_init=fan_average(init_scale), name=name, **fields)
+def conv3x3(
+    features: int,
+    *,
+    init_scale: float = 1.0,
+    convolution: str = "xla",
+    name: str,
+    **fields: Any,
+) -> nn.Conv:
+    """A 3×3 convolution, one of `CONVOLUTIONS`; other `fields` as of `nn.Conv`."""
+    return nn.Conv(
+        features,
+        (3, 3),
+        kernel_init=fan_average(init_scale),
+        conv_general_dilated=winograd.convolution(convolution),
+        name=name,
+        **fields,
+    )
 
 
 def add(x: Array, h: Array, rescale: bool) -> Array:

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from models import winograd
 from models.layers import Image
 
 WEIGHT = "weight"
@@ -114,14 +115,21 @@ class MPLinear(nn.Module):
 
 
 class MPConv(nn.Module):
-    """Equation (2) for the 3×3 patches of an image, zeros outside."""
+    """Equation (2) for the 3×3 patches of an image, zeros outside.
+
+    Args:
+      features: output channels.
+      dtype: what to compute in.
+      convolution: how, one of `winograd.CONVOLUTIONS`.
+    """
 
     features: int
     dtype: Any = "float32"
+    convolution: str = "xla"
 
     @nn.compact
     def __call__(self, x: Image) -> Array:
         w = _scaled_weight(self, (3, 3, x.shape[-1], self.features), self.dtype)
-        return jax.lax.conv_general_dilated(
-            x.astype(self.dtype), w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        convolve = winograd.convolution(self.convolution)
+        layout = ("NHWC", "HWIO", "NHWC")
+        return convolve(x.astype(self.dtype), w, (1, 1), "SAME", dimension_numbers=layout)

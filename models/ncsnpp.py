@@ -20,6 +20,7 @@ from models.pyramid import InputPyramid, OutputPyramid
 from models.registry import check_choice, networks
 from models.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
 from models.residual import ResidualBlock
+from models.winograd import CONVOLUTIONS
 
 CHOICES = {
     "embedding": EMBEDDINGS,
@@ -28,6 +29,7 @@ CHOICES = {
     "progressive_input": ("none", "input_skip", "residual"),
     "progressive_combine": ("sum", "cat"),
     "attention": IMPLEMENTATIONS,
+    "convolution": CONVOLUTIONS,
 }
 
 
@@ -60,6 +62,7 @@ class NCSNpp(nn.Module):
       num_classes: number of class labels, 0 for none.
       cond_dim: features of an embedding instead of labels, 0 for none.
       attention: how it is computed, "xla" or "cudnn".
+      convolution: how those of the residual blocks are, one of `winograd.CONVOLUTIONS`.
       remat: keep only what passes between blocks, and compute the rest again for gradients.
       dtype: what to compute in; parameters, normalisation and the output stay float32.
 
@@ -91,6 +94,7 @@ class NCSNpp(nn.Module):
     num_classes: int = 0
     cond_dim: int = 0
     attention: str = "xla"
+    convolution: str = "xla"
     remat: bool = False
     dtype: Any = "float32"
 
@@ -177,6 +181,7 @@ class NCSNpp(nn.Module):
             skip_rescale=self.skip_rescale,
             init_scale=self.init_scale,
             norm_groups=self.norm_groups,
+            convolution=self.convolution,
             dtype=self.dtype,
             name=name,
         )

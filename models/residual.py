@@ -1,5 +1,6 @@
 """The residual block of NCSN++, DDPM++ and ADM."""
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -31,6 +32,7 @@ class ResidualBlock(nn.Module):
       norm_epsilon: their ε.
       scale_shift: e scales and shifts what norm₁ gives, instead of shifting what it takes.
       keep_shortcut: no 1×1 convolution where only the resolution changes.
+      convolution: how conv₀ and conv₁ are computed, one of `CONVOLUTIONS`.
 
     Reference: Song et al. (2021), App. H; Brock et al., BigGAN (2019); Ho et al., DDPM (2020);
     Dhariwal and Nichol (2021), §3 for scale_shift.
@@ -46,16 +48,18 @@ class ResidualBlock(nn.Module):
     norm_epsilon: float = 1e-6
     scale_shift: bool = False
     keep_shortcut: bool = False
+    convolution: str = "xla"
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Image, e: Embedding | None, train: bool) -> Array:
         h = nn.silu(GroupNorm(self.norm_groups, self.norm_epsilon, name="norm_0")(x))
         h, x = self._resampled(h), self._resampled(x)
-        h = conv3x3(self.features, dtype=self.dtype, name="conv_0")(h)
+        conv = partial(conv3x3, self.features, convolution=self.convolution, dtype=self.dtype)
+        h = conv(name="conv_0")(h)
         h = nn.silu(self._told(h, e))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        out = conv3x3(self.features, init_scale=self.init_scale, dtype=self.dtype, name="conv_1")
+        out = conv(init_scale=self.init_scale, name="conv_1")
         resized = self.resample != "none" and not self.keep_shortcut
         if x.shape[-1] != self.features or resized:
             x = linear(self.features, dtype=self.dtype, name="shortcut")(x)

@@ -75,16 +75,24 @@ def test_a_published_checkpoint_becomes_a_workdir(published, tmp_path, capsys):
     assert [path.name for path in workdir.parent.iterdir()] == ["imported"]
 
 
-def test_fused_attention_is_for_gpus_and_not_for_divergences(published, tmp_path, monkeypatch):
+def test_attention_and_convolutions_follow_the_platform(published, tmp_path, monkeypatch):
+    """And have derivatives forwards where a divergence is needed."""
     _, command = published
     options = [*TRAINS, "--config.data.source=digits", f"--workdir={tmp_path / 'run'}"]
     assert main([*command, *options, "--config.model.attention=cudnn"]) == 0
-    experiment = opened(tmp_path / "run").experiment
-    assert experiment.model.attention == "cudnn"
-    assert build.network(experiment.model).attention == "xla"
+    config = opened(tmp_path / "run").experiment.model
+    assert (config.attention, config.convolution) == ("cudnn", None)
+
+    def kinds(**fields):
+        network = build.network(config, **fields)
+        return network.attention, network.convolution
+
+    assert kinds(training=True) == ("xla", "winograd_vjp")
+    assert kinds() == kinds(divergence=True) == ("xla", "winograd")
+    assert opened(tmp_path / "run").model.network.convolution == "winograd"
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert build.network(experiment.model).attention == "cudnn"
-    assert build.network(experiment.model, divergence=True).attention == "xla"
+    assert kinds() == kinds(training=True) == ("cudnn", "xla")
+    assert kinds(divergence=True) == ("xla", "xla")
 
 
 def test_sampling_takes_no_data_and_likelihood_says_what_is_missing(published, tmp_path, capsys):

@@ -18,7 +18,7 @@ SMALL = [
 def memory(*arguments: str) -> int:
     """Bytes that a step on one device takes besides its arguments."""
     experiment = resolve(flags.override(flags.load_config("digits"), [*SMALL, *arguments]))
-    network, mesh, shape = build.network(experiment.model), make_mesh(1), (16, 16, 1)
+    network, mesh, shape = build.network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
     step = make_train_step(experiment, build.sde(experiment.sde), network, 17, mesh)
     state = init_state(experiment, network, shape, mesh)
     rows = np.zeros((1, 32, *shape), np.uint8)

@@ -1,0 +1,139 @@
+"""3×3 convolutions with fewer multiplications: Winograd's filtering along the height.
+
+Four rows of output are made of six rows of input d with six products by column of the kernel w, not
+twelve (F(4, 3)); along the width and over the channels each is an ordinary 1×3 convolution ∗:
+
+    y = Aᵀ M,    M_k = V_k ∗ U_k,    V = Bᵀ d,    U = G w,                         k < 6       (1)
+    ∂w = Gᵀ ∂U,    ∂U_k = V_k ⋆ ∂M_k,    ∂M = A ∂y                                              (2)
+
+with ⋆ the correlation that is the gradient of ∗ by its kernel. ∂d is (1) of ∂y with the kernel
+turned round. A, B and G are Cook and Toom's: A and G take a polynomial's values at the points p_k
+and its leading coefficient, B is what interpolates.
+
+On the CPU twice as fast as the direct sum where images and channels are many (forwards; 1.6 times
+with the gradient), at twice its rounding error. It takes longer to compile. On GPUs cuDNN chooses
+its own algorithm.
+
+Reference: Winograd, "Arithmetic complexity of computations" (1980); Lavin and Gray, "Fast
+algorithms for convolutional neural networks" (2016), §4.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+CONVOLUTIONS = ("xla", "winograd", "winograd_vjp")
+"""Of the 3×3 convolutions. "winograd_vjp" has (2) for its gradient, and no forward-mode derivative;
+that of "winograd" is what differentiating (1) gives, slow backwards."""
+
+Image = Float[Array, "batch height width channels"]
+Kernel = Float[Array, "3 3 inputs outputs"]
+
+_ROWS = 4
+# Of those tried (±1, ±2; ±1, ±1/2; …) these round least.
+_POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
+# Below them the sums before and after the products cost what these save.
+_LEAST_PIXELS, _LEAST_CHANNELS = 4096, 64
+
+
+def cook_toom(points: Sequence[float], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A [n, rows], B [n, n] and G [n, 3] of (1), with n − 1 points and one at infinity.
+
+    Args:
+      points: n − 1 of them, distinct; n = rows + 2.
+      rows: of the output.
+    """
+    p, n = np.array(points), rows + 2
+    a, b, g = np.zeros((n, rows)), np.zeros((n, n)), np.zeros((n, 3))
+    for k in range(n - 1):
+        others = np.delete(p, k)
+        a[k] = p[k] ** np.arange(rows)
+        g[k] = p[k] ** np.arange(3) / np.prod(p[k] - others)
+        b[: n - 1, k] = np.poly(others)[::-1]
+    a[-1, -1] = g[-1, -1] = 1.0
+    b[:, -1] = np.poly(p)[::-1]
+    return a, b, g
+
+
+_A, _B, _G = cook_toom(_POINTS, _ROWS)
+
+
+def winograd(x: Image, w: Kernel) -> Image:
+    """Equation (1), zeros outside; the height must be a multiple of 4."""
+    batch, height, width, _ = x.shape
+    kernels = jnp.tensordot(jnp.asarray(_G, w.dtype), w, 1)
+    parts = [_along_width(v, u) for v, u in zip(_transformed(x), kernels, strict=True)]
+    rows = [_combine(column, parts) for column in _A.T]
+    return jnp.stack(rows, axis=2).reshape(batch, height, width, -1)
+
+
+@jax.custom_vjp
+def winograd_vjp(x: Image, w: Kernel) -> Image:
+    """`winograd`, whose gradient is (2)."""
+    return winograd(x, w)
+
+
+def _forward(x: Image, w: Kernel) -> tuple[Image, tuple[Image, Kernel]]:
+    return winograd(x, w), (x, w)
+
+
+def _backward(kept: tuple[Image, Kernel], dy: Image) -> tuple[Image, Kernel]:
+    x, w = kept
+    dx = winograd(dy, w[::-1, ::-1].swapaxes(2, 3))
+    rows = [dy[:, row::_ROWS] for row in range(_ROWS)]
+    u = jax.ShapeDtypeStruct(w.shape[1:], w.dtype)
+    du = [
+        jax.linear_transpose(lambda u, v=v: _along_width(v, u), u)(_combine(weights, rows))[0]
+        for v, weights in zip(_transformed(x), _A, strict=True)
+    ]
+    return dx, jnp.tensordot(jnp.asarray(_G.T, w.dtype), jnp.stack(du), 1)
+
+
+winograd_vjp.defvjp(_forward, _backward)
+
+
+def convolution(kind: str) -> Callable[..., Array]:
+    """What stands in for `jax.lax.conv_general_dilated` in a layer.
+
+    Args:
+      kind: one of `CONVOLUTIONS`; where the Winograd form gains nothing, or is not the same, it is
+        the direct sum all the same.
+    """
+
+    def convolve(x: Array, w: Array, strides: Any, padding: Any, **fields: Any) -> Array:
+        plain = w.shape[:2] == (3, 3) and tuple(strides) == (1, 1) and padding == "SAME"
+        if kind == "xla" or not (plain and _gains(x, w)):
+            return jax.lax.conv_general_dilated(x, w, strides, padding, **fields)
+        return winograd(x, w) if kind == "winograd" else winograd_vjp(x, w)
+
+    return convolve
+
+
+def _gains(x: Image, w: Kernel) -> bool:
+    batch, height, width, _ = x.shape
+    many = batch * height * width >= _LEAST_PIXELS and min(w.shape[2:]) >= _LEAST_CHANNELS
+    return many and height % _ROWS == 0 and x.dtype in (jnp.float32, jnp.float64)
+
+
+def _transformed(x: Image) -> list[Image]:
+    """V, each of a quarter of the rows."""
+    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    last = x.shape[1] - _ROWS + 1
+    rows = [padded[:, row : row + last : _ROWS] for row in range(len(_B))]
+    return [_combine(column, rows) for column in _B.T]
+
+
+def _along_width(x: Image, kernel: Float[Array, "3 inputs outputs"]) -> Image:
+    return jax.lax.conv_general_dilated(
+        x, kernel[None], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _combine(weights: Sequence[float], parts: Sequence[Array]) -> Array:
+    """Σ weights parts, without those of weight 0."""
+    terms = [float(c) * part for c, part in zip(weights, parts, strict=True) if c != 0]
+    return sum(terms[1:], terms[0])
