@@ -3,21 +3,28 @@
     python -m benchmarks.networks [--networks=ddpmpp,ncsnpp,dit] [--rounds=5]
 
 speed    (our seconds) / (PyTorch's) of a forward evaluation and of a training step (loss, gradient,
-         Adam) of the same network at the same batch: the median of rounds in turns, after warm-up.
-         On the CPU float32, and PyTorch's convolutions channels-last; on a GPU bfloat16 with
-         float32 parameters (autocast), PyTorch both eager and compiled.
-of_peak  operations a second of our training step over those of a large matrix product; of the
-         U-Nets.
+         Adam) of the same network at the same batch: the median of rounds in turns, after warm-up,
+         each side in a process of its own, which waits while the other runs. On the CPU float32,
+         and PyTorch's convolutions channels-last; on a GPU bfloat16 with float32 parameters
+         (autocast), PyTorch both eager and compiled.
+of_peak  operations a second of our training step, those of the direct convolutions, over those of
+         a large matrix product; of the U-Nets.
 memory   bytes that the compiled training step takes on one device besides its arguments, with and
          without remat.
+compile  seconds to compile our forward evaluation and our training step, with Winograd's
+         convolutions and without.
 
 Takes PyTorch and diffusers, as `pip install torch diffusers` installs them. The result goes to
 benchmarks/results/networks.json (networks_gpu.json on a GPU), its figures into the README.
 """
 
 import argparse
+import functools
+import importlib.metadata
+import multiprocessing
+import os
 import statistics
-from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import flax.linen as nn
@@ -25,9 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import torch
 
-from benchmarks import torch_twins
 from benchmarks.report import into_readme, save
 from benchmarks.timing import in_turns, peak, ratio, seconds
 from experiments import devices
@@ -38,9 +43,10 @@ SIZE, NF, BLOCKS = 32, 128, 4
 WIDTH, DEPTH, HEADS, PATCH = 384, 12, 6, 2
 
 
-def ours(name: str, dtype: str, remat: bool = False) -> nn.Module:
-    """Our network."""
-    attention = "cudnn" if dtype == "bfloat16" and jax.default_backend() == "gpu" else "xla"
+def ours(name: str, dtype: str, *, remat: bool = False, direct: bool = False) -> nn.Module:
+    """Our network, as the commands make it on this platform; or with direct convolutions."""
+    cpu = jax.default_backend() == "cpu"
+    attention = "cudnn" if dtype == "bfloat16" and not cpu else "xla"
     common: Any = {"dtype": dtype, "remat": remat, "attention": attention}
     if name == "dit":
         return DiT(width=WIDTH, depth=DEPTH, head_dim=WIDTH // HEADS, patch_size=PATCH, **common)
@@ -48,25 +54,20 @@ def ours(name: str, dtype: str, remat: bool = False) -> nn.Module:
         # What the published 256-pixel network has, which is what diffusers has of it.
         common |= {"fir": True, "progressive": "output_skip", "progressive_input": "input_skip"}
         common |= {"embedding": "fourier"}
+    common |= {"convolution": "winograd_vjp" if cpu and not direct else "xla"}
     return NCSNpp(nf=NF, num_res_blocks=BLOCKS, dropout=0.0, **common)
 
 
-def twin(name: str) -> torch.nn.Module:
-    """PyTorch's."""
-    if name == "dit":
-        return torch_twins.dit(WIDTH, DEPTH, HEADS, PATCH, SIZE)
-    return {"ddpmpp": torch_twins.ddpmpp, "ncsnpp": torch_twins.ncsnpp}[name](NF, BLOCKS, SIZE)
-
-
 class Ours:
-    """A network with its forward evaluation and its training step, compiled."""
+    """A network of ours with its forward evaluation and its training step."""
 
-    def __init__(self, name: str, batch: int, dtype: str, remat: bool = False) -> None:
-        network, mesh = ours(name, dtype, remat), make_mesh()
+    def __init__(self, name: str, batch: int, dtype: str, **fields: bool) -> None:
+        self._about = name, batch, dtype
+        network, mesh = ours(name, dtype, **fields), make_mesh()
         random = np.random.default_rng(0)
         images = random.standard_normal((2, batch, SIZE, SIZE, 3), "float32")
-        self.x, self.target = put(tuple(images), sharded(mesh))
-        self.c = put(random.uniform(0.1, 4, batch).astype("float32"), sharded(mesh))
+        self._x, self._target = put(tuple(images), sharded(mesh))
+        self._c = put(random.uniform(0.1, 4, batch).astype("float32"), sharded(mesh))
         optimizer = optax.adam(2e-4)
 
         def apply(params: Any, x: jax.Array, c: jax.Array) -> jax.Array:
@@ -83,104 +84,122 @@ class Ours:
             return (optax.apply_updates(params, updates), moments), value
 
         params = jax.jit(lambda key: init_params(key, network, (SIZE, SIZE, 3)))(jax.random.key(0))
-        self.state = put((params, optimizer.init(params)), replicated(mesh))
-        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        self._forward = jax.jit(apply)
-        compiled = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
-        self.program = compiled.lower(self.state, self.x, self.c, self.target).compile()
+        self._state = put((params, optimizer.init(params)), replicated(mesh))
+        jitted = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+        self._lowered = {
+            "forward": jax.jit(apply).lower(params, self._x, self._c),
+            "step": jitted.lower(self._state, self._x, self._c, self._target),
+        }
+
+    @functools.cached_property
+    def _programs(self) -> dict[str, Any]:
+        return {what: lowered.compile() for what, lowered in self._lowered.items()}
+
+    def parameters(self) -> int:
+        """Their number."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self._state[0]))
 
     def forward(self) -> float:
         """Seconds."""
-        return seconds(lambda: self._forward(self.state[0], self.x, self.c).block_until_ready())
+        program = self._programs["forward"]
+        return seconds(lambda: program(self._state[0], self._x, self._c).block_until_ready())
 
     def step(self) -> float:
         """Seconds."""
+        program = self._programs["step"]
 
         def run() -> None:
-            self.state, loss = self.program(self.state, self.x, self.c, self.target)
+            self._state, loss = program(self._state, self._x, self._c, self._target)
             loss.block_until_ready()
 
         return seconds(run)
 
-    def memory(self) -> int:
-        """Bytes of a step, on one device."""
-        return self.program.memory_analysis().temp_size_in_bytes
+    def memory(self) -> dict[str, float]:
+        """GiB of a step on one device besides its arguments."""
+        kinds = {"plain": self, "remat": Ours(*self._about, remat=True)}
+        kept = {
+            kind: network._programs["step"].memory_analysis() for kind, network in kinds.items()
+        }
+        return {kind: round(one.temp_size_in_bytes / 2**30, 3) for kind, one in kept.items()}
 
-    def operations(self) -> float:
-        """Of a step, on all devices."""
-        return self.program.cost_analysis()["flops"] * jax.device_count()
+    def compiling(self) -> dict[str, dict[str, float]]:
+        """Seconds to compile, as the commands compute the convolutions and directly."""
+        kinds = {"used": Ours(*self._about), "direct": Ours(*self._about, direct=True)}
+        return {
+            kind: {
+                what: round(seconds(lowered.compile), 1)
+                for what, lowered in network._lowered.items()
+            }
+            for kind, network in kinds.items()
+        }
+
+    def rates(self) -> tuple[float, float]:
+        """Operations of a step with direct convolutions, and the machine's in a second."""
+        counted = Ours(*self._about, direct=True)._lowered["step"].cost_analysis()
+        return counted["flops"], peak(self._about[2])
 
 
-class Theirs:
-    """The same in PyTorch, eager or compiled."""
+def serve(pipe: Connection, who: str, name: str, batch: int, dtype: str) -> None:
+    """Hold one side's network, and answer with what its method of the asked name returns."""
+    side: Any
+    if who == "ours":
+        devices.start()
+        side = Ours(name, batch, dtype)
+    else:
+        from benchmarks import torch_twins  # in this process alone
 
-    def __init__(self, name: str, batch: int, *, compiled: bool = False) -> None:
-        torch.manual_seed(0)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.network: Any = twin(name).to(self.device, memory_format=torch.channels_last)
-        self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=2e-4, fused=True)
-        images = torch.randn(2, batch, 3, SIZE, SIZE, device=self.device)
-        self.x, self.target = (
-            image.contiguous(memory_format=torch.channels_last) for image in images
-        )
-        self.c = torch.rand(batch, device=self.device) + 0.1
-        self.called = torch.compile(self.network) if compiled else self.network
+        if name == "dit":
+            network = torch_twins.dit(WIDTH, DEPTH, HEADS, PATCH, SIZE)
+        else:
+            network = getattr(torch_twins, name)(NF, BLOCKS, SIZE)
+        side = torch_twins.Timed(network, batch, SIZE, compiled=who == "pytorch_compiled")
+    for method in iter(pipe.recv, None):
+        pipe.send(getattr(side, method)())
 
-    def _apply(self) -> torch.Tensor:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
-            return self.called(self.x, self.c)
 
-    def _seconds(self, run: Callable[[], Any]) -> float:
-        def finished() -> None:
-            run()
-            if self.device == "cuda":
-                torch.cuda.synchronize()
+class Side:
+    """A process that serves."""
 
-        return seconds(finished)
+    def __init__(self, *about: Any) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        spawn = multiprocessing.get_context("spawn")
+        self.process = spawn.Process(target=serve, args=(theirs, *about), daemon=True)
+        self.process.start()
+        theirs.close()
 
-    def forward(self) -> float:
-        """Seconds."""
-        with torch.inference_mode():
-            return self._seconds(self._apply)
+    def ask(self, method: str) -> Any:
+        """What the method returns there."""
+        self.pipe.send(method)
+        return self.pipe.recv()
 
-    def step(self) -> float:
-        """Seconds."""
-
-        def run() -> None:
-            self.optimizer.zero_grad(set_to_none=True)
-            (self._apply().float() - self.target).square().mean().backward()
-            self.optimizer.step()
-
-        return self._seconds(run)
+    def end(self) -> None:
+        """Free what it holds."""
+        self.pipe.send(None)
+        self.process.join()
 
 
 def measure(name: str, batch: int, dtype: str, rounds: int) -> dict[str, Any]:
     """Of one network."""
-    networks: dict[str, Any] = {
-        "ours": Ours(name, batch, dtype),
-        "pytorch": Theirs(name, batch),
-    }
-    if torch.cuda.is_available():
-        networks["pytorch_compiled"] = Theirs(name, batch, compiled=True)
-    counts = {who: network.parameters for who, network in networks.items()}
+    names = ["ours", "pytorch"] + ["pytorch_compiled"] * (dtype == "bfloat16")
+    sides = {who: Side(who, name, batch, dtype) for who in names}
+    counts = {who: side.ask("parameters") for who, side in sides.items()}
     row: dict[str, Any] = {"batch": batch, "dtype": dtype, "parameters": counts}
     for what in ("forward", "step"):
-        calls = {who: getattr(network, what) for who, network in networks.items()}
+        calls = {who: functools.partial(side.ask, what) for who, side in sides.items()}
         in_turns(calls, 2)
         took = in_turns(calls, rounds)
         row[what] = {
             "seconds": {who: round(statistics.median(took[who]), 5) for who in took},
             "ratio": {who: ratio(took, "ours", who) for who in took if who != "ours"},
         }
+    for who in names[1:]:
+        sides[who].end()
     if name != "dit":  # XLA counts the operations of a loop once, whatever its length
-        rate = networks["ours"].operations() / row["step"]["seconds"]["ours"]
-        row["of_peak"] = round(rate / peak(dtype), 3)
-    kept = networks["ours"].memory()
-    row["memory_gib"] = {
-        "plain": round(kept / 2**30, 3),
-        "remat": round(Ours(name, batch, dtype, remat=True).memory() / 2**30, 3),
-    }
+        operations, most = sides["ours"].ask("rates")
+        row["of_peak"] = round(operations / row["step"]["seconds"]["ours"] / most, 3)
+        row["compile_seconds"] = sides["ours"].ask("compiling")
+    row["memory_gib"] = sides["ours"].ask("memory")
+    sides["ours"].end()
     return row
 
 
@@ -190,6 +209,8 @@ def main() -> None:
     parser.add_argument("--networks", default="ddpmpp,ncsnpp,dit")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the sides share a GPU
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # compiling is measured
     devices.start()
     accelerated = jax.default_backend() != "cpu"
     batch, dtype = (128, "bfloat16") if accelerated else (16, "float32")
@@ -197,11 +218,7 @@ def main() -> None:
     for name in options.networks.split(","):
         rows[name] = measure(name, batch, dtype, options.rounds)
         print(name, rows[name], flush=True)
-    result = {
-        "networks": rows,
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
-    }
+    result = {"networks": rows, "torch": importlib.metadata.version("torch")}
     save("networks_gpu" if accelerated else "networks", result)
     if not accelerated:
         into_readme("networks", table(rows))
@@ -211,13 +228,16 @@ def table(rows: dict[str, dict]) -> str:
     """The README's."""
     lines = [
         "",
-        "| network | forward ÷ PyTorch | training step ÷ PyTorch | memory a device, with remat |",
-        "|---|---|---|---|",
+        "| network | forward ÷ PyTorch | training step ÷ PyTorch | memory a device, with remat "
+        "| to compile the step, with direct convolutions |",
+        "|---|---|---|---|---|",
     ]
     for name, row in rows.items():
         ratios = [row[what]["ratio"]["pytorch"]["median"] for what in ("forward", "step")]
         plain, remat = row["memory_gib"]["plain"], row["memory_gib"]["remat"]
         cells = [name, *(f"{value:.2f}" for value in ratios), f"{plain:.2f} GiB, {remat:.2f} GiB"]
+        took = [kind["step"] for kind in row.get("compile_seconds", {}).values()]
+        cells.append(", ".join(f"{value:.0f} s" for value in took))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -1,11 +1,14 @@
 """The networks of `benchmarks.networks` in PyTorch: of the same layers, widths and depths."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from diffusers import UNet2DModel
 from torch import nn
 from torch.nn import functional
+
+from benchmarks.timing import seconds
 
 
 class Passed(nn.Module):
@@ -126,3 +129,49 @@ class DiT(nn.Module):
 def dit(width: int, depth: int, heads: int, patch: int, size: int) -> nn.Module:
     """The stack."""
     return DiT(width, depth, heads, patch, size)
+
+
+class Timed:
+    """A network with its forward evaluation and its training step, eager or compiled."""
+
+    def __init__(self, network: nn.Module, batch: int, size: int, *, compiled: bool) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.network: Any = network.to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=2e-4, fused=True)
+        images = torch.randn(2, batch, 3, size, size, device=self.device)
+        self.x, self.target = (
+            image.contiguous(memory_format=torch.channels_last) for image in images
+        )
+        self.c = torch.rand(batch, device=self.device) + 0.1
+        self.called = torch.compile(self.network) if compiled else self.network
+
+    def parameters(self) -> int:
+        """Their number."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def forward(self) -> float:
+        """Seconds."""
+        with torch.inference_mode():
+            return self._seconds(self._apply)
+
+    def step(self) -> float:
+        """Seconds."""
+
+        def run() -> None:
+            self.optimizer.zero_grad(set_to_none=True)
+            (self._apply().float() - self.target).square().mean().backward()
+            self.optimizer.step()
+
+        return self._seconds(run)
+
+    def _apply(self) -> torch.Tensor:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            return self.called(self.x, self.c)
+
+    def _seconds(self, run: Callable[[], Any]) -> float:
+        def finished() -> None:
+            run()
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+
+        return seconds(finished)

@@ -111,7 +111,7 @@ class Checkpoints:
             broken[step] = (
                 f"{self._folder / str(step)}: the checkpoint cannot be read ({problems[0]})"
             )
-            if step != self.steps[0]:
+            if step != self.steps[0] and processes.is_first():
                 print(f"{broken[step]}; going back to the one before", file=sys.stderr)
         raise UserError(broken[self.steps[0]])
 
