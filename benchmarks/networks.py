@@ -21,6 +21,7 @@ benchmarks/results/networks.json (networks_gpu.json on a GPU), its figures into 
 import argparse
 import functools
 import importlib.metadata
+import json
 import multiprocessing
 import os
 import statistics
@@ -33,7 +34,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import RESULTS, into_readme, save
 from benchmarks.timing import in_turns, peak, ratio, seconds
 from experiments import devices
 from experiments.devices import compiler_options, make_mesh, put, replicated, sharded
@@ -206,7 +207,9 @@ def measure(name: str, batch: int, dtype: str, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", default="ddpmpp,ncsnpp,dit")
+    parser.add_argument(
+        "--networks", default="ddpmpp,ncsnpp,dit", help="the rest stays as last measured"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the sides share a GPU
@@ -214,12 +217,14 @@ def main() -> None:
     devices.start()
     accelerated = jax.default_backend() != "cpu"
     batch, dtype = (128, "bfloat16") if accelerated else (16, "float32")
-    rows = {}
+    result_name = "networks_gpu" if accelerated else "networks"
+    before = RESULTS / f"{result_name}.json"
+    rows = json.loads(before.read_text())["networks"] if before.exists() else {}
     for name in options.networks.split(","):
         rows[name] = measure(name, batch, dtype, options.rounds)
         print(name, rows[name], flush=True)
     result = {"networks": rows, "torch": importlib.metadata.version("torch")}
-    save("networks_gpu" if accelerated else "networks", result)
+    save(result_name, result)
     if not accelerated:
         into_readme("networks", table(rows))
 
