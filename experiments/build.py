@@ -112,9 +112,10 @@ def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:
     Raises:
       UserError: there is such a height.
     """
-    asked = getattr(net, "attn_resolutions", ())
-    heights = [shape[0] >> level for level in range(len(net.ch_mult))] if asked else []
-    for height in asked:
+    if not (hasattr(net, "attn_resolutions") and hasattr(net, "ch_mult")):
+        return
+    heights = [shape[0] >> level for level in range(len(net.ch_mult))]
+    for height in net.attn_resolutions:
         if height not in heights:
             takes = ", ".join(map(str, heights))
             raise UserError(

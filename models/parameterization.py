@@ -25,11 +25,12 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
+from models.conditioning import smld_step
 from sde_lib import SDE, Prediction, Registry, expand, prediction
 
 parameterizations = Registry("parameterization")
 
-DDPM_STEPS = SMLD_STEPS = 1000
+DDPM_STEPS = 1000
 
 Network = Callable[[Array], Array]
 """State [B, ...] → output [B, ...], with time, condition and parameters bound."""
@@ -84,8 +85,7 @@ def smld_score(network: Network, sde: SDE, x: Array, t: Array, data_std: float) 
     distribution" (2019), §4.2; Song et al. 2021, App. C and H.
     """
     del data_std
-    steps = jnp.round((SMLD_STEPS - 1) * (1 - t))
-    ratio = sde.sigma(t) / sde.sigma(1 - steps / (SMLD_STEPS - 1))
+    ratio = sde.sigma(t) / sde.sigma(1 - smld_step(sde, t) / 999)
     return prediction.from_noise(sde, x, t, -expand(ratio, x) * network(x))
 
 
