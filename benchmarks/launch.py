@@ -1,10 +1,10 @@
-"""What a training run of one step takes, with and without the compilation cache.
+"""How long a training run takes to its first step, with and without the compilation cache.
 
     python -m benchmarks.launch [--config=cifar10:vp,deep]
 
-Seconds from the start of `scoresde train` to its end after one step, its checkpoint included
-(batch 8, images in memory), on an empty compilation cache and on the one that this left. Medians.
-The result goes to benchmarks/results/launch.json.
+Seconds from the start of `scoresde train` until the first step is done and its line of metrics is
+out (batch 8, images in memory), on an empty compilation cache and on the one that this left.
+Medians. The result goes to benchmarks/results/launch.json, its figures into the README.
 """
 
 import argparse
@@ -15,18 +15,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from functools import partial
+import time
 
 import numpy as np
 
-from benchmarks.report import save
-from benchmarks.timing import seconds
+from benchmarks.report import into_readme, save
 
 COLD, WARM = 2, 3
 
 
-def first_step(config: str, folder: pathlib.Path) -> None:
-    """Run one step on `folder`/images.npz, with the cache in `folder`/cache."""
+def first_step(config: str, folder: pathlib.Path) -> float:
+    """Seconds to the first step on `folder`/images.npz, with the cache in `folder`/cache."""
     workdir = folder / "run"
     command = [
         sys.executable,
@@ -40,8 +39,17 @@ def first_step(config: str, folder: pathlib.Path) -> None:
         "--config.training.sample_every=0",
     ]
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        told = next((line for line in process.stderr if line.startswith("step 1/1")), None)
+        took = time.perf_counter() - begun
+        process.communicate()  # it saves its checkpoint
+    if told is None or process.returncode:
+        raise RuntimeError(f"train ended with {process.returncode}, before its first step")
     shutil.rmtree(workdir)
+    return took
 
 
 def main() -> None:
@@ -58,10 +66,15 @@ def main() -> None:
             for _ in range(times):
                 if kind == "cold":
                     shutil.rmtree(folder / "cache", ignore_errors=True)
-                took[kind].append(seconds(partial(first_step, config, folder)))
+                took[kind].append(first_step(config, folder))
                 print(kind, took[kind][-1], flush=True)
     medians = {kind: round(statistics.median(values), 1) for kind, values in took.items()}
     save("launch", {"config": config, "seconds": medians})
+    into_readme(
+        "launch",
+        f"{medians['cold']:.0f} s, and {medians['warm']:.0f} s with what it left in the "
+        "compilation cache",
+    )
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Ours:
             updates, moments = optimizer.update(gradient, moments)
             return (optax.apply_updates(params, updates), moments), value
 
-        params = jax.jit(lambda key: init_params(key, network, (SIZE, SIZE, 3)))(jax.random.key(0))
+        params = init_params(jax.random.key(0), network, (SIZE, SIZE, 3))
         self._state = put((params, optimizer.init(params)), replicated(mesh))
         jitted = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
         self._lowered = {

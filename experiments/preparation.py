@@ -20,7 +20,7 @@ from experiments.splits import load_split, open_split
 from experiments.trained import restore
 from experiments.training import abstract_state
 from experiments.workdir import Workdir
-from models import init_params
+from models import abstract_params
 
 
 class Prepared(NamedTuple):
@@ -83,13 +83,12 @@ def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
     loss = batch_loss(experiment, sde, network)
     dtype = jnp.float32 if data.levels is None else jnp.uint8
 
-    def trace(key: jax.Array) -> Any:
+    def trace(params: Any, key: jax.Array) -> Any:
         values = jnp.zeros((2, *data.shape), dtype)
-        params = init_params(key, network, data.shape)
         return loss(params, draw(key, values), jnp.ones(2), key)
 
     try:
-        jax.eval_shape(trace, jax.random.key(0))
+        jax.eval_shape(trace, abstract_params(network, data.shape), jax.random.key(0))
     # Whatever a network's layers raise when a shape, a type or a label does not suit them.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -29,7 +29,6 @@ from experiments.training import (
     init_state,
     make_train_step,
     steps_per_call,
-    with_params,
 )
 from experiments.training_log import TrainingLog
 from experiments.workdir import Workdir, flat
@@ -87,9 +86,8 @@ def train(
             state = checkpoints.restore(abstract)
             _say(f"resuming {workdir.path} at step {int(state.step)}")
         else:
-            state = init_state(experiment, network, data.shape, mesh)
+            state = init_state(experiment, network, data.shape, mesh, prepared.params)
             if prepared.params is not None:
-                state = with_params(config, state, prepared.params, mesh)
                 # Whatever becomes of the other run, this one has begun here.
                 checkpoints.save(0, state)
         if processes.is_first():

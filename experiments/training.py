@@ -6,6 +6,7 @@ that was not interrupted, bit for bit, its metrics included.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from experiments.objective import make_draw, make_gradient
 from experiments.optimizers import make_optimizer
 from experiments.sections import Experiment, TrainingConfig
 from experiments.sharding import shardings
-from models import init_params
+from models import abstract_params, init_params
 from sde_lib import SDE, Pytree, adaptive_weighting
 
 BINS = 8
@@ -87,7 +88,11 @@ class TrainState(Pytree):
 
 
 def init_state(
-    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
+    experiment: Experiment,
+    network: nn.Module,
+    shape: tuple[int, ...],
+    mesh: Mesh,
+    params: Any = None,
 ) -> TrainState:
     """The state before the first step, laid out over the devices.
 
@@ -96,42 +101,29 @@ def init_state(
       network: its network.
       shape: of one example.
       mesh: the devices.
+      params: to begin with, on the devices; fresh ones by default.
     """
-    init, key = _initializer(experiment, network, shape), jax.random.key(experiment.seed)
-    layout = shardings(jax.eval_shape(init, key), mesh)
-    return jax.jit(init, out_shardings=layout)(put(key, replicated(mesh)))
+    init_key, key = jax.random.split(jax.random.key(experiment.seed))
+    if params is None:
+        params = init_params(init_key, network, shape)
+        params = jax.tree.map(put, params, shardings(params, mesh))
+    start = functools.partial(_start, experiment.training)
+    layout = shardings(jax.eval_shape(start, params, key), mesh)
+    return jax.jit(start, out_shardings=layout)(params, put(key, replicated(mesh)))
 
 
 def abstract_state(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
 ) -> TrainState:
     """The shapes of the state and how they lie on the devices; nothing is computed."""
-    state = jax.eval_shape(_initializer(experiment, network, shape), jax.random.key(0))
+    params = abstract_params(network, shape)
+    start = functools.partial(_start, experiment.training)
+    state = jax.eval_shape(start, params, jax.random.key(0))
     return jax.tree.map(
         lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
         state,
         shardings(state, mesh),
     )
-
-
-def _initializer(
-    experiment: Experiment, network: nn.Module, shape: tuple[int, ...]
-) -> Callable[[Array], TrainState]:
-    def init(key: Array) -> TrainState:
-        init_key, run_key = jax.random.split(key)
-        params = init_params(init_key, network, shape)
-        return _start(experiment.training, params, run_key)
-
-    return init
-
-
-def with_params(config: TrainingConfig, state: TrainState, params: Any, mesh: Mesh) -> TrainState:
-    """The state before the first step from given parameters, as `state` is laid out."""
-
-    def init(params: Any, key: Array) -> TrainState:
-        return _start(config, params, key)
-
-    return jax.jit(init, out_shardings=shardings(state, mesh))(params, state.key)
 
 
 def state_from(experiment: Experiment, params: Any, averages: Any, step: int) -> TrainState:

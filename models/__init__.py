@@ -4,12 +4,13 @@ from models.adm import ADM
 from models.conditioning import conditionings
 from models.dit import DiT
 from models.edm2 import EDM2
+from models.initialization import abstract_params, init_params
 from models.layers import STACKED
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
 from models.parameterization import parameterizations
 from models.registry import networks
-from models.score_model import ScoreModel, init_params
+from models.score_model import ScoreModel
 
 __all__ = [
     "ADM",
@@ -19,6 +20,7 @@ __all__ = [
     "DiT",
     "NCSNpp",
     "ScoreModel",
+    "abstract_params",
     "conditionings",
     "init_params",
     "networks",

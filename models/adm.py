@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from models.attention import IMPLEMENTATIONS, Attention
 from models.embedding import EMBEDDINGS, Condition, TimeEmbedding
-from models.layers import Embedding, Head, Image, conv3x3
+from models.layers import Embedding, Head, Image, conv3x3, rematerialised
 from models.registry import check_choice, networks
 from models.resample import ConvDownsample, ConvUpsample, check_size
 from models.residual import ResidualBlock
@@ -194,7 +194,7 @@ class ADM(nn.Module):
         return height in self.attn_resolutions if levels is None else level in levels
 
     def _residual(self, name: str, features: int, resample: str = "none") -> ResidualBlock:
-        block = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
+        block = rematerialised(ResidualBlock, self, static_argnums=(3,))
         return block(
             features=features,
             resample=resample,
@@ -211,7 +211,7 @@ class ADM(nn.Module):
         )
 
     def _attention(self, name: str, norm_groups: int | None = None) -> Attention:
-        attention = nn.remat(Attention) if self.remat else Attention
+        attention = rematerialised(Attention, self)
         return attention(
             head_dim=self.head_dim,
             init_scale=self.init_scale,

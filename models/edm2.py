@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from models.attention import IMPLEMENTATIONS, attend, num_heads, split_heads
 from models.embedding import Condition, check_condition
-from models.layers import Embedding, Image
+from models.layers import Embedding, Image, rematerialised
 from models.magnitude_preserving import (
     MPConv,
     MPFourier,
@@ -235,7 +235,7 @@ class EDM2(nn.Module):
         resample: str = "none",
         attends: bool = False,
     ) -> EDM2Block:
-        block = nn.remat(EDM2Block) if self.remat else EDM2Block
+        block = rematerialised(EDM2Block, self)
         return block(
             features=features,
             encoder=encoder,

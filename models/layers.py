@@ -30,6 +30,14 @@ def linear(features: int, *, init_scale: float = 1.0, dtype: Any = None, name: s
     return nn.Dense(features, kernel_init=fan_average(init_scale), dtype=dtype, name=name)
 
 
+def rematerialised(layer: type[nn.Module], network: Any, **fields: Any) -> Any:
+    """A layer of a network, computed again for gradients where the network's `remat` says so.
+
+    Not while the parameters are made: what a rematerialised layer computes cannot be left out.
+    """
+    return nn.remat(layer, **fields) if network.remat and not network.is_initializing() else layer
+
+
 def conv3x3(
     features: int,
     *,

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from models.attention import IMPLEMENTATIONS, Attention
 from models.embedding import EMBEDDINGS, Condition, TimeEmbedding, check_condition
-from models.layers import Embedding, Head, Image, conv3x3
+from models.layers import Embedding, Head, Image, conv3x3, rematerialised
 from models.pyramid import InputPyramid, OutputPyramid
 from models.registry import check_choice, networks
 from models.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
@@ -172,7 +172,7 @@ class NCSNpp(nn.Module):
         return Head(channels, self.init_scale, self.norm_groups, dtype=self.dtype, name="out")(h)
 
     def _residual(self, name: str, features: int, resample: str = "none") -> ResidualBlock:
-        block = nn.remat(ResidualBlock, static_argnums=(3,)) if self.remat else ResidualBlock
+        block = rematerialised(ResidualBlock, self, static_argnums=(3,))
         return block(
             features=features,
             resample=resample,
@@ -187,7 +187,7 @@ class NCSNpp(nn.Module):
         )
 
     def _attention(self, name: str) -> Attention:
-        attention = nn.remat(Attention) if self.remat else Attention
+        attention = rematerialised(Attention, self)
         return attention(
             skip_rescale=self.skip_rescale,
             init_scale=self.init_scale,

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -59,18 +58,3 @@ class ScoreModel(Pytree):
         )
         predict = parameterizations[self.parameterization]
         return predict(apply, self.sde, x, t, self.data_std)
-
-
-def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
-    """Fresh parameters of a network for examples of `shape`, by one compiled program."""
-    x, c = jnp.zeros((1, *shape)), jnp.zeros(1)
-    return jax.jit(network.init)(key, x, c, example_condition(network))["params"]
-
-
-def example_condition(network: nn.Module) -> Array | None:
-    """What a network takes as a condition, for a batch of one: a label, an embedding or None."""
-    if getattr(network, "num_classes", 0):
-        return jnp.zeros(1, jnp.int32)
-    if cond_dim := getattr(network, "cond_dim", 0):
-        return jnp.zeros((1, cond_dim))
-    return None

@@ -10,15 +10,12 @@ It is the same function as our `adm`, or as our `ncsnpp` where its blocks are Sk
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from experiments import build
 from experiments.errors import UserError
 from experiments.interchange import diffusers_schedule, diffusers_tensors, diffusers_unet
 from experiments.interchange.imported import Imported
 from experiments.sections import ModelConfig
-from models.score_model import example_condition
+from models import abstract_params
 
 CONFIG = "config.json"
 TENSORS = "diffusion_pytorch_model.safetensors"
@@ -73,12 +70,10 @@ def _shapes(config: diffusers_unet.UNetConfig, fields: dict[str, Any], path: pat
     """
     network = build.network(model_config(fields))
     height = config.height or 2 ** (config.levels - 1)
-    x, c = jnp.zeros((1, height, height, config.in_channels)), jnp.zeros(1)
     try:
-        init = jax.eval_shape(network.init, jax.random.key(0), x, c, example_condition(network))
+        return abstract_params(network, (height, height, config.in_channels))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    return init["params"]
 
 
 def model_config(fields: dict[str, Any]) -> ModelConfig:

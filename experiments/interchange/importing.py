@@ -22,7 +22,7 @@ from experiments.sections import Experiment
 from experiments.splits import open_split
 from experiments.training import state_from
 from experiments.workdir import Workdir
-from models import init_params
+from models import abstract_params
 
 _CHANNELS = (3, 1, 4, 2)
 """Of images, the usual ones first."""
@@ -140,7 +140,7 @@ def _expected(experiment: Experiment, shape: tuple[int, ...]) -> dict[str, tuple
     """
     network = build.network(experiment.model)
     try:
-        params = jax.eval_shape(lambda key: init_params(key, network, shape), jax.random.key(0))
+        params = abstract_params(network, shape)
     # Whatever a network's layers raise when a shape does not suit them.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

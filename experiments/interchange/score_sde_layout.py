@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from experiments.interchange.trees import flatten
-from models import init_params
+from models import abstract_params
 from models.ncsnpp import NCSNpp
 
 Shape = tuple[int, ...]
@@ -77,8 +76,7 @@ def layout(net: NCSNpp, channels: int, size: int) -> tuple[list[Leaf], dict[str,
 
 def our_shapes(net: nn.Module, shape: Shape) -> dict[str, Shape]:
     """Of the parameters by path, as "conv_in/kernel"; nothing is computed."""
-    params = jax.eval_shape(lambda key: init_params(key, net, shape), jax.random.key(0))
-    return {path: leaf.shape for path, leaf in flatten(params).items()}
+    return {path: leaf.shape for path, leaf in flatten(abstract_params(net, shape)).items()}
 
 
 def _modules(net: NCSNpp, shapes: dict[str, Shape]) -> Iterator[Module]:

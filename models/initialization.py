@@ -1,0 +1,49 @@
+"""First parameters of a network."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+
+
+def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """Fresh parameters of a network for examples of `shape`.
+
+    What does not lead to a parameter, as most of the forward evaluation, is left out. The rest is
+    run operation by operation, so that each is compiled once for all layers of a size: as one
+    program, the hundreds of draws of a deep U-Net take longer to compile than to make.
+    """
+    given = (key, jnp.zeros((1, *shape)), jnp.zeros(1), example_condition(network))
+    traced = jax.jit(network.init).trace(*given)
+    program = ClosedJaxpr(_needed(traced.jaxpr.jaxpr), traced.jaxpr.consts)
+    values = jaxpr_as_fun(program)(*jax.tree.leaves(given))
+    return jax.tree.unflatten(jax.tree.structure(traced.out_info), values)["params"]
+
+
+def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
+    """The shapes and types of `init_params`; nothing is computed."""
+    given = (jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1), example_condition(network))
+    return jax.eval_shape(network.init, *given)["params"]
+
+
+def example_condition(network: nn.Module) -> Array | None:
+    """What a network takes as a condition, for a batch of one: a label, an embedding or None."""
+    if getattr(network, "num_classes", 0):
+        return jnp.zeros(1, jnp.int32)
+    if cond_dim := getattr(network, "cond_dim", 0):
+        return jnp.zeros((1, cond_dim))
+    return None
+
+
+def _needed(jaxpr: Jaxpr) -> Jaxpr:
+    """Without the operations that no output depends on."""
+    needed = {out for out in jaxpr.outvars if not isinstance(out, Literal)}
+    kept = []
+    for operation in reversed(jaxpr.eqns):
+        if needed.intersection(operation.outvars):
+            kept.append(operation)
+            needed.update(v for v in operation.invars if not isinstance(v, Literal))
+    return jaxpr.replace(eqns=kept[::-1])
