@@ -14,8 +14,9 @@ import pathlib
 from typing import Any
 
 from benchmarks.report import into_readme, save
-from experiments import devices, flags, likelihood_command
+from experiments import devices, flags
 from experiments.config import resolve
+from experiments.measure import measure
 from experiments.train import train
 from experiments.trained import Trained
 from experiments.workdir import Workdir
@@ -46,7 +47,7 @@ def main() -> None:
             workdir = pathlib.Path(options.runs, f"{name.lower().replace('-', '')}_{sde}")
             run(config, [*overrides, f"--config.sde.name={sde}"], workdir)
             for dequantization in DEQUANTIZATIONS:
-                rows.append({"data": name, "sde": sde} | measure(workdir, dequantization, limit))
+                rows.append({"data": name, "sde": sde} | report(workdir, dequantization, limit))
                 save("bits_per_dim", {"rows": rows})
     into_readme("bits_per_dim", "\n" + table(rows) + "\n")
 
@@ -57,7 +58,7 @@ def run(config: str, overrides: list[str], workdir: pathlib.Path) -> None:
     train(experiment, Workdir(workdir), devices.make_mesh())
 
 
-def measure(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dict[str, Any]:
+def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dict[str, Any]:
     """The report of one likelihood run."""
     overrides = [
         f"--config.likelihood.dequantization={dequantization}",
@@ -65,7 +66,7 @@ def measure(workdir: pathlib.Path, dequantization: str, limit: int | None) -> di
         "--config.likelihood.batch_size=64",
     ]
     trained = Trained.open(workdir, overrides, devices.make_mesh())
-    text, path = likelihood_command.measure(trained, trained.dataset("test"), limit=limit)
+    text, path = measure(trained, trained.dataset("test"), limit=limit)
     print(text)
     return {"dequantization": dequantization} | json.loads(path.read_text())
 

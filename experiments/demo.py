@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments import devices, flags, likelihood_command, sample
+from experiments import devices, flags, sample
 from experiments.config import resolve
 from experiments.data import to_levels
 from experiments.digit_classifier import recognise
+from experiments.measure import measure
 from experiments.train import train
 from experiments.trained import Trained
 from experiments.workdir import Workdir
@@ -38,7 +39,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     _judge(flow, _draw(flow))
 
     print("\n3. bits/dim of the test split")
-    print(likelihood_command.measure(base, base.dataset("test"))[0])
+    print(measure(base, base.dataset("test"))[0])
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 

@@ -1,7 +1,12 @@
 """Pictures: image grids, scatter plots and histograms."""
 
+import importlib.metadata
+import json
 import math
 import pathlib
+import platform
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,3 +89,13 @@ def save_gif(path: pathlib.Path, pictures: list[np.ndarray]) -> None:
     first, *rest = [Image.fromarray(picture) for picture in pictures]
     lengths = [80] * len(rest) + [1500]
     first.save(path, save_all=True, append_images=rest, duration=lengths, loop=0)
+
+
+def provenance(command: Sequence[str], seed: int) -> dict[str, str]:
+    """What made a picture: for its metadata."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")}
+    return {
+        "command": shlex.join(["scoresde", *command[1:]]),
+        "seed": str(seed),
+        "versions": json.dumps({"python": platform.python_version()} | versions),
+    }

@@ -19,9 +19,9 @@ from experiments.data import LazyDataset, to_levels
 from experiments.devices import check_batch, fetch, put, replicated, sharded
 from experiments.errors import UserError
 from experiments.estimator import make_divergence
+from experiments.latents import latents_of
 from experiments.pictures import image_grid, save_gif, save_png, scatter
 from experiments.sections import Experiment
-from samplers import noise
 from sde_lib import SDE, Model
 
 _SHOWN = 100
@@ -187,12 +187,6 @@ class Sampler:
             }
         flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
         return {"values": flow.x, "evaluations": flow.evaluations, "finished": flow.finished}
-
-
-@jax.jit(static_argnames="shape")
-def latents_of(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
-    """The same latents as `samplers.sample` starts from."""
-    return noise.normal(noise.example_keys(key, indices), noise.LATENT, shape)
 
 
 def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:

@@ -13,11 +13,12 @@ from experiments.data import WHOLE, Dataset, LazyDataset, load
 from experiments.errors import UserError
 from experiments.sections import Experiment
 from experiments.snapshots import load_snapshots, reconstruct
+from experiments.solver_choice import named_sde
 from experiments.splits import load_split, open_split
 from experiments.training import TrainState, abstract_state
 from experiments.workdir import Workdir
 from models import ScoreModel
-from sde_lib import SDE
+from sde_lib import SDE, Model, Translated
 from sde_lib.registry import unknown_name
 
 
@@ -84,6 +85,20 @@ class Trained:
         model = build.model(experiment, sde, network, params)
         parameters = "raw" if raw else average or "ema"
         return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
+
+    def under(self, spec: str | None) -> tuple[SDE, Model]:
+        """The SDE and the model; or another SDE and the model under it.
+
+        Args:
+          spec: the other's NAME[:field=value,…].
+
+        Raises:
+          UserError: an unknown name or field, or a value out of range.
+        """
+        if spec is None:
+            return self.sde, self.model
+        sde = named_sde(spec)
+        return sde, Translated(model=self.model, trained=self.sde, sde=sde)
 
     def dataset(self, split: str) -> Dataset:
         """A split of the experiment's data.

@@ -1,25 +1,18 @@
-"""The command `status`: its arguments, and printing the answer."""
+"""The command `status`."""
 
 import argparse
 from typing import Any
 
+from experiments.commands.arguments import add_workdir, new_command
 from experiments.errors import UserError
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to the parser of the command line.
-
-    Args:
-      commands: what `add_subparsers` returned.
-    """
+    """Add the command to the parser of the command line."""
     help_line = "how far a run is, and what it has made"
-    parser = commands.add_parser(
-        "status", help=help_line, description=help_line, allow_abbrev=False
-    )
-    parser.add_argument("--workdir", required=True, help="the experiment's folder")
+    parser = new_command(commands, "status", _run, help_line, overrides=False)
+    add_workdir(parser)
     parser.add_argument("--json", action="store_true", help="the same facts as one JSON object")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

@@ -1,23 +1,14 @@
-"""The command `import`: its arguments, and running it."""
+"""The command `import`."""
 
 import argparse
 from typing import Any
 
+from experiments.commands.arguments import new_command
+
 
 def add_to(commands: Any) -> None:
-    """Add the command to the parser of the command line.
-
-    Args:
-      commands: what `add_subparsers` returned.
-    """
-    help_line = "make a workdir of published parameters"
-    parser = commands.add_parser(
-        "import",
-        help=help_line,
-        description=help_line,
-        epilog="--config.SECTION.FIELD=VALUE overrides any field of the config.",
-        allow_abbrev=False,
-    )
+    """Add the command to the parser of the command line."""
+    parser = new_command(commands, "import", _run, "make a workdir of published parameters")
     parser.add_argument("file", metavar="FILE", help="what to read; a folder for diffusers")
     parser.add_argument(
         "--from",
@@ -28,8 +19,6 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--workdir", required=True, help="a new or empty folder")
     parser.add_argument("--config", help="a config file, or the name of a packaged one")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command `fit_grid`: the times at which a solver's steps suit a trained model best."""
+"""The times at which a solver's steps suit a trained model best."""
 
 import json
 

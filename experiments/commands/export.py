@@ -1,30 +1,20 @@
-"""The command `export`: its arguments, and running it."""
+"""The command `export`."""
 
 import argparse
 import pathlib
 from typing import Any
 
+from experiments.commands.arguments import add_parameters, add_workdir, new_command
 from experiments.errors import UserError
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to the parser of the command line.
-
-    Args:
-      commands: what `add_subparsers` returned.
-    """
+    """Add the command to the parser of the command line."""
     help_line = "write a workdir's parameters as one file"
-    parser = commands.add_parser(
-        "export", help=help_line, description=help_line, allow_abbrev=False
-    )
-    parser.add_argument("--workdir", required=True, help="the experiment's folder")
+    parser = new_command(commands, "export", _run, help_line, overrides=False)
+    add_workdir(parser)
     parser.add_argument("--output", required=True, help="FILE.safetensors, a new one")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--raw", action="store_true", help="the parameters, not their average")
-    which.add_argument("--ema", dest="raw", action="store_false", help="their average, the default")
-    which.add_argument("--average", metavar="NAME", help="another average, as power:0.1")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(run=_run)
+    add_parameters(parser)
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command `likelihood`, from a trained experiment to files."""
+"""Bits/dim of a trained experiment, from examples to files."""
 
 import pathlib
 import shutil

@@ -1,13 +1,17 @@
-"""The command `train`: its arguments, and running it."""
+"""The command `train`."""
 
 import argparse
 from typing import Any
 
+from experiments.commands.arguments import add_devices, add_workdir, new_command
 from experiments.errors import UserError
 
 
-def add_arguments(train: argparse.ArgumentParser) -> None:
-    """Those of `train` alone."""
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of the command line."""
+    train = new_command(commands, "train", _run, "train a model; continues where a run stopped")
+    add_workdir(train)
+    add_devices(train)
     train.add_argument(
         "--config", required=True, help="a config file, or the name of a packaged one"
     )
@@ -30,12 +34,7 @@ def add_arguments(train: argparse.ArgumentParser) -> None:
     many.add_argument("--wait", type=float, default=120.0, help="seconds for them to meet")
 
 
-def run(options: argparse.Namespace, overrides: list[str]) -> None:
-    """Train, and say what there is now.
-
-    Raises:
-      UserError: bad input.
-    """
+def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments import devices, processes
 
     if options.fsdp < 1:

@@ -1,11 +1,11 @@
-"""The command `solvers`: what there is to sample with."""
+"""What there is to sample with, as a table."""
 
 from experiments.solver_choice import ADAPTIVE
 from experiments.spec import fields_of
 from samplers import solvers
 
 
-def listing() -> str:
+def table() -> str:
     """A line for every solver: order, evaluations a step, whether it draws, fields, reference."""
     rows = [("name", "order", "calls", "draws", "fields", "reference")]
     for name in solvers:

@@ -1,0 +1,125 @@
+"""The command `sample`."""
+
+import argparse
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from experiments.commands.arguments import add_model, new_command, positive
+from experiments.commands.opening import open_trained
+from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from experiments.trained import Trained
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of the command line."""
+    parser = new_command(commands, "sample", _run, "draw samples from a workdir")
+    add_model(parser)
+    parser.add_argument("--solver", help="NAME[:field=value,…] of `scoresde solvers`")
+    parser.add_argument("--corrector", help="langevin, annealed_langevin or none")
+    finer = parser.add_mutually_exclusive_group()
+    finer.add_argument("--steps", type=positive, help="steps of the grid")
+    finer.add_argument("--rtol", type=float, help="the tolerance of an adaptive solver")
+    parser.add_argument("--grid", help="NAME[:field=value], fitted:NAME, or times in a .npy")
+    parser.add_argument("--sde", help="sample under another SDE: NAME[:field=value,…]")
+    parser.add_argument("--num", type=positive, help="number of samples")
+    parser.add_argument(
+        "--denoise", action=argparse.BooleanOptionalAction, help="end with the denoiser"
+    )
+    parser.add_argument("--latents", help="an .npz with `latents` to start from, standard normal")
+    parser.add_argument(
+        "--interpolate", type=positive, metavar="K", help="rows of K between latents of the seed"
+    )
+    parser.add_argument(
+        "--trajectory", type=positive, metavar="K", help="an animation of K frames as well"
+    )
+    parser.add_argument(
+        "--log_prob", action="store_true", help="with probability_flow: densities of the samples"
+    )
+    parser.add_argument("--output", help="write OUTPUT.png and OUTPUT.npz instead of samples/...")
+
+
+def _run(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments import sample
+    from experiments.pictures import provenance
+
+    if options.rtol and (options.solver or "").startswith("adaptive_sde"):
+        options.solver += f":rtol={options.rtol},atol={options.rtol}"
+    trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
+    experiment, train = trained.experiment, trained.train
+    _check_kind(options, trained)
+    sde, model = trained.under(options.sde)
+    words = sample.describe(experiment) + (f"-{options.sde}" if options.sde else "")
+    output = _output(options, trained, f"{words}-seed{options.seed}")
+    num, latents = _latents(options, trained)
+    grids = trained.workdir.path / "grids"
+    sampler = sample.Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
+    samples = sampler.draw(
+        num,
+        options.seed,
+        progress=sys.stderr.isatty() and not options.trajectory,
+        keep=options.trajectory or 0,
+        latents=latents,
+    )
+    sample.save(samples, experiment, train, output, provenance(sys.argv, options.seed))
+    print(sample.summary(samples, output))
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "sampling.solver": options.solver,
+        # A solver asked for is meant as it is, without what the config corrects its own with.
+        "sampling.corrector": options.corrector or ("none" if options.solver else None),
+        "sampling.num_steps": options.steps,
+        "sampling.grid": options.grid,
+        "sampling.rtol": options.rtol,
+        "sampling.atol": options.rtol,
+        "sampling.denoise": options.denoise,
+        "sampling.num": options.num,
+        "sampling.batch_size": options.batch,
+        "sampling.log_prob": options.log_prob or None,
+    }
+
+
+def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
+    """Stop flags of an adaptive solver with one on a grid, and the other way round."""
+    from experiments.solver_choice import is_adaptive
+
+    adaptive = is_adaptive(trained.experiment.sampling)
+    for name in ("steps", "corrector", "grid", "trajectory") if adaptive else ("rtol",):
+        if getattr(options, name):
+            kind = "a solver on a grid" if adaptive else "an adaptive solver"
+            raise UserError(f"--{name}: takes {kind}, not {trained.experiment.sampling.solver!r}")
+
+
+def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.ndarray | None]":
+    """How many samples, and their latents where they are not drawn one by one."""
+    from experiments.latents import between, read_latents
+
+    num, shape, given = trained.experiment.sampling.num, trained.train.shape, None
+    if options.latents:
+        given = read_latents(options.latents, shape)
+        if options.num:
+            raise UserError("--num: takes no --latents, which say how many")
+        num = len(given)
+    if options.interpolate:
+        given = between(options.seed, num, options.interpolate, shape)
+    return num, given
+
+
+def _output(options: argparse.Namespace, trained: "Trained", name: str) -> pathlib.Path:
+    """Where to write, without suffix; a file that was named by hand is never overwritten."""
+    from experiments.sample import outputs
+
+    if options.output is None:
+        return trained.workdir.folder("samples") / f"step{trained.step}-{name}"
+    output = pathlib.Path(options.output)
+    for path in outputs(output):
+        if path.exists():
+            raise UserError(f"--output: {path} exists, takes a new name")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return output
