@@ -5,8 +5,9 @@
 speed    (our seconds) / (PyTorch's) of a forward evaluation and of a training step (loss, gradient,
          Adam) of the same network at the same batch: the median of rounds in turns, after warm-up,
          each side in a process of its own, which waits while the other runs. On the CPU float32,
-         and PyTorch's convolutions channels-last; on a GPU bfloat16 with float32 parameters
-         (autocast), PyTorch both eager and compiled.
+         and PyTorch's convolutions channels-last, and beside our U-Nets the same with direct
+         convolutions; on a GPU bfloat16 with float32 parameters (autocast), PyTorch both eager and
+         compiled.
 of_peak  operations a second of our training step, those of the direct convolutions, over those of
          a large matrix product; of the U-Nets.
 memory   bytes that the compiled training step takes on one device besides its arguments, with and
@@ -143,9 +144,9 @@ class Ours:
 def serve(pipe: Connection, who: str, name: str, batch: int, dtype: str) -> None:
     """Hold one side's network, and answer with what its method of the asked name returns."""
     side: Any
-    if who == "ours":
+    if who in ("ours", "direct"):
         devices.start()
-        side = Ours(name, batch, dtype)
+        side = Ours(name, batch, dtype, direct=who == "direct")
     else:
         from benchmarks import torch_twins  # in this process alone
 
@@ -181,7 +182,11 @@ class Side:
 
 def measure(name: str, batch: int, dtype: str, rounds: int) -> dict[str, Any]:
     """Of one network."""
-    names = ["ours", "pytorch"] + ["pytorch_compiled"] * (dtype == "bfloat16")
+    names = ["ours", "pytorch"]
+    if dtype == "bfloat16":
+        names.append("pytorch_compiled")
+    elif name != "dit":
+        names.append("direct")
     sides = {who: Side(who, name, batch, dtype) for who in names}
     counts = {who: side.ask("parameters") for who, side in sides.items()}
     row: dict[str, Any] = {"batch": batch, "dtype": dtype, "parameters": counts}
@@ -233,17 +238,19 @@ def table(rows: dict[str, dict]) -> str:
     """The README's."""
     lines = [
         "",
-        "| network | forward ÷ PyTorch | training step ÷ PyTorch | memory a device, with remat "
-        "| to compile the step, with direct convolutions |",
+        "| network | forward, training step ÷ PyTorch | ÷ the same with direct convolutions "
+        "| to compile the step, with direct convolutions | memory a device, with remat |",
         "|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        ratios = [row[what]["ratio"]["pytorch"]["median"] for what in ("forward", "step")]
-        plain, remat = row["memory_gib"]["plain"], row["memory_gib"]["remat"]
-        cells = [name, *(f"{value:.2f}" for value in ratios), f"{plain:.2f} GiB, {remat:.2f} GiB"]
+        cells = [name]
+        for other in ("pytorch", "direct"):
+            ratios = [row[what]["ratio"].get(other) for what in ("forward", "step")]
+            cells.append(", ".join(f"{value['median']:.2f}" for value in ratios if value))
         took = [kind["step"] for kind in row.get("compile_seconds", {}).values()]
         cells.append(", ".join(f"{value:.0f} s" for value in took))
-        lines.append(f"| {' | '.join(cells)} |")
+        cells.append(", ".join(f"{value:.2f} GiB" for value in row["memory_gib"].values()))
+        lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join([*lines, ""])
 
 

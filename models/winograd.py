@@ -10,9 +10,8 @@ with ⋆ the correlation that is the gradient of ∗ by its kernel. ∂d is (1) 
 turned round. A, B and G are Cook and Toom's: A and G take a polynomial's values at the points p_k
 and its leading coefficient, B is what interpolates.
 
-On two CPU cores a DDPM++ of CIFAR-10's size, batch 16, takes 1.3 times less time forwards and 1.2
-times less for a training step than with the direct sum, at some two times its rounding error; it
-takes longer to compile. On GPUs cuDNN chooses its own algorithm.
+On CPUs a U-Net takes less time than with the direct sum, at some two times its rounding error, and
+longer to compile (benchmarks/networks.py has the figures). On GPUs cuDNN chooses its own algorithm.
 
 Reference: Winograd, "Arithmetic complexity of computations" (1980); Lavin and Gray, "Fast
 algorithms for convolutional neural networks" (2016), §4.

@@ -25,7 +25,8 @@ RATES = np.array([0.3, 2.0, 8.0])
 
 def field(u, y):
     """A tree of two parts: oscillators of different rates, and logistic growth."""
-    rates, (turning, growing) = jnp.asarray(RATES)[: len(u)], y
+    turning, growing = y
+    rates = jnp.asarray(RATES, turning.dtype)[: len(u)]
     turned = rates[:, None] * jnp.stack([-turning[:, 1], turning[:, 0]], 1)
     return turned, (rates * growing[:, 0] * (1 - growing[:, 0]))[:, None]
 
