@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("absl", "asyncio"):
             logging.getLogger(name).addFilter(_is_worse_than_an_error)
         sys.unraisablehook = _unraisable
+        # What a failed save leaves behind, once it has been reported.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
         options.run(options, overrides)
     except (UserError, OSError) as error:
