@@ -16,7 +16,7 @@ def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
     run operation by operation, so that each is compiled once for all layers of a size: as one
     program, the hundreds of draws of a deep U-Net take longer to compile than to make.
     """
-    given = (key, jnp.zeros((1, *shape)), jnp.zeros(1), example_condition(network))
+    given = (key, *_example(network, shape))
     traced = jax.jit(network.init).trace(*given)
     program = ClosedJaxpr(_needed(traced.jaxpr.jaxpr), traced.jaxpr.consts)
     values = jaxpr_as_fun(program)(*jax.tree.leaves(given))
@@ -25,17 +25,17 @@ def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
 
 def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """The shapes and types of `init_params`; nothing is computed."""
-    given = (jax.random.key(0), jnp.zeros((1, *shape)), jnp.zeros(1), example_condition(network))
-    return jax.eval_shape(network.init, *given)["params"]
+    return jax.eval_shape(network.init, jax.random.key(0), *_example(network, shape))["params"]
 
 
-def example_condition(network: nn.Module) -> Array | None:
-    """What a network takes as a condition, for a batch of one: a label, an embedding or None."""
+def _example(network: nn.Module, shape: tuple[int, ...]) -> tuple[Array, Array, Array | None]:
+    """A batch of one: states, noise conditioning, and a label or embedding where one is taken."""
+    condition = None
     if getattr(network, "num_classes", 0):
-        return jnp.zeros(1, jnp.int32)
-    if cond_dim := getattr(network, "cond_dim", 0):
-        return jnp.zeros((1, cond_dim))
-    return None
+        condition = jnp.zeros(1, jnp.int32)
+    elif cond_dim := getattr(network, "cond_dim", 0):
+        condition = jnp.zeros((1, cond_dim))
+    return jnp.zeros((1, *shape)), jnp.zeros(1), condition
 
 
 def _needed(jaxpr: Jaxpr) -> Jaxpr:
