@@ -1,0 +1,5 @@
+"""Wrong programs of likelihood."""
+
+from benchmarks.mutants import Mutant
+
+MUTANTS: list[Mutant] = []

@@ -1,0 +1,5 @@
+"""Wrong programs of models."""
+
+from benchmarks.mutants import Mutant
+
+MUTANTS: list[Mutant] = []

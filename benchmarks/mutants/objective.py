@@ -1,0 +1,5 @@
+"""Wrong programs of objective."""
+
+from benchmarks.mutants import Mutant
+
+MUTANTS: list[Mutant] = []

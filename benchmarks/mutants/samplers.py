@@ -1,0 +1,5 @@
+"""Wrong programs of samplers."""
+
+from benchmarks.mutants import Mutant
+
+MUTANTS: list[Mutant] = []

@@ -1,0 +1,104 @@
+"""Wrong programs that the tests must fail.
+
+    python -m benchmarks.mutations [--room=ROOM] [--only=TEXT] [--workers=2]
+
+Each mutant of benchmarks/mutants changes one piece of mathematics in a copy of the checkout and
+names the tests that must notice. It is killed if they pass on the unchanged copy and one of them
+fails on the changed one; a copy that cannot be imported or collected does not count. The result,
+mutant by mutant, goes to benchmarks/results/mutations.json.
+"""
+
+import argparse
+import importlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from benchmarks.mutants import Mutant
+from benchmarks.report import ROOT, save
+
+ROOMS = ("sde_lib", "models", "samplers", "objective", "likelihood", "experiments")
+_COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
+
+
+def main() -> None:
+    """Judge the mutants that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--room", choices=ROOMS, help="mutants of one room alone")
+    parser.add_argument("--only", default="", help="mutants with this text in their name alone")
+    parser.add_argument("--workers", type=int, default=2, help="how many are judged at once")
+    options = parser.parse_args()
+    mutants = {
+        f"{room}: {mutant.name}": mutant
+        for room in ([options.room] if options.room else ROOMS)
+        for mutant in importlib.import_module(f"benchmarks.mutants.{room}").MUTANTS
+        if options.only in mutant.name
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [_copy(pathlib.Path(folder, str(k))) for k in range(options.workers)]
+        right = sorted({test for mutant in mutants.values() for test in mutant.tests})
+        failed = _pytest(copies[0], right)
+        if failed.returncode:
+            sys.exit(f"{failed.stdout}\nThe tests do not pass on the unchanged program.")
+
+        def judge(name: str) -> str:
+            copy = copies.pop()
+            start = time.perf_counter()
+            verdict = _judge(copy, mutants[name])
+            copies.append(copy)
+            print(f"{verdict:9} {time.perf_counter() - start:5.0f} s  {name}", flush=True)
+            return verdict
+
+        with ThreadPoolExecutor(options.workers) as pool:
+            verdicts = dict(zip(mutants, pool.map(judge, mutants), strict=True))
+    killed = sum(verdict == "killed" for verdict in verdicts.values())
+    print(f"{killed} of {len(verdicts)} killed")
+    if not options.room and not options.only:
+        save("mutations", {"mutants": len(verdicts), "killed": killed, "verdicts": verdicts})
+    if killed < len(verdicts):
+        sys.exit(1)
+
+
+def _copy(copy: pathlib.Path) -> pathlib.Path:
+    """A copy of what the tests need."""
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
+    for name in _COPIED:
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for name in ("README.md", "setup.cfg", "pyproject.toml"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def _judge(copy: pathlib.Path, mutant: Mutant) -> str:
+    """ "killed", "survived", or why it is no mutant. The copy is left as it was."""
+    path = copy / mutant.file
+    right = path.read_text()
+    if right.count(mutant.old) != 1:
+        return f"not found once: {right.count(mutant.old)} times"
+    path.write_text(right.replace(mutant.old, mutant.new))
+    try:
+        code = _pytest(copy, mutant.tests).returncode
+    finally:
+        path.write_text(right)
+    return {0: "survived", 1: "killed"}.get(code, f"broken: pytest exits with {code}")
+
+
+def _pytest(copy: pathlib.Path, tests: tuple[str, ...] | list[str]) -> subprocess.CompletedProcess:
+    """The tests, run in a copy of the checkout until the first fails."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=copy,
+        # Each copy keeps compiled programs of its own: JAX does not write them atomically.
+        env=os.environ | {"PYTHONPATH": str(copy), "PYTEST_XDIST_WORKER": f"mutant{copy.name}"},
+        capture_output=True,
+        text=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
