@@ -135,6 +135,7 @@ class Sampler:
             "grid": grid,
             "indices": indices,
             "latents": latents,
+            "data_std": self.data_std,
             "denoise": config.denoise,
         }
         arguments = key, self.sde, self.model, (len(indices), *self.shape)

@@ -5,7 +5,7 @@ With h = λ' − λ, H = (1 + η) h and D(λ + τh) what is taken for the predic
     x' = (σ'/σ) e^{−ηh} x + α' ∫_0^1 H e^{−H(1 − τ)} D(λ + τh) dτ + σ' √(1 − e^{−2ηh}) z.   (1)
 
 η = 0 is the probability flow, η = 1 the reverse-time SDE. Where h is infinite, at α = 0 or σ' = 0,
-a step is of first order.
+a step is of first order; where h is 0 it goes nowhere.
 
 References: Lu et al. 2022 "DPM-Solver++", eq. 9 and its appendix for η = 1; Xue et al. 2023
 "SA-Solver", eq. 14, η = τ².
@@ -58,35 +58,40 @@ class Decay(NamedTuple):
 
 
 class History(NamedTuple):
-    """λ at the start and the end of every step, h, and how many finite λ end at the start, [N]."""
+    """λ at the start and the end of every step, h, and how many finite λ end at the start, [N].
+
+    regular: whether h is neither infinite nor 0, so that polynomials in λ/h can be integrated.
+    """
 
     start: Array
     end: Array
     h: Array
     known: Array
+    regular: Array
 
     @classmethod
     def of(cls, sde: SDE, steps: Steps) -> "History":
         start, end = sde.log_snr(steps.start) / 2, sde.log_snr(steps.end) / 2
         number = jnp.arange(len(start))
         last_bad = jax.lax.cummax(jnp.where(jnp.isfinite(start), -1, number))
-        return cls(start, end, end - start, number - last_bad)
+        h = end - start
+        return cls(start, end, h, number - last_bad, jnp.isfinite(h) & (h != 0))
 
 
 def interpolated(nodes: Array, count: Array, history: History, decay: Decay) -> Array:
     """The weights of predictions at nodes λ [K, N] if D is their polynomial, in eq. 1.
 
     α' ∫_0^1 H e^{−H(1 − τ)} L_j(τ) dτ, L_j of the first `count` [N] nodes; D_i alone, the first of
-    them, if h is infinite.
+    them, if h is infinite or 0.
     """
-    relative = (nodes - history.start) / history.h
+    relative = (nodes - history.start) / jnp.where(history.regular, history.h, 1.0)
 
     def rate(tau: Array) -> Array:
         return decay.H * jnp.exp(-decay.H * (1 - tau))
 
     weights = decay.alpha * integrals(relative, count, 0.0, jnp.ones_like(decay.H), rate)
     only = jnp.zeros_like(weights).at[0].set(decay.data)
-    return jnp.where(jnp.isfinite(history.h) & (count > 0), weights, only)
+    return jnp.where(history.regular & (count > 0), weights, only)
 
 
 def plan_of(steps: Steps, base: Array, weights: Array, decay: Decay) -> Plan:

@@ -93,13 +93,14 @@ class DPMSolverPP3M(DPMSolverPP):
         λ, h, H = history.start, history.h, decay.H
         # In units of the step the last predictions are at 0, −a and −b.
         a, b = (λ - jnp.roll(λ, 1)) / h, (λ - jnp.roll(λ, 2)) / h
+        apart = (a > 0) & (b > a) & history.regular
         bend = jnp.stack([1 / (a * b), -1 / (a * (b - a)), 1 / (b * (b - a))])
         slope = jnp.stack([1 / a, -1 / a, jnp.zeros_like(a)]) + a * bend
         linear = 1 + jnp.expm1(-H) / H
         square = 1 - 2 * linear / H
         third = (decay.alpha * (linear * slope + square / 2 * bend)).at[0].add(decay.data)
         second = jnp.pad(_second_order(history, decay), ((0, 1), (0, 0)))
-        return jnp.where((history.known > 2) & jnp.isfinite(h), third, second)
+        return jnp.where((history.known > 2) & apart, third, second)
 
 
 @solvers.register("sde_dpmpp_2m")
@@ -118,8 +119,9 @@ class SDEDPMSolverPP3M(DPMSolverPP3M):
 
 def _second_order(history: History, decay: Decay) -> Array:
     """Eq. 1 where there are two predictions, else the first order. [2, N]."""
-    half = history.h / (history.start - jnp.roll(history.start, 1)) / 2
-    half = jnp.where((history.known > 1) & jnp.isfinite(history.h), half, 0.0)
+    before = history.start - jnp.roll(history.start, 1)
+    half = history.h / before / 2
+    half = jnp.where((history.known > 1) & (before > 0) & history.regular, half, 0.0)
     return decay.data * jnp.stack([1 + half, -half])
 
 

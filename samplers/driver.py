@@ -1,8 +1,10 @@
 """The loop of every fixed-grid sampler.
 
     for each step of the grid:   corrector (m times), then solver (e evaluations)
-    then, when asked for:        x ← E[x_0 | x_t_min], which corrects the last step first where the
-                                 solver has that
+    then, when asked for:        x ← E[x_0 | x_t_min]
+
+The first correction's evaluation, or that of the denoising, is the first at its state, so what the
+solver still has to say of the step that ended there (`Solver.settle`) comes before either.
 
 It is one scan over the network evaluations, whatever each of them is for, in one compiled program
 with one copy of the network.
@@ -18,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from samplers import noise
+from samplers.angle import Angle
 from samplers.progress import report
 from samplers.solver import Corrector, Solver
 from sde_lib import SDE, Model
@@ -57,10 +60,11 @@ def sample(
     cond: Any = None,
     indices: Array | None = None,
     latents: Array | None = None,
+    data_std: Array | float = 0.5,
     denoise: bool = False,
     progress: bool = False,
 ) -> Array:
-    """Samples of `shape` [B, ...] from the prior at grid[0] down to grid[-1].
+    """Samples of `shape` [B, ...] from noise at grid[0] down to grid[-1].
 
     Args:
       key: typed key. Sample i is a function of (key, indices[i]) alone.
@@ -75,13 +79,15 @@ def sample(
       indices: the examples' numbers [B]; 0 … B − 1 by default. Sharded over a mesh, they shard the
         whole computation.
       latents: where to start, standard normal [B, ...], instead of draws from the key.
+      data_std: s, the data's standard deviation: the state at grid[0] has √(α²s² + σ²), wherever
+        the grid starts.
       denoise: end with E[x_0 | x] at grid[-1], one evaluation more.
       progress: show a progress bar.
 
     Returns:
       [B, ...]: the last state without the noise of the last step.
     """
-    draw, x = _start(key, sde, shape, indices, latents)
+    draw, x = _start(key, sde, shape, indices, latents, grid[0], data_std)
     return _run(
         draw,
         sde,
@@ -110,13 +116,14 @@ def sample_path(
     cond: Any = None,
     indices: Array | None = None,
     latents: Array | None = None,
+    data_std: Array | float = 0.5,
     denoise: bool = False,
 ) -> Path:
     """`sample`, with what the model took the data to be at `keep` evaluations, evenly spread.
 
     Memory is that of `keep` batches more, however many evaluations there are.
     """
-    draw, x = _start(key, sde, shape, indices, latents)
+    draw, x = _start(key, sde, shape, indices, latents, grid[0], data_std)
     return _run(
         draw,
         sde,
@@ -132,12 +139,19 @@ def sample_path(
 
 
 def _start(
-    key: Array, sde: SDE, shape: tuple[int, ...], indices: Array | None, latents: Array | None
+    key: Array,
+    sde: SDE,
+    shape: tuple[int, ...],
+    indices: Array | None,
+    latents: Array | None,
+    t: Array,
+    data_std: Array | float,
 ) -> tuple[Callable, Array]:
-    """The noise of a batch, and its state at t = 1."""
+    """The noise of a batch, and its state at t: of the deviation that data of mean 0 have there."""
     keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
     draw = partial(noise.normal, keys, shape=shape[1:])
-    return draw, sde.prior_std() * (draw(noise.LATENT) if latents is None else latents)
+    latents = draw(noise.LATENT) if latents is None else latents
+    return draw, latents / Angle(sde, data_std).scale(t)
 
 
 def integrate(
@@ -193,9 +207,10 @@ def _run(
     schedule = _schedule(sde, solver, jnp.asarray(grid), corrector, denoise)
     turns, total = schedule.turns, len(schedule.turns.number)
 
-    def solve(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        x, _, state = carry
-        return tuple(solver.update(partial(draw, turn.number), prediction, x, turn.solver, state))
+    def settle(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
+        x, mean, state = carry
+        x, state = solver.settle(prediction, x, turn.solver, state)
+        return x, mean, state
 
     def correct(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
         assert corrector is not None
@@ -203,17 +218,35 @@ def _run(
         fresh = partial(draw, turn.number)
         return *corrector.update(fresh, prediction, x, turn.corrector), state
 
+    def settle_and_correct(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
+        return correct(turn, prediction, settle(turn, prediction, carry))
+
+    def solve(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
+        x, _, state = carry
+        return tuple(solver.update(partial(draw, turn.number), prediction, x, turn.solver, state))
+
+    def solve_corrected(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
+        x, _, state = carry
+        fresh = partial(draw, turn.number)
+        return tuple(solver.update_moved(fresh, prediction, x, turn.solver, state))
+
     def finish(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
         if not schedule.closes:
             return prediction.data, prediction.data, carry[2]
-        x = solve(turn, prediction, carry)[0]
+        x = settle(turn, prediction, carry)[0]
         # Where σ = 0 there is no noise to remove, and none to know.
         sigma = sde.sigma(turn.t)
         noise = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
         data = (x - noise) / sde.alpha(turn.t)
         return data, data, carry[2]
 
-    actions = {"solve": solve, "correct": correct, "finish": finish}
+    actions = {
+        "settle_and_correct": settle_and_correct,
+        "correct": correct,
+        "solve_corrected": solve_corrected,
+        "solve": solve,
+        "finish": finish,
+    }
     branches = [actions[purpose] for purpose in schedule.purposes]
 
     def body(carry: tuple, turn: Evaluation) -> tuple[tuple, None]:
@@ -262,7 +295,11 @@ def _schedule(
     steps = solver.steps(sde, grid)
     num_steps, e = len(steps.start), solver.evaluations
     m = corrector.num_steps if corrector is not None else 0
-    order = (["correct"] * m + ["solve"] * e) * num_steps + ["finish"] * denoise
+    solves = ["solve"] * e
+    if e and m:
+        solves[0] = "solve_corrected"
+    corrections = ["settle_and_correct" if e else "correct"][:m] + ["correct"] * (m - 1)
+    order = (corrections + solves) * num_steps + ["finish"] * denoise
     if not order:
         raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
     a_step = max(m + e, 1)
@@ -271,9 +308,10 @@ def _schedule(
 
     plan = solver.plan(sde, steps)
     kinds = np.array(order)
+    solving = np.isin(kinds, ["solve", "solve_corrected"])
     t = steps.start[step]
     if e:
-        t = jnp.where(kinds == "solve", plan.times[step, slot], t)
+        t = jnp.where(solving, plan.times[step, slot], t)
     coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
     closes = denoise and plan.closing is not None
     if closes:

@@ -75,7 +75,7 @@ def fit_grid(
     ends = angle.theta(t_max), angle.theta(t_min)
 
     def latents(key: Array) -> tuple[Array, Array]:
-        x = sde.prior_std() * jax.random.normal(key, shape)
+        x = jax.random.normal(key, shape) / angle.scale(t_max)
         fine = decode(
             sde,
             model,

@@ -22,8 +22,11 @@ def integrals(
     By Gauss–Legendre quadrature: exact where the rate is 1, else with 12 points, which integrate
     e^v over intervals of length 4 to 1e-12.
 
+    A node that coincides with one before it, as after a step of no length, is left out: the
+    polynomial goes through the value that is there.
+
     Args:
-      nodes: [N, ...], of which the first `count` [...] are used and differ.
+      nodes: [N, ...], of which the first `count` [...] are used, those that differ.
       start, end: [...].
       rate: elementwise in v; 1 by default.
 
@@ -32,7 +35,9 @@ def integrals(
     """
     points, masses = np.polynomial.legendre.leggauss(12 if rate else (len(nodes) + 1) // 2)
     num, extra = len(nodes), (1,) * (nodes.ndim - 1)
-    used = jnp.arange(num).reshape(num, *extra) < count
+    first = jnp.argmax(nodes[:, None] == nodes[None], axis=1)
+    number = jnp.arange(num).reshape(num, *extra)
+    used = (number < count) & (first == number)
     others = used[None] & used[:, None] & ~jnp.eye(num, dtype=bool).reshape(num, num, *extra)
     gaps = jnp.where(others, nodes[:, None] - nodes[None], 1.0)
     start, half = jnp.asarray(start), (jnp.asarray(end) - start) / 2

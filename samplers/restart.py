@@ -45,18 +45,38 @@ class Lifted(Solver):
         """With starts above the ends before them."""
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """As the solver."""
+        """As the solver.
+
+        Raises:
+          ValueError: the solver remembers earlier steps, which a step that starts higher up than
+            the last has ended does not continue.
+        """
+        if self.solver.remembers:
+            name = type(self.solver).__name__
+            raise ValueError(f"solver: got {name}, takes a method without memory of earlier steps")
         return self.solver.plan(sde, steps)
 
     def init(self, x: Array) -> Any:
         """As the solver."""
         return self.solver.init(x)
 
+    def settle(
+        self, prediction: Prediction, x: Array, coefficients: Any, state: Any
+    ) -> tuple[Array, Any]:
+        """As the solver."""
+        return self.solver.settle(prediction, x, coefficients, state)
+
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
         """As the solver."""
         return self.solver.update(draw, prediction, x, coefficients, state)
+
+    def update_moved(
+        self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
+    ) -> Update:
+        """As the solver."""
+        return self.solver.update_moved(draw, prediction, x, coefficients, state)
 
 
 @solvers.register("churn")
@@ -111,6 +131,11 @@ class Restart(Lifted):
     high: Array | float = 1.0
     repeats: int = static(default=2)
     num_steps: int = static(default=4)
+
+    @property
+    def claimed_order(self) -> int:
+        """0 in the grid's steps: the repeats err by what `num_steps` make of them."""
+        return 0
 
     def validate(self) -> None:
         """Raises ValueError unless 0 < low < high, and repeats and num_steps are 1 or more."""

@@ -79,6 +79,6 @@ class SASolver(LinearSolver):
         better = interpolated(after, counts, history, decay)
         # What was d_{j−1} when the step was predicted is d_j now.
         worse = jnp.concatenate([jnp.zeros_like(predicted[:1]), predicted[:-1]])
-        change = jnp.where(jnp.isfinite(history.h), better - worse, 0.0)
+        change = jnp.where(history.regular, better - worse, 0.0)
         change = jnp.roll(change, 1, axis=1).at[:, 0].set(0.0)
         return keep.at[:, 2:].set(change.T)

@@ -118,6 +118,11 @@ class Solver(Pytree, abc.ABC):
         """Whether a step may start at more noise than the one before has ended at."""
         return False
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a step uses evaluations of earlier steps."""
+        return False
+
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """The steps on a grid [N + 1] of decreasing times."""
         del sde
@@ -131,11 +136,31 @@ class Solver(Pytree, abc.ABC):
         """The state before the first step, given the latent x."""
         del x
 
+    def settle(
+        self, prediction: Prediction, x: Array, coefficients: Any, state: Any
+    ) -> tuple[Array, Any]:
+        """(x, state) once the step that ended at x knows the network's evaluation there.
+
+        What an evaluation says of the step before it is said here, so that x is final before
+        something else moves it.
+        """
+        del prediction, coefficients
+        return x, state
+
     @abc.abstractmethod
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
-        """The update after the network's evaluation at x."""
+        """The update after the network's evaluation at x, where nothing has moved x before it."""
+
+    def update_moved(
+        self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
+    ) -> Update:
+        """The update after the network's evaluation at an x that was settled and then moved.
+
+        A method that remembers earlier steps carries the move along; the others need not know.
+        """
+        return self.update(draw, prediction, x, coefficients, state)
 
 
 class Corrector(Pytree, abc.ABC):

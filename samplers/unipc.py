@@ -70,7 +70,7 @@ class UniPC(LinearSolver):
         after = jnp.concatenate([history.end[None], nodes[:-1]])
         corrected = interpolated(after, count + 1, history, decay)
         corrected = self._halved(corrected, count == 1, history.end, history, decay, other=0)
-        usable = (jnp.isfinite(history.h) & (history.known > 0))[:, None]
+        usable = (history.regular & (history.known > 0))[:, None]
 
         # At the evaluation that ends a step: b' from b, where the step had a history.
         num, memory = len(history.h), self.memory
@@ -102,4 +102,4 @@ class UniPC(LinearSolver):
         halves = (
             jnp.zeros_like(weights).at[other].set(change).at[1 - other].set(decay.data - change)
         )
-        return jnp.where(few & jnp.isfinite(history.h), halves, weights)
+        return jnp.where(few & (node != history.start) & history.regular, halves, weights)

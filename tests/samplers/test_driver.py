@@ -23,7 +23,7 @@ from samplers import (
     solvers,
 )
 from sde_lib import VP, Prediction
-from tests.cases import mixture
+from tests.cases import every_sde, mixture
 
 SDE = VP()
 KEY = jax.random.key(0)
@@ -165,14 +165,23 @@ def test_new_numbers_run_the_program_that_is_there():
     assert len(traces) > once
 
 
-def test_the_first_state_is_the_prior():
-    """With a step of no length: the latent, prior_std z, as it was drawn."""
-    grid = jnp.array([1.0, 1.0])
-    sde = VP(beta_max=15.0)
-    x = sample(KEY, sde, mixture().model(sde), (5, 2), solver=Ancestral(), grid=grid)
+@pytest.mark.parametrize("start", [1.0, 0.7, 0.2])
+@every_sde
+def test_the_first_state_has_the_law_at_the_first_time(sde, start):
+    """With a step of no length: the latent times √(α² s² + σ²), wherever the grid starts."""
+    x = sample(
+        KEY,
+        sde,
+        mixture().model(sde),
+        (5, 2),
+        solver=Ancestral(),
+        grid=jnp.array([start, start]),
+        data_std=1.3,
+    )
     latent = noise.normal(noise.example_keys(KEY, jnp.arange(5)), noise.LATENT, (2,))
-    # α data + σ noise = x, in float32.
-    assert_allclose(x, sde.prior_std() * latent, atol=1e-5)
+    std = np.hypot(1.3 * sde.alpha(start), sde.sigma(start))
+    # α data + σ noise = x, two terms of x's size in float32, α and σ of the step rounded too.
+    assert_allclose(x, std * latent, atol=8 * np.finfo(np.float32).eps * std * 3)
 
 
 def test_condition_reaches_its_example():
