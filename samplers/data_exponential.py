@@ -40,7 +40,7 @@ class Decay(NamedTuple):
         """
         if eta < 0:
             raise ValueError(f"eta: got {eta}, takes a number ≥ 0")
-        h = (sde.log_snr(end) - sde.log_snr(start)) / 2
+        h = _gap(sde, start, end)
         # 0 · ∞ where a step without noise ends at σ = 0 or starts at α = 0.
         noisy = eta * h if eta else jnp.zeros_like(h)
         sigma = sde.sigma(end)
@@ -74,8 +74,13 @@ class History(NamedTuple):
         start, end = sde.log_snr(steps.start) / 2, sde.log_snr(steps.end) / 2
         number = jnp.arange(len(start))
         last_bad = jax.lax.cummax(jnp.where(jnp.isfinite(start), -1, number))
-        h = end - start
+        h = _gap(sde, *steps[:2])
         return cls(start, end, h, number - last_bad, jnp.isfinite(h) & (h != 0))
+
+
+def _gap(sde: SDE, start: Array, end: Array) -> Array:
+    """h, 0 for a step of no length even where λ is infinite."""
+    return jnp.where(start == end, 0.0, (sde.log_snr(end) - sde.log_snr(start)) / 2)
 
 
 def interpolated(nodes: Array, count: Array, history: History, decay: Decay) -> Array:

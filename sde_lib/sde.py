@@ -140,14 +140,16 @@ class SDE(Pytree, abc.ABC):
         return expand(self.alpha(t), data) * data + expand(self.sigma(t), data) * noise
 
     def transition(self, s: ArrayLike, t: ArrayLike) -> Transition:
-        """The kernel from s to a later t, eq. 4.
+        """The kernel from s to a later t, eq. 4; if they are one time it moves nothing.
 
         σ²_{t|s}/σ_t² = 1 − (n_s/n_t)² is taken from a difference of log-SNRs, which keeps the
         digits that σ_t² − α²_{t|s} σ_s² loses when s is close to t.
         """
-        fraction = -jnp.expm1(self.log_snr(t) - self.log_snr(s))
+        # Where α = 0 both quotients would be 0/0.
+        same = jnp.asarray(s) == jnp.asarray(t)
+        fraction = jnp.where(same, 0.0, -jnp.expm1(self.log_snr(t) - self.log_snr(s)))
         return Transition(
-            alpha=self.alpha(t) / self.alpha(s),
+            alpha=jnp.where(same, 1.0, self.alpha(t) / self.alpha(s)),
             variance=fraction * self.sigma(t) ** 2,
             fraction=fraction,
         )

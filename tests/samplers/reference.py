@@ -1,13 +1,16 @@
 """Independent counterparts of the driver: a Python loop, and moments carried through it exactly."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from samplers import Solver
+from samplers import Corrector, Solver, evaluations, integrate
 from sde_lib import SDE, Prediction
 
 
@@ -30,7 +33,7 @@ def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, gr
 
 
 class Line(NamedTuple):
-    """Data N(mean, variance) on a line, in NumPy."""
+    """Data N(mean, variance) on a line."""
 
     mean: float = 0.7
     variance: float = 0.25
@@ -40,9 +43,9 @@ class Line(NamedTuple):
         alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
         return alpha * self.mean, alpha**2 * self.variance + sigma**2
 
-    def predict(self, sde: SDE, x: np.ndarray, t: float) -> Prediction:
+    def predict(self, sde: SDE, x: Any, t: Any) -> Prediction:
         """The conditional means, linear in x."""
-        alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
         centred = (x - alpha * self.mean) / (alpha**2 * self.variance + sigma**2)
         return Prediction(self.mean + alpha * self.variance * centred, sigma * centred)
 
@@ -85,3 +88,33 @@ def propagate(
 
     x, without_noise = loop(draw, sde, predict, switched, solver, grid)
     return Moments(*moments(x), moments(without_noise)[1])
+
+
+def driven(
+    sde: SDE, solver: Solver, corrector: Corrector | None, data: Line
+) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """(grid, snr) → mean and variance of denoised samples, through the driver, with no sampling.
+
+    As `propagate`, of a solver with a corrector that is linear: one run with a row of the batch for
+    each draw. It is one program for all grids of a length and for every snr.
+    """
+
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def run(grid: Array, snr: Array) -> tuple[Array, Array]:
+        corrected = corrector and dataclasses.replace(corrector, snr=snr)
+        number = evaluations(sde, solver, grid, corrected, True) * (2 if solver.lifts else 1)
+        rows = jnp.zeros((number + 2, 1))
+        std = jnp.sqrt(sde.alpha(grid[0]) ** 2 * data.variance + sde.sigma(grid[0]) ** 2)
+        x = integrate(
+            lambda k: rows.at[2 + k].set(1.0),
+            sde,
+            partial(data.predict, sde),
+            sde.alpha(grid[0]) * data.mean + std * rows.at[1].set(1.0),
+            solver=solver,
+            grid=grid,
+            corrector=corrected,
+            denoise=True,
+        )[:, 0]
+        return x[0], jnp.sum((x[1:] - x[0]) ** 2)
+
+    return run
