@@ -45,7 +45,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
         "error_of_the_uniform_grid": float(fitted.before),
         "error": float(fitted.after),
     }
-    file.write_text(json.dumps(kept, indent=2) + "\n")
+    file.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return (
         f"RMS error at the end, on other latents: {fitted.before:.2e} on the grid uniform in the "
         f"angle, {fitted.after:.2e} on this one\n{file}\n"

@@ -219,7 +219,7 @@ def _fitted(name: str, folder: pathlib.Path | None, process: SDE) -> Array:
     kept = sorted(file.stem for file in folder.glob("*.json")) if folder else []
     one_of(name, kept, "sampling.grid", "fitted grid")
     assert folder is not None
-    levels = json.loads((folder / f"{name}.json").read_text())["noise_to_signal"]
+    levels = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["noise_to_signal"]
     return process.time_of_noise_to_signal(jnp.asarray(levels))
 
 

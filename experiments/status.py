@@ -127,7 +127,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
     if not file.is_file():
         raise UserError(f"--workdir: {path} holds no experiment (no config.json)")
     try:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding="utf-8"))
         about = {
             "sde": str(config["sde"]["name"]),
             "network": str(config["model"]["name"]),
@@ -151,7 +151,7 @@ def _is_locked(path: pathlib.Path) -> bool:
     """Whether a process holds the lock of a run."""
     if not path.is_file():
         return False
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         try:
             # Shared, so that two who look do not take each other for a run; closing gives it back.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -189,7 +189,7 @@ def _measured(files: list[pathlib.Path]) -> Measured | None:
 def _read_measured(file: pathlib.Path) -> Measured | None:
     """A result of `likelihood`; None of another JSON file."""
     try:
-        report = json.loads(file.read_text())
+        report = json.loads(file.read_text(encoding="utf-8"))
         return Measured(
             file=str(file),
             split=report["protocol"]["split"],

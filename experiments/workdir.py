@@ -120,7 +120,7 @@ class Workdir:
         """
         if not self._facts.is_file():
             return None
-        return DataFacts.from_json(self._facts.read_text(), self._facts)
+        return DataFacts.from_json(self._facts.read_text(encoding="utf-8"), self._facts)
 
     def record_facts(self, facts: DataFacts) -> None:
         """Write data.json."""
@@ -138,7 +138,7 @@ class Workdir:
         Raises:
           UserError: another process has it.
         """
-        with (self.path / ".lock").open("a+") as file:
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -177,8 +177,8 @@ class Workdir:
         if not self._config.is_file():
             raise UserError(f"--workdir: {self.path} holds no experiment (no config.json)")
         try:
-            return resolve(ConfigDict(json.loads(self._config.read_text())))
-        except json.JSONDecodeError as error:
+            return resolve(ConfigDict(json.loads(self._config.read_text(encoding="utf-8"))))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self._config}: not valid JSON ({error})") from error
 
     def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:
