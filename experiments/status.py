@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.errors import UserError
 from experiments.metrics import read_metrics
+from experiments.paths import command, expand
 from experiments.progress_line import seconds_left
 from experiments.sparkline import resample
 
@@ -80,11 +81,11 @@ class Status:
         if self.running:
             return []
         if not self.finished:
-            return [f"scoresde train --config=FILE --workdir={self.workdir}"]
+            return [command("train", "--config=FILE", f"--workdir={self.workdir}")]
         # Training draws grids of its own; those of `sample` are named by their step.
         drawn = any(pathlib.Path(file).name.startswith("step") for file in self.samples)
         done = {"sample": drawn, "likelihood": bool(self.measured)}
-        return [f"scoresde {name} --workdir={self.workdir}" for name in done if not done[name]]
+        return [command(name, f"--workdir={self.workdir}") for name in done if not done[name]]
 
 
 def read_status(workdir: str | pathlib.Path) -> Status:
@@ -94,7 +95,7 @@ def read_status(workdir: str | pathlib.Path) -> Status:
       UserError: it holds no experiment, or its config is damaged.
       OSError: it cannot be read.
     """
-    path = pathlib.Path(workdir)
+    path = expand(workdir)
     about, num_steps, batch_size = _read_config(path)
     lines = read_metrics(path / "metrics.jsonl")
     losses = [_number(line["loss"]) for line in lines if "loss" in line]

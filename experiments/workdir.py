@@ -27,6 +27,7 @@ from experiments.atomic import write_atomically
 from experiments.config import resolve, to_config
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
+from experiments.paths import expand
 from experiments.sections import Experiment
 from sde_lib.registry import unknown_name
 
@@ -55,7 +56,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path)
+        self.path = expand(path)
 
     @property
     def checkpoints(self) -> pathlib.Path:
