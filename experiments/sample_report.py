@@ -108,7 +108,7 @@ def save(
             "seconds": round(samples.seconds, 2),
         }
     )
-    shown = len(samples.values) if dataset.levels is None else _SHOWN
+    shown = _SHOWN if _are_images(dataset) else len(samples.values)
     frames = [samples.values[:shown]]
     save_png(result.file(".png"), picture(frames[0], experiment, dataset), **about)
     if samples.path is not None:
@@ -137,10 +137,15 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) ->
         levels = to_levels(values, dataset.levels, bool(experiment.data.centered))
         return image_grid(np.asarray(levels), dataset.levels)
     reference = _some(dataset, len(values))
-    if len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS:
+    if _are_images(dataset):
         return image_grid(stretched(values, values if reference is None else reference), 256)
     flat = values.reshape(len(values), -1)
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
+
+
+def _are_images(dataset: LazyDataset) -> bool:
+    """Whether examples are [H, W, C], of grey levels or continuous."""
+    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS
 
 
 def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:

@@ -124,13 +124,19 @@ def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.
 def _result(
     options: argparse.Namespace, trained: "Trained", words: str, protocol: dict[str, Any]
 ) -> "Result":
-    """Where to write: as named by hand, without the suffix of one of the files, or by protocol."""
+    """Where to write: as named by hand, without the suffix of one of the files, or by protocol.
+
+    Raises:
+      UserError: a folder is no name.
+    """
     from experiments.results import JSON, Result
     from experiments.sample_report import suffixes
 
     if options.output is None:
         return Result.named(trained.workdir.path / "samples", words, protocol)
     output = expand(options.output)
+    if output.name in ("", ".."):
+        raise UserError(f"--output: got {options.output!r}, takes a name for files")
     if output.suffix in (JSON, *suffixes(frames=1)):
         output = output.with_suffix("")
     return Result(output, protocol, flag="--output")
