@@ -68,7 +68,7 @@ def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dic
     trained = Trained.open(workdir, overrides, devices.make_mesh())
     text, path = measure(trained, trained.dataset("test"), limit=limit)
     print(text)
-    return {"dequantization": dequantization} | json.loads(path.read_text())
+    return {"dequantization": dequantization} | json.loads(path.read_text(encoding="utf-8"))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -124,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     result: dict[str, Any] = {"survived": {}, "faults": options.each}
     if options.only:
-        result = json.loads((RESULTS / "faults.json").read_text())
+        result = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="faults-"))
     runs = Runs(folder)
     assert runs.run("short", [*DIGITS, *SHORT])[0] == 0
@@ -217,7 +217,7 @@ def disk_full(runs: Runs, name: str, seed: int) -> bool:
 
 def nan(runs: Runs, name: str, seed: int) -> bool:
     """A bad example among 512 points: one update in sixteen is skipped."""
-    (runs.folder / f"bad{seed}.py").write_text(BAD_DATA.format(seed=seed))
+    (runs.folder / f"bad{seed}.py").write_text(BAD_DATA.format(seed=seed), encoding="utf-8")
     arguments = ["--config=toy2d", "--devices=1", "--config.model.hidden=(16,16)", *SHORT]
     arguments += [f"--config.data.source=bad{seed}:points", "--config.training.batch_size=32"]
     arguments += ["--config.training.log_every=20", "--config.training.sample_every=0"]
@@ -260,7 +260,7 @@ FAULTS = {
 
 def metrics(folder: pathlib.Path) -> list[dict]:
     """The lines without the wall clock."""
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     return [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only_network", action="store_true")
     options = parser.parse_args()
     if options.only_network:
-        last = json.loads((RESULTS / "likelihood.json").read_text())
+        last = json.loads((RESULTS / "likelihood.json").read_text(encoding="utf-8"))
         result: dict[str, Any] = {part: last[part] for part in ("problems", "scales")}
     else:
         result = measure_mixtures()

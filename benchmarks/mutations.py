@@ -77,14 +77,14 @@ def _copy(copy: pathlib.Path) -> pathlib.Path:
 def _judge(copy: pathlib.Path, mutant: Mutant) -> str:
     """ "killed", "survived", or why it is no mutant. The copy is left as it was."""
     path = copy / mutant.file
-    right = path.read_text()
+    right = path.read_text(encoding="utf-8")
     if right.count(mutant.old) != 1:
         return f"not found once: {right.count(mutant.old)} times"
-    path.write_text(right.replace(mutant.old, mutant.new))
+    path.write_text(right.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
         code = _pytest(copy, mutant.tests).returncode
     finally:
-        path.write_text(right)
+        path.write_text(right, encoding="utf-8")
     return {0: "survived", 1: "killed"}.get(code, f"broken: pytest exits with {code}")
 
 

@@ -224,7 +224,7 @@ def main() -> None:
     batch, dtype = (128, "bfloat16") if accelerated else (16, "float32")
     result_name = "networks_gpu" if accelerated else "networks"
     before = RESULTS / f"{result_name}.json"
-    rows = json.loads(before.read_text())["networks"] if before.exists() else {}
+    rows = json.loads(before.read_text(encoding="utf-8"))["networks"] if before.exists() else {}
     for name in options.networks.split(","):
         rows[name] = measure(name, batch, dtype, options.rounds)
         print(name, rows[name], flush=True)

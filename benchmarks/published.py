@@ -57,7 +57,7 @@ def main() -> None:
 
 def net(path: pathlib.Path) -> dict[str, dict[str, float]]:
     """The largest relative differences of one checkpoint, by quantity."""
-    described = json.loads(path.with_suffix(".json").read_text())
+    described = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     with np.load(path.with_suffix(".npz")) as file:
         golden = dict(file)
     experiment = experiment_of(described)

@@ -24,7 +24,7 @@ def save(name: str, result: dict[str, Any]) -> None:
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(result | machine, indent=2) + "\n")
+    path.write_text(json.dumps(result | machine, indent=2) + "\n", encoding="utf-8")
     print(path)
 
 
@@ -32,5 +32,7 @@ def into_readme(mark: str, text: str) -> None:
     """Replace what stands between <!--MARK--> and <!--/MARK-->."""
     readme = ROOT / "README.md"
     pattern = rf"(<!--{mark}-->).*?(<!--/{mark}-->)"
-    replaced = re.sub(pattern, lambda m: m[1] + text + m[2], readme.read_text(), flags=re.DOTALL)
-    readme.write_text(replaced)
+    replaced = re.sub(
+        pattern, lambda m: m[1] + text + m[2], readme.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    readme.write_text(replaced, encoding="utf-8")

@@ -45,7 +45,9 @@ def main() -> None:
 
         result["network"] = on_a_network(options.workdir, contenders)
     if options.keep_network:
-        result["network"] = json.loads((RESULTS / "solvers.json").read_text())["network"]
+        result["network"] = json.loads((RESULTS / "solvers.json").read_text(encoding="utf-8"))[
+            "network"
+        ]
     save("solvers", result)
     into_readme("solvers", "\n" + table(result["mixture"]) + "\n")
     draw(result)

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from experiments import averages
+from experiments import averages, seeds
 from experiments.data import CROPS
 from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
@@ -182,6 +182,7 @@ def check(experiment: Experiment) -> None:
     Raises:
       UserError: the first name, field or value that is wrong.
     """
+    seeds.check(experiment.seed)
     process = sde(experiment.sde)
     network(experiment.model)
     check_parameterization(experiment, process)

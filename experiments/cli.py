@@ -1,6 +1,7 @@
 """The command line: one command of `experiments.commands`, and what becomes of its errors."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0, or 2 after one line on standard error for bad input.
     """
+    _print_whatever_the_locale()
     # A user's own SDE or network is a module in the folder they stand in.
     sys.path.append(os.getcwd())
     options, overrides = _parser().parse_known_args(arguments)
@@ -52,6 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("scoresde: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _print_whatever_the_locale() -> None:
+    """Let what the terminal's encoding has not be written as \\uXXXX, not end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A notebook's is no such wrapper, and takes every character.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _is_worse_than_an_error(record: logging.LogRecord) -> bool:

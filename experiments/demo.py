@@ -1,20 +1,22 @@
 """The command `demo`: the main job on the embedded digits, from training to bits/dim."""
 
-import pathlib
 from typing import Any
 
 import numpy as np
 
-from experiments import devices, flags, sample
+from experiments import devices, flags, sample_report
 from experiments.config import resolve
 from experiments.data import to_levels
 from experiments.digit_classifier import recognise
 from experiments.measure import measure
+from experiments.pictures import provenance
+from experiments.results import Result
+from experiments.sample import Sampler, Samples
 from experiments.train import train
 from experiments.trained import Trained
 from experiments.workdir import Workdir
 
-_NUM = 500
+_NUM, _SEED = 500, 0
 
 
 def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
@@ -43,21 +45,25 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 
-def _draw(trained: Trained) -> sample.Samples:
-    """Samples of the experiment's sampler, written to the workdir."""
-    train = trained.train
-    sampler = sample.Sampler(
-        trained.experiment, trained.sde, trained.model, train.shape, trained.mesh
+def _draw(trained: Trained) -> Samples:
+    """Samples of the experiment's sampler, written to the workdir unless they are there."""
+    folder, train = trained.workdir.path, trained.train
+    sampler = Sampler(
+        trained.experiment, trained.sde, trained.model, train.shape, trained.mesh, folder / "grids"
     )
-    samples = sampler.draw(_NUM, seed=0)
-    name = f"step{trained.step}-{sample.describe(trained.experiment)}-seed0"
-    output: pathlib.Path = trained.workdir.folder("samples") / name
-    sample.save(samples, trained.experiment, train, output, {"command": "scoresde demo"})
-    print(sample.summary(samples, output))
+    protocol = sample_report.protocol(sampler, trained, seed=_SEED, num=_NUM)
+    words = sample_report.words(sampler, trained, None, _SEED)
+    result = Result.named(folder / "samples", words, protocol)
+    before = result.is_there(*sample_report.suffixes(frames=0))
+    samples = sampler.draw(_NUM, _SEED)
+    if not before:
+        about = provenance(["scoresde", "demo"], _SEED)
+        sample_report.save(samples, trained.experiment, train, result, about)
+    print(sample_report.summary(samples, result))
     return samples
 
 
-def _judge(trained: Trained, samples: sample.Samples) -> None:
+def _judge(trained: Trained, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
     levels = to_levels(samples.values, train.levels, bool(trained.experiment.data.centered))

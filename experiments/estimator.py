@@ -11,7 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 import samplers
-from experiments import build
+from experiments import build, seeds
 from experiments.data import Dataset, LazyDataset, to_model
 from experiments.data_gaussian import MOST_DIMENSIONS, data_gaussian
 from experiments.dequantization import Levels, dequantizations
@@ -49,7 +49,7 @@ class Estimator:
         check_batch(mesh, config.batch_size, "likelihood.batch_size")
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
-        self.data_std, self.key = experiment.data.std, jax.random.key(seed)
+        self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
         self.centered = bool(experiment.data.centered)
         self.t_min = build.likelihood_t_min(config, sde, levels(train, self.centered))
         self.control = _control(experiment, train)

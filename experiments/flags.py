@@ -10,6 +10,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments import configs
 from experiments.config import type_name
 from experiments.errors import UserError
+from experiments.paths import expand
 from experiments.spec import literal
 from sde_lib.registry import unknown_name
 
@@ -74,7 +75,7 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
 
 def _find(name: str) -> pathlib.Path:
     packaged = pathlib.Path(str(configs.__file__)).parent
-    candidates = [pathlib.Path(name), packaged / name, packaged / f"{name}.py"]
+    candidates = [expand(name), packaged / name, packaged / f"{name}.py"]
     for candidate in candidates:
         if candidate.is_file():
             return candidate

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from experiments import seeds
 from experiments.errors import UserError
+from experiments.paths import expand
 from samplers import noise
 
 
@@ -22,7 +24,7 @@ def read_latents(path: str, shape: tuple[int, ...]) -> np.ndarray:
       UserError: there are none, or not of examples of this shape.
     """
     try:
-        with np.load(path) as file:
+        with np.load(expand(path)) as file:
             latents = np.asarray(file["latents"], np.float32)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"--latents: {path}: {error}; takes an .npz with `latents`") from error
@@ -39,5 +41,5 @@ def between(seed: int, num: int, steps: int, shape: tuple[int, ...]) -> np.ndarr
     """
     if steps < 2 or num % steps:
         raise UserError(f"--interpolate: got {steps}, takes 2 or more that divide --num = {num}")
-    ends = latents_of(jax.random.key(seed), jnp.arange(num // steps + 1), shape)
+    ends = latents_of(seeds.key_of(seed), jnp.arange(num // steps + 1), shape)
     return np.asarray(noise.spherical(ends[:-1], ends[1:], steps)).reshape(num, *shape)

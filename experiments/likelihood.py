@@ -20,6 +20,7 @@ import numpy as np
 from scipy.special import stdtrit
 from tqdm import tqdm
 
+from experiments.atomic import file_at_once
 from experiments.data import Dataset
 from experiments.errors import UserError
 from experiments.estimator import Estimator
@@ -149,9 +150,8 @@ def _stored(parts: pathlib.Path | None, first: int, measure: Any) -> dict[str, n
         with np.load(path) as stored:
             return dict(stored)
     result = measure()
-    partial_file = path.with_suffix(".partial.npz")
-    np.savez(partial_file, **result)
-    partial_file.replace(path)
+    with file_at_once(path) as file:
+        np.savez(file, **result)
     return result
 
 

@@ -1,4 +1,4 @@
-"""What the command `likelihood` writes: the number with its protocol, and every example's.
+"""What the command `likelihood` writes: every example's number, and the mean with its protocol.
 
 NAME.json    the mean with its error bars, what it is a bound on, and how it was measured
 NAME.npz     of each example [N]: index, bits_per_dim, standard_error, evaluations, and with
@@ -7,67 +7,56 @@ NAME.png     a histogram of bits_per_dim
 """
 
 import dataclasses
-import hashlib
-import json
 import math
-import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import build
-from experiments.atomic import write_atomically
+from experiments.atomic import file_at_once
 from experiments.data import Dataset
 from experiments.estimator import Estimator
 from experiments.likelihood import Likelihood, Mean
 from experiments.pictures import histogram, save_png
-from experiments.sections import Experiment
+from experiments.results import JSON, Result, digest
+from experiments.trained import Trained
+
+SUFFIXES = (".npz", ".png")
 
 
 def protocol(
-    experiment: Experiment, estimator: Estimator, dataset: Dataset, **more: object
-) -> dict:
-    """Everything that the numbers follow from; of examples and parameters, digests.
+    trained: Trained, estimator: Estimator, dataset: Dataset, **more: object
+) -> dict[str, Any]:
+    """Everything that the numbers follow from; of arrays, digests.
 
     Args:
-      experiment: with the command's flags.
+      trained: whose model is measured.
       estimator: of its likelihoods.
       dataset: what is measured.
-      more: seed, limit, step, parameters.
+      more: seed, limit.
     """
+    config = trained.experiment.likelihood
     return {
-        **dataclasses.asdict(experiment.likelihood),
-        "integrator": repr(build.integrator(experiment.likelihood)),
-        "sde": dataclasses.asdict(experiment.sde),
+        **trained.protocol,
+        **dataclasses.asdict(config),
+        "integrator": repr(build.integrator(config)),
         "data": dataset.source,
         "split": dataset.split,
-        "grey_levels": dataset.levels,
         "dimensions": math.prod(dataset.shape),
-        "examples_digest": _digest(dataset.values),
-        "parameters_digest": _digest(estimator.model),
+        "examples_digest": digest(dataset.values),
+        "control_digest": digest(estimator.control),
         "t_min": estimator.t_min,
         "noise_to_signal_min": float(estimator.sde.noise_to_signal(estimator.t_min)),
         **more,
     }
 
 
-def file_name(protocol: dict) -> str:
-    """Of the results, different for different protocols: a few words and a hash of the rest."""
-    text = json.dumps(protocol, sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()
+def words(protocol: dict) -> str:
+    """What people look for in a name, of what a protocol says."""
     how = protocol["estimator"]
     if protocol["grey_levels"] is not None:
         how += f"-{protocol['dequantization']}"
-    return f"{protocol['split']}-step{protocol['step']}-{how}-{digest[:6]}"
-
-
-def _digest(tree: Any) -> str:
-    """Twelve hexadecimal digits of the leaves' content."""
-    content = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        content.update(np.ascontiguousarray(leaf).tobytes())
-    return content.hexdigest()[:12]
+    return f"{protocol['split']}-step{protocol['step']}-{how}"
 
 
 def target(protocol: dict) -> str:
@@ -83,28 +72,24 @@ def target(protocol: dict) -> str:
     return f"{density}; under {protocol['dequantization']} dequantization an upper bound on −log₂ P"
 
 
-def save(
-    result: Likelihood, protocol: dict, folder: pathlib.Path, name: str
-) -> tuple[pathlib.Path, ...]:
-    """Write NAME.json, NAME.npz and NAME.png; returns their paths."""
-    bits, finite = result.bits_per_dim, result.finite
+def save(measured: Likelihood, result: Result) -> None:
+    """Write NAME.npz and NAME.json; then NAME.png, which may fail without taking them along."""
+    bits = measured.bits_per_dim
     arrays: dict[str, Any] = {
         "index": np.arange(len(bits)),
         "bits_per_dim": bits,
-        "standard_error": result.standard_errors,
-        "evaluations": result.evaluations,
+        "standard_error": measured.standard_errors,
+        "evaluations": measured.evaluations,
     }
-    if protocol["repeats"] > 1:
-        arrays["importance_weighted"] = result.importance_weighted
-    paths = tuple(folder / (name + suffix) for suffix in (".json", ".npz", ".png"))
-    np.savez_compressed(paths[1], **arrays)
-    save_png(paths[2], histogram(bits[finite], "bits/dim"))
-    report = json.dumps(_report(result, protocol), indent=2, ensure_ascii=False)
-    write_atomically(paths[0], report + "\n")
-    return paths
+    if result.protocol["repeats"] > 1:
+        arrays["importance_weighted"] = measured.importance_weighted
+    with file_at_once(result.file(".npz")) as file:
+        np.savez_compressed(file, **arrays)
+    result.record(_report(measured, result.protocol))
+    save_png(result.file(".png"), histogram(bits[measured.finite], "bits/dim"))
 
 
-def _report(result: Likelihood, protocol: dict) -> dict:
+def _report(result: Likelihood, protocol: dict) -> dict[str, Any]:
     finite = result.finite
     mean = Mean(result.bits_per_dim[finite])
     errors = result.standard_errors[finite]
@@ -134,20 +119,22 @@ def _report(result: Likelihood, protocol: dict) -> dict:
             "kind": "estimate: the noise of log p makes it low" if noisy else "upper bound",
             "samples": protocol["repeats"],
         }
-    return report | {"protocol": protocol}
+    return report
 
 
-def summary(result: Likelihood, protocol: dict, paths: tuple[pathlib.Path, ...]) -> str:
+def summary(result: Result) -> str:
     """The number, what it is, and where it was written, in three lines."""
-    mean = Mean(result.bits_per_dim[result.finite])
-    calls = result.evaluations
-    spread = "" if calls.min() == calls.max() else f" ({calls.max()} at most)"
+    report, protocol = result.report, result.protocol
+    mean, most = report["evaluations_mean"], report["evaluations_max"]
+    spread = "" if mean == most else f" ({most} at most)"
+    error = report["standard_error"]
     checked = ""
-    if result.solver_error is not None:
-        checked = f", solver error {result.solver_error:.1e} bits/dim"
+    if report["solver_error"] is not None:
+        checked = f", solver error {report['solver_error']:.1e} bits/dim"
     return (
-        f"{protocol['split']} split, {mean.num} examples: {mean.mean:.4f} ± "
-        f"{mean.standard_error:.4f} bits/dim (standard error), {calls.mean():.0f} network "
-        f"evaluations each{spread}, {result.seconds.sum():.1f} s{checked}\n"
-        f"{target(protocol)}\n{', '.join(map(str, paths))}"
+        f"{protocol['split']} split, {report['examples']} examples: {report['bits_per_dim']:.4f} ± "
+        f"{math.nan if error is None else error:.4f} bits/dim (standard error), {mean:.0f} network "
+        f"evaluations each{spread}, {report['seconds']:.1f} s{checked}\n"
+        f"{report['target']}\n"
+        f"{', '.join(str(result.file(suffix)) for suffix in (JSON, *SUFFIXES))}"
     )

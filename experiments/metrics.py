@@ -31,7 +31,7 @@ class MetricsWriter:
 
     def __init__(self, path: pathlib.Path, tensorboard: pathlib.Path, step: int):
         _truncate(path, step)
-        self._file = path.open("a")
+        self._file = path.open("a", encoding="utf-8")
         self._board = EventsWriter(str(tensorboard / "events"))
         started = SessionLog(status=SessionLog.SessionStatus.Value("START"))
         self._add(step + 1, session_log=started)
@@ -81,7 +81,7 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
@@ -93,5 +93,5 @@ def _truncate(path: pathlib.Path, step: int) -> None:
     if path.is_file():
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        if text != path.read_text():
+        if text != path.read_text(encoding="utf-8"):
             write_atomically(path, text)

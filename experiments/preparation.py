@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments import averages, build
+from experiments import averages, build, seeds
 from experiments.config import resolve
 from experiments.data import Dataset, LazyDataset, check_crop, in_memory
 from experiments.devices import check_batch
@@ -88,7 +88,7 @@ def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
         return loss(params, draw(key, values), jnp.ones(2), key)
 
     try:
-        jax.eval_shape(trace, abstract_params(network, data.shape), jax.random.key(0))
+        jax.eval_shape(trace, abstract_params(network, data.shape), seeds.key_of(0))
     # Whatever a network's layers raise when a shape, a type or a label does not suit them.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -93,4 +93,4 @@ def _resident_bytes() -> int | None:
     """This process's memory; None where there is no /proc."""
     if not _STATM.is_file():
         return None
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(_STATM.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")

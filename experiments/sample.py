@@ -1,9 +1,7 @@
-"""The command `sample`: from a workdir to images."""
+"""Draws samples by batches, as the section `sampling` says."""
 
 import dataclasses
-import math
 import pathlib
-import re
 import time
 from typing import Any
 
@@ -14,17 +12,14 @@ from jax import Array
 from jax.sharding import Mesh
 
 import samplers
-from experiments import solver_choice
-from experiments.data import LazyDataset, to_levels
+from experiments import seeds, solver_choice
 from experiments.devices import check_batch, fetch, put, replicated, sharded
 from experiments.errors import UserError
 from experiments.estimator import make_divergence
 from experiments.latents import latents_of
-from experiments.pictures import image_grid, save_gif, save_png, scatter
+from experiments.results import digest
 from experiments.sections import Experiment
 from sde_lib import SDE, Model
-
-_SHOWN = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +50,9 @@ class Sampler:
       shape: of one example.
       mesh: the devices that share a batch.
       grids: the folder of grids that are used by name.
+
+    Raises:
+      UserError: no such solver, corrector or grid, or a batch that the devices cannot share.
     """
 
     def __init__(
@@ -67,10 +65,47 @@ class Sampler:
         grids: pathlib.Path | None = None,
     ):
         self.config, self.sde, self.shape, self.mesh = experiment.sampling, sde, shape, mesh
-        self.grids = grids
         self.data_std, self.likelihood = experiment.data.std, experiment.likelihood
         self.model = model
         check_batch(mesh, self.config.batch_size, "sampling.batch_size")
+        self._on_grid: dict[str, Any] = {}
+        if not solver_choice.is_adaptive(self.config):
+            self._on_grid = {
+                "solver": solver_choice.solver(self.config, self.data_std),
+                "corrector": solver_choice.corrector(self.config),
+                "grid": solver_choice.grid(self.config, sde, self.data_std, grids),
+            }
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the grid; None of a solver that chooses its own."""
+        return len(self._on_grid["grid"]) - 1 if self._on_grid else None
+
+    def protocol(self) -> dict[str, Any]:
+        """What samples follow from beside the model: the solver with all its fields, the times."""
+        config, sde = self.config, self.sde
+        if self._on_grid:
+            solver, corrector = self._on_grid["solver"], self._on_grid["corrector"]
+            how: dict[str, Any] = {
+                "solver": repr(solver),
+                "corrector": None if corrector is None else repr(corrector),
+                "grid": config.grid or solver.grid,
+                "num_steps": self.num_steps,
+                "times_digest": digest(self._on_grid["grid"]),
+            }
+        else:
+            how = {
+                "solver": config.solver,
+                "integrator": repr(solver_choice.integrator(config)),
+                "t_min": solver_choice.sampling_t_min(config, sde),
+                "log_prob": dataclasses.asdict(self.likelihood) if config.log_prob else None,
+            }
+        return how | {
+            "denoise": config.denoise,
+            "sampled_under": repr(sde),
+            "sampled_under_digest": digest(sde),
+            "batch_size": config.batch_size,
+        }
 
     def draw(
         self,
@@ -101,7 +136,7 @@ class Sampler:
             given = None
             if latents is not None:
                 given = put(latents[np.minimum(rows, num - 1)], sharded(self.mesh))
-            key = put(jax.random.key(seed), replicated(self.mesh))
+            key = put(seeds.key_of(seed), replicated(self.mesh))
             batch = self._batch(key, indices, given, progress, keep)
             batches.append(fetch(batch))
         parts = {
@@ -127,19 +162,15 @@ class Sampler:
             return self._flow(key, indices, latents)
         if solver_choice.is_adaptive(config):
             return self._adaptively(key, indices, latents)
-        solver = solver_choice.solver(config, self.data_std)
-        grid = solver_choice.grid(config, self.sde, self.data_std, self.grids)
         options: dict[str, Any] = {
-            "solver": solver,
-            "corrector": solver_choice.corrector(config),
-            "grid": grid,
+            **self._on_grid,
             "indices": indices,
             "latents": latents,
             "data_std": self.data_std,
             "denoise": config.denoise,
         }
         arguments = key, self.sde, self.model, (len(indices), *self.shape)
-        total = samplers.evaluations(self.sde, solver, grid, options["corrector"], config.denoise)
+        total = samplers.evaluations(self.sde, denoise=config.denoise, **self._on_grid)
         counts = {"evaluations": jnp.full(len(indices), total)}
         if keep:
             path = samplers.sample_path(*arguments, keep=min(keep, total), **options)
@@ -188,92 +219,3 @@ class Sampler:
             }
         flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
         return {"values": flow.x, "evaluations": flow.evaluations, "finished": flow.finished}
-
-
-def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
-    """Samples in model units as one picture uint8 [., ., 3]."""
-    if dataset.levels is None:
-        return scatter(values, reference=_some(dataset, len(values)))
-    levels = np.asarray(to_levels(values, dataset.levels, bool(experiment.data.centered)))
-    return image_grid(levels, dataset.levels)
-
-
-def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
-    """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
-    try:
-        return dataset.read(np.arange(min(num, dataset.num))).values
-    except UserError:
-        return None
-
-
-def outputs(output: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """OUTPUT.png and OUTPUT.npz; OUTPUT may itself hold a dot, as in rtol0.001."""
-    return output.with_name(output.name + ".png"), output.with_name(output.name + ".npz")
-
-
-def describe(experiment: Experiment) -> str:
-    """The sampler of an experiment in a few words fit for a file name."""
-    config = experiment.sampling
-    if config.solver == solver_choice.PROBABILITY_FLOW:
-        return f"{config.solver}-rtol{config.rtol:g}" + "-log_prob" * config.log_prob
-    if solver_choice.is_adaptive(config):
-        return re.sub(r"[^\w.=-]+", "-", config.solver)
-    corrector = "" if config.corrector == "none" else f"-{config.corrector}"
-    words = (
-        f"{config.solver}{corrector}-{solver_choice.num_steps(config, experiment.data.std)}steps"
-    )
-    return re.sub(r"[^\w.=-]+", "-", words)
-
-
-def save(
-    samples: Samples,
-    experiment: Experiment,
-    dataset: LazyDataset,
-    output: pathlib.Path,
-    about: dict[str, str],
-) -> None:
-    """Write OUTPUT.png, at most 100 images or all points, and OUTPUT.npz: all of them.
-
-    The arrays: `images` uint8 grey levels [N, H, W, C] (or `points` float32 [N, D]), `evaluations`
-    [N], and where asked for `log_prob` [N], in nats of the states in model units, with its standard
-    error `log_prob_error`. A path is OUTPUT.gif.
-
-    Args:
-      about: goes into the picture's metadata.
-    """
-    png, npz = outputs(output)
-    shown = len(samples.values) if dataset.levels is None else _SHOWN
-    save_png(png, picture(samples.values[:shown], experiment, dataset), **about)
-    if samples.path is not None:
-        frames = [*samples.path[:, :shown], samples.values[:shown]]
-        animation = output.with_name(output.name + ".gif")
-        save_gif(animation, [picture(frame, experiment, dataset) for frame in frames])
-    if dataset.levels is None:
-        content: dict[str, Any] = {"points": samples.values}
-    else:
-        levels = to_levels(samples.values, dataset.levels, bool(experiment.data.centered))
-        content = {"images": np.asarray(levels), "levels": np.asarray(dataset.levels)}
-    if samples.log_prob is not None:
-        content["log_prob"] = samples.log_prob
-        content["log_prob_error"] = samples.log_prob_error
-    if samples.finished is not None:
-        content["finished"] = samples.finished
-    np.savez_compressed(npz, **content, evaluations=samples.evaluations)
-
-
-def summary(samples: Samples, output: pathlib.Path) -> str:
-    """What was made and where, in two lines."""
-    num, calls = len(samples.values), samples.evaluations
-    spread = (
-        f"{calls.mean():.0f}"
-        if calls.min() == calls.max()
-        else (f"{calls.mean():.0f} ({calls.min()}–{calls.max()})")
-    )
-    rate = num / max(samples.seconds, math.ulp(1.0))
-    late = 0 if samples.finished is None else int(np.sum(~samples.finished))
-    unfinished = f"; {late} have not reached the end: see `finished`" if late else ""
-    return (
-        f"{num} samples in {samples.seconds:.1f} s ({rate:.1f}/s), "
-        f"{spread} network evaluations each{unfinished}\n"
-        f"{', '.join(map(str, outputs(output)))}"
-    )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import averages as averaging
+from experiments.atomic import file_at_once
 from experiments.averages import PowerLaw
 from experiments.errors import UserError
 
@@ -80,11 +81,8 @@ def save_snapshot(folder: pathlib.Path, step: int, averages: dict[str, Any]) -> 
     if not arrays:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{step:08d}.npz"
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with file_at_once(folder / f"{step:08d}.npz") as file:
         np.savez(file, **arrays)
-    partial.replace(path)
 
 
 def load_snapshots(folder: pathlib.Path) -> list[Snapshot]:

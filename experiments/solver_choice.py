@@ -16,6 +16,7 @@ from jax import Array
 from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL
 from experiments.errors import UserError
 from experiments.named import construct, lookup, one_of, t_min_of
+from experiments.paths import expand
 from experiments.sections import SamplingConfig
 from experiments.spec import check_fields, fields_of, parse
 from samplers import (
@@ -108,7 +109,7 @@ def grid(
     if asked.startswith(_FITTED):
         return _fitted(asked.removeprefix(_FITTED), folder, process)
     if asked.endswith(".npy"):
-        return _read(pathlib.Path(asked))
+        return _read(expand(asked))
     name, given = parse(asked)
     make = lookup(grids, name, "sampling.grid")
     check_fields(given, make, "sampling.grid")
@@ -219,7 +220,7 @@ def _fitted(name: str, folder: pathlib.Path | None, process: SDE) -> Array:
     kept = sorted(file.stem for file in folder.glob("*.json")) if folder else []
     one_of(name, kept, "sampling.grid", "fitted grid")
     assert folder is not None
-    levels = json.loads((folder / f"{name}.json").read_text())["noise_to_signal"]
+    levels = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))["noise_to_signal"]
     return process.time_of_noise_to_signal(jnp.asarray(levels))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from experiments.errors import UserError
 from experiments.metrics import read_metrics
+from experiments.paths import command, expand
 from experiments.progress_line import seconds_left
 from experiments.sparkline import resample
 
@@ -80,11 +81,11 @@ class Status:
         if self.running:
             return []
         if not self.finished:
-            return [f"scoresde train --config=FILE --workdir={self.workdir}"]
+            return [command("train", "--config=FILE", f"--workdir={self.workdir}")]
         # Training draws grids of its own; those of `sample` are named by their step.
         drawn = any(pathlib.Path(file).name.startswith("step") for file in self.samples)
         done = {"sample": drawn, "likelihood": bool(self.measured)}
-        return [f"scoresde {name} --workdir={self.workdir}" for name in done if not done[name]]
+        return [command(name, f"--workdir={self.workdir}") for name in done if not done[name]]
 
 
 def read_status(workdir: str | pathlib.Path) -> Status:
@@ -94,7 +95,7 @@ def read_status(workdir: str | pathlib.Path) -> Status:
       UserError: it holds no experiment, or its config is damaged.
       OSError: it cannot be read.
     """
-    path = pathlib.Path(workdir)
+    path = expand(workdir)
     about, num_steps, batch_size = _read_config(path)
     lines = read_metrics(path / "metrics.jsonl")
     losses = [_number(line["loss"]) for line in lines if "loss" in line]
@@ -127,7 +128,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
     if not file.is_file():
         raise UserError(f"--workdir: {path} holds no experiment (no config.json)")
     try:
-        config = json.loads(file.read_text())
+        config = json.loads(file.read_text(encoding="utf-8"))
         about = {
             "sde": str(config["sde"]["name"]),
             "network": str(config["model"]["name"]),
@@ -151,7 +152,7 @@ def _is_locked(path: pathlib.Path) -> bool:
     """Whether a process holds the lock of a run."""
     if not path.is_file():
         return False
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         try:
             # Shared, so that two who look do not take each other for a run; closing gives it back.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -189,7 +190,7 @@ def _measured(files: list[pathlib.Path]) -> Measured | None:
 def _read_measured(file: pathlib.Path) -> Measured | None:
     """A result of `likelihood`; None of another JSON file."""
     try:
-        report = json.loads(file.read_text())
+        report = json.loads(file.read_text(encoding="utf-8"))
         return Measured(
             file=str(file),
             split=report["protocol"]["split"],

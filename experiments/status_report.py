@@ -17,9 +17,9 @@ _NAMED = 3
 
 
 def as_json(status: Status) -> str:
-    """The facts as one JSON object; a number that is not finite is null."""
+    """The facts as one JSON object in ASCII; a number that is not finite is null."""
     facts = {**dataclasses.asdict(status), "next": status.next}
-    return json.dumps(_finite(facts), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_finite(facts), indent=2, allow_nan=False)
 
 
 def as_text(status: Status) -> str:

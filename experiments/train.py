@@ -19,7 +19,8 @@ from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
 from experiments.preparation import Prepared, data_digest, prepare
-from experiments.sample import Sampler, picture
+from experiments.sample import Sampler
+from experiments.sample_report import picture
 from experiments.sections import Experiment, TrainingConfig
 from experiments.snapshots import save_snapshot
 from experiments.stopping import Stop
@@ -166,8 +167,9 @@ class _Run:
         averaged = state.averages[averages.names(self.config)[0]]
         network = build.network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
         model = build.model(self.experiment, self.sde, network, averaged)
-        sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh)
+        grids = self.workdir.path / "grids"
         try:
+            sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh, grids)
             samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
         except UserError as error:  # of a model that has hardly begun: it may still learn
             _say(f"step {step}: {error}")

@@ -11,6 +11,7 @@ from experiments.checkpoints import Checkpoints
 from experiments.config import resolve
 from experiments.data import WHOLE, Dataset, LazyDataset, load
 from experiments.errors import UserError
+from experiments.results import digest, versions
 from experiments.sections import Experiment
 from experiments.snapshots import load_snapshots, reconstruct
 from experiments.solver_choice import named_sde
@@ -85,6 +86,22 @@ class Trained:
         model = build.model(experiment, sde, network, params)
         parameters = "raw" if raw else average or "ema"
         return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What all results of this model follow from: its origin, and a digest of its numbers."""
+        return {
+            "step": self.step,
+            "parameters": self.parameters,
+            "parameters_digest": digest(self.model),
+            "model": dataclasses.asdict(self.experiment.model),
+            "sde": dataclasses.asdict(self.experiment.sde),
+            "data_std": self.experiment.data.std,
+            "centered": self.experiment.data.centered,
+            "shape": self.train.shape,
+            "grey_levels": self.train.levels,
+            "versions": versions(),
+        }
 
     def under(self, spec: str | None) -> tuple[SDE, Model]:
         """The SDE and the model; or another SDE and the model under it.

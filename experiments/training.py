@@ -17,7 +17,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from experiments import averages
+from experiments import averages, seeds
 from experiments.devices import BATCH_AXES, compiler_options, put, replicated
 from experiments.objective import make_draw, make_gradient
 from experiments.optimizers import make_optimizer
@@ -103,7 +103,7 @@ def init_state(
       mesh: the devices.
       params: to begin with, on the devices; fresh ones by default.
     """
-    init_key, key = jax.random.split(jax.random.key(experiment.seed))
+    init_key, key = jax.random.split(seeds.key_of(experiment.seed))
     if params is None:
         params = init_params(init_key, network, shape)
         params = jax.tree.map(put, params, shardings(params, mesh))
@@ -118,7 +118,7 @@ def abstract_state(
     """The shapes of the state and how they lie on the devices; nothing is computed."""
     params = abstract_params(network, shape)
     start = functools.partial(_start, experiment.training)
-    state = jax.eval_shape(start, params, jax.random.key(0))
+    state = jax.eval_shape(start, params, seeds.key_of(0))
     return jax.tree.map(
         lambda leaf, layout: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=layout),
         state,
@@ -138,7 +138,7 @@ def state_from(experiment: Experiment, params: Any, averages: Any, step: int) ->
 
     @jax.jit
     def init(params: Any) -> TrainState:
-        _, key = jax.random.split(jax.random.key(experiment.seed))
+        _, key = jax.random.split(seeds.key_of(experiment.seed))
         return _start(experiment.training, params, key)
 
     state = init(params)

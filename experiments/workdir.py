@@ -27,6 +27,7 @@ from experiments.atomic import write_atomically
 from experiments.config import resolve, to_config
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
+from experiments.paths import expand
 from experiments.sections import Experiment
 from sde_lib.registry import unknown_name
 
@@ -55,7 +56,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path)
+        self.path = expand(path)
 
     @property
     def checkpoints(self) -> pathlib.Path:
@@ -120,7 +121,7 @@ class Workdir:
         """
         if not self._facts.is_file():
             return None
-        return DataFacts.from_json(self._facts.read_text(), self._facts)
+        return DataFacts.from_json(self._facts.read_text(encoding="utf-8"), self._facts)
 
     def record_facts(self, facts: DataFacts) -> None:
         """Write data.json."""
@@ -138,7 +139,7 @@ class Workdir:
         Raises:
           UserError: another process has it.
         """
-        with (self.path / ".lock").open("a+") as file:
+        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -177,8 +178,8 @@ class Workdir:
         if not self._config.is_file():
             raise UserError(f"--workdir: {self.path} holds no experiment (no config.json)")
         try:
-            return resolve(ConfigDict(json.loads(self._config.read_text())))
-        except json.JSONDecodeError as error:
+            return resolve(ConfigDict(json.loads(self._config.read_text(encoding="utf-8"))))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self._config}: not valid JSON ({error})") from error
 
     def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:

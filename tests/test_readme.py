@@ -9,7 +9,7 @@ import pytest
 from experiments.cli import main
 from tests.experiments.conftest import TOY
 
-README = (pathlib.Path(__file__).parents[1] / "README.md").read_text()
+README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -32,7 +32,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     """In order, in one folder; training is cut to a few steps of a tiny network."""
     monkeypatch.chdir(tmp_path)
     own = next(block for block in blocks("python") if block.startswith("# my_module.py"))
-    pathlib.Path("my_module.py").write_text(own)
+    pathlib.Path("my_module.py").write_text(own, encoding="utf-8")
     assert len([line for line in own.splitlines() if line.strip()]) < 10
     one = "--devices=1"
     tiny = {"train": [a for a in TOY if not a.startswith("--config=")], "solvers": [], "status": []}
@@ -55,5 +55,5 @@ def test_the_program_runs(capsys):
 
 @pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
 def test_the_make_targets_exist(target):
-    makefile = (pathlib.Path(__file__).parents[1] / "Makefile").read_text()
+    makefile = (pathlib.Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)

@@ -1,11 +1,11 @@
 """The command `export`."""
 
 import argparse
-import pathlib
 from typing import Any
 
 from experiments.commands.arguments import add_parameters, add_workdir, new_command
 from experiments.errors import UserError
+from experiments.paths import command, expand
 
 
 def add_to(commands: Any) -> None:
@@ -25,7 +25,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
     if overrides:
         raise UserError(f"unknown argument {overrides[0]!r}; takes --workdir, --output, --average")
-    output = pathlib.Path(options.output)
+    output = expand(options.output)
     if output.suffix != ".safetensors":
         raise UserError(f"--output: got {output}, takes a name that ends in .safetensors")
     if output.exists():
@@ -44,5 +44,6 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     )
     print(
         f"exported the parameters ({trained.parameters}) of step {trained.step} with their config"
-        f"\n{output}\nback: scoresde import --from=safetensors {output} --workdir=DIR"
+        f"\n{output}\n"
+        f"back: {command('import', '--from=safetensors', output, '--workdir=DIR')}"
     )

@@ -26,11 +26,12 @@ def open_trained(
       divergence: whether that of the model is needed.
 
     Raises:
-      UserError: a field of another section, or what `Trained.open` raises.
+      UserError: a seed out of range, a field of another section, or what `Trained.open` raises.
     """
-    from experiments import devices
+    from experiments import devices, seeds
     from experiments.trained import Trained
 
+    seeds.check(options.seed, "--seed")
     devices.start()
     given = [f"--config.{path}={value}" for path, value in chosen.items() if value is not None]
     for argument in overrides:

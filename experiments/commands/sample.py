@@ -1,17 +1,18 @@
 """The command `sample`."""
 
 import argparse
-import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from experiments.commands.arguments import add_model, new_command, positive
 from experiments.commands.opening import open_trained
 from experiments.errors import UserError
+from experiments.paths import expand
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from experiments.results import Result
     from experiments.trained import Trained
 
 
@@ -40,12 +41,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--log_prob", action="store_true", help="with probability_flow: densities of the samples"
     )
-    parser.add_argument("--output", help="write OUTPUT.png and OUTPUT.npz instead of samples/...")
+    parser.add_argument("--output", help="write OUTPUT.png, .npz and .json, not samples/...")
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import sample
+    from experiments import sample_report
     from experiments.pictures import provenance
+    from experiments.sample import Sampler
 
     if options.rtol and (options.solver or "").startswith("adaptive_sde"):
         options.solver += f":rtol={options.rtol},atol={options.rtol}"
@@ -53,20 +55,28 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     experiment, train = trained.experiment, trained.train
     _check_kind(options, trained)
     sde, model = trained.under(options.sde)
-    words = sample.describe(experiment) + (f"-{options.sde}" if options.sde else "")
-    output = _output(options, trained, f"{words}-seed{options.seed}")
     num, latents = _latents(options, trained)
+    frames = options.trajectory or 0
     grids = trained.workdir.path / "grids"
-    sampler = sample.Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
+    sampler = Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
+    protocol = sample_report.protocol(
+        sampler, trained, seed=options.seed, num=num, latents=latents, frames=frames
+    )
+    words = sample_report.words(sampler, trained, options.sde, options.seed)
+    result = _result(options, trained, words, protocol)
+    if result.is_there(*sample_report.suffixes(frames)):
+        print(sample_report.drawn_before(result))
+        return
     samples = sampler.draw(
         num,
         options.seed,
-        progress=sys.stderr.isatty() and not options.trajectory,
-        keep=options.trajectory or 0,
+        progress=sys.stderr.isatty() and not frames,
+        keep=frames,
         latents=latents,
     )
-    sample.save(samples, experiment, train, output, provenance(sys.argv, options.seed))
-    print(sample.summary(samples, output))
+    about = provenance(sys.argv, options.seed)
+    sample_report.save(samples, experiment, train, result, about)
+    print(sample_report.summary(samples, result))
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -111,15 +121,22 @@ def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.
     return num, given
 
 
-def _output(options: argparse.Namespace, trained: "Trained", name: str) -> pathlib.Path:
-    """Where to write, without suffix; a file that was named by hand is never overwritten."""
-    from experiments.sample import outputs
+def _result(
+    options: argparse.Namespace, trained: "Trained", words: str, protocol: dict[str, Any]
+) -> "Result":
+    """Where to write: as named by hand, without the suffix of one of the files, or by protocol.
+
+    Raises:
+      UserError: a folder is no name.
+    """
+    from experiments.results import JSON, Result
+    from experiments.sample_report import suffixes
 
     if options.output is None:
-        return trained.workdir.folder("samples") / f"step{trained.step}-{name}"
-    output = pathlib.Path(options.output)
-    for path in outputs(output):
-        if path.exists():
-            raise UserError(f"--output: {path} exists, takes a new name")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    return output
+        return Result.named(trained.workdir.path / "samples", words, protocol)
+    output = expand(options.output)
+    if output.name in ("", ".."):
+        raise UserError(f"--output: got {options.output!r}, takes a name for files")
+    if output.suffix in (JSON, *suffixes(frames=1)):
+        output = output.with_suffix("")
+    return Result(output, protocol, flag="--output")

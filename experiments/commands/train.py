@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.commands.arguments import add_devices, add_workdir, new_command
 from experiments.errors import UserError
+from experiments.paths import command
 
 
 def add_to(commands: Any) -> None:
@@ -89,5 +90,5 @@ def _summary(step: int, finished: bool, workdir: Any) -> str:
         return f"stopped and saved at step {step}; the same command goes on from there"
     return (
         f"trained {step} steps: {workdir.checkpoints}, {workdir.metrics}\n"
-        f"next: scoresde sample --workdir={workdir.path}"
+        f"next: {command('sample', f'--workdir={workdir.path}')}"
     )

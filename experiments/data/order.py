@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from experiments import seeds
+
 
 def batches(seed: int, num: int, batch_size: int, start: int) -> Iterator[np.ndarray]:
     """The rows of each batch from step `start` on, [B]: a new permutation for every epoch."""
@@ -38,4 +40,4 @@ def rows_of_step(seed: int, num: int, batch_size: int, step: int) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def _permutation(seed: int, num: int, epoch: int) -> np.ndarray:
     """The rows in the order of an epoch, [num]."""
-    return np.random.default_rng([seed, epoch]).permutation(num)
+    return seeds.generator(seed, epoch, seeds.ORDER).permutation(num)

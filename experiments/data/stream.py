@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from experiments import seeds
 from experiments.data.lazy import Batch, LazyDataset
 from experiments.data.order import rows_of_step
 from experiments.errors import UserError
@@ -117,8 +118,7 @@ class _StepReader:
 
     def _places(self, step: int) -> np.ndarray:
         """Where the images of a step are cropped, float [B, 2]."""
-        # The last number keeps this stream apart from that of an epoch's permutation.
-        return np.random.default_rng([self.seed, step, 1]).random((self.batch_size, 2))
+        return seeds.generator(self.seed, step, seeds.CROPS).random((self.batch_size, 2))
 
 
 def _close(iterators: list[Any]) -> None:

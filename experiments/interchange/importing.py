@@ -1,6 +1,5 @@
 """From a file of another project to a workdir that every command opens."""
 
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from experiments.interchange.formats import Format, formats
 from experiments.interchange.imported import Imported
 from experiments.interchange.trees import flatten
 from experiments.named import lookup
+from experiments.paths import command, expand
 from experiments.sections import Experiment
 from experiments.splits import open_split
 from experiments.training import state_from
@@ -50,10 +50,11 @@ def import_file(
     base = _base(name, form, config)
     if workdir.path.exists() and (workdir.path.is_file() or any(workdir.path.iterdir())):
         raise UserError(f"--workdir: {workdir.path} is not empty, takes a new or empty folder")
-    if not pathlib.Path(path).exists():
+    file = expand(path)
+    if not file.exists():
         raise UserError(f"{path}: no such file")
     asked = resolve(flags.override(base(), overrides))
-    imported = form.read(pathlib.Path(path), asked)
+    imported = form.read(file, asked)
     experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
     build.check(experiment)
     facts, note = _facts(path, experiment, imported)
@@ -189,5 +190,5 @@ def _summary(path: str, imported: Imported, facts: DataFacts, workdir: Workdir) 
     return (
         f"imported {num:,} parameters{average} of step {imported.step} from {path}, for examples "
         f"{shape}; the optimizer starts afresh\n{workdir.path}\n"
-        f"next: scoresde sample --workdir={workdir.path}"
+        f"next: {command('sample', f'--workdir={workdir.path}')}"
     )

@@ -49,7 +49,7 @@ def one_of(path: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 def _object(path: pathlib.Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

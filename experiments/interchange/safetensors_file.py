@@ -15,6 +15,7 @@ import safetensors
 import safetensors.numpy
 from ml_collections import ConfigDict
 
+from experiments.atomic import file_at_once
 from experiments.config import resolve
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
@@ -54,13 +55,9 @@ def write(
     tensors = {
         name: np.ascontiguousarray(leaf, np.float32) for name, leaf in flatten(params).items()
     }
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # `save_file` makes files that nobody else may read.
-        partial.write_bytes(safetensors.numpy.save(tensors, metadata))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # `save_file` makes files that nobody else may read.
+    with file_at_once(path) as file:
+        file.write(safetensors.numpy.save(tensors, metadata))
 
 
 def read(path: pathlib.Path) -> Imported:

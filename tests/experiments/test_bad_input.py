@@ -104,9 +104,9 @@ def test_attention_at_heights_that_never_occur(tmp_path, capsys):
 def test_config_file(tmp_path, capsys):
     arguments = ["train", f"--workdir={tmp_path / 'run'}"]
     assert "'toy2d'" in refused([*arguments, "--config=toy2"], capsys)
-    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n", encoding="utf-8")
     assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
-    (tmp_path / "other.py").write_text("def get_config():\n    return 3\n")
+    (tmp_path / "other.py").write_text("def get_config():\n    return 3\n", encoding="utf-8")
     assert "takes ConfigDict" in refused([*arguments, f"--config={tmp_path}/other.py"], capsys)
 
 
@@ -138,7 +138,7 @@ def test_workdir_of_another_experiment_is_left_alone(trained, tmp_path, capsys):
 
 
 def test_workdir_with_other_files_is_left_alone(tmp_path, capsys):
-    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
     line = refused(["train", *TOY, f"--workdir={tmp_path}"], capsys)
     assert "no config.json" in line
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
@@ -150,7 +150,7 @@ def test_missing_workdir_and_checkpoint(trained, tmp_path, capsys):
     shutil.copy(trained / "config.json", tmp_path)
     line = refused(["likelihood", f"--workdir={tmp_path}"], capsys)
     assert "holds no checkpoint" in line
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     assert "not valid JSON" in refused(["sample", f"--workdir={tmp_path}"], capsys)
 
 
@@ -162,10 +162,10 @@ def test_a_flow_takes_no_grid(flag, trained, capsys):
 
 def test_output_is_never_overwritten(trained, tmp_path, capsys):
     output = tmp_path / "drawn"
-    (tmp_path / "drawn.npz").write_text("precious")
+    (tmp_path / "drawn.npz").write_text("precious", encoding="utf-8")
     line = refused(["sample", f"--workdir={trained}", f"--output={output}"], capsys)
     assert "drawn.npz exists" in line
-    assert (tmp_path / "drawn.npz").read_text() == "precious"
+    assert (tmp_path / "drawn.npz").read_text(encoding="utf-8") == "precious"
 
 
 def test_only_the_commands_own_section_can_be_overridden(trained, capsys):

@@ -42,7 +42,7 @@ def test_a_run_that_stops_and_resumes_is_the_run_that_does_not(trained, tmp_path
 
 def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(trained, tmp_path):
     assert train(tmp_path / "toy", "--config.training.num_steps=2") == 0
-    with (tmp_path / "toy" / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "toy" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 4, "loss": 99.0}\n{"step": 6, "lo')
     assert train(tmp_path / "toy") == 0
     assert metrics_of(tmp_path / "toy") == metrics_of(trained)
@@ -107,14 +107,16 @@ def _without_denoising(experiment):
 
 @pytest.mark.parametrize("name", ["ve", "subvp", "user_flow:Flow"])
 def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
-    (tmp_path / "user_flow.py").write_text(USER_SDE)
+    (tmp_path / "user_flow.py").write_text(USER_SDE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     extra = ["--config.sde.args.scale=2.0"] if ":" in name else []
     assert train(tmp_path / "run", f"--config.sde.name={name}", *extra) == 0
     assert main(["sample", "--workdir=run", "--output=drawn", "--devices=1"]) == 0
     assert np.isfinite(np.load("drawn.npz")["points"]).all()
     assert main(["likelihood", "--workdir=run", "--limit=8", "--devices=1"]) == 0
-    report = json.loads(next((tmp_path / "run" / "likelihood").glob("*.json")).read_text())
+    report = json.loads(
+        next((tmp_path / "run" / "likelihood").glob("*.json")).read_text(encoding="utf-8")
+    )
     assert np.isfinite(report["bits_per_dim"])
 
 
@@ -132,7 +134,7 @@ def test_the_demo_on_images_end_to_end(tmp_path, capsys):
     assert arrays["images"].shape == (500, 8, 8, 1)
     assert arrays["images"].max() <= 16
     assert Image.open(drawn[1].with_suffix(".png")).size[0] > 10 * 8
-    report = json.loads(next((workdir / "likelihood").glob("*.json")).read_text())
+    report = json.loads(next((workdir / "likelihood").glob("*.json")).read_text(encoding="utf-8"))
     assert report["examples"] == 360
     # Hardly trained, EDM's skip is a Gaussian of the data's scale: near log2(17) = 4.09 bits.
     assert 3.0 < report["bits_per_dim"] < 6.0

@@ -253,7 +253,7 @@ def test_folder_labels_are_those_of_the_sorted_first_level(tmp_path):
         draw(tmp_path / name, fill=k)
     draw(tmp_path / "a" / "._2.jpg")
     (tmp_path / "a" / "._2.jpg").write_bytes(b"the resource fork of a Macintosh")
-    (tmp_path / "readme.txt").write_text("no image")
+    (tmp_path / "readme.txt").write_text("no image", encoding="utf-8")
     source = f"folder:{tmp_path}"
     parts = [data.load(source, split, holdout=0.5) for split in ("train", "test")]
     seen = {
@@ -398,7 +398,7 @@ def prepare(
             {"name": split, "shardLengths": [str(len(examples))], "filepathTemplate": template}
         )
     info = {"name": name, "version": folder.name, "fileFormat": file_format, "splits": infos}
-    (folder / "dataset_info.json").write_text(json.dumps(info))
+    (folder / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
 
 
 def examples(num, *shape):
@@ -694,7 +694,7 @@ def test_what_is_said_about_a_bad_tfds(tfds_dir, source, message):
     prepare(tfds_dir, "records/1.0.0", tiny, file_format="tfrecord")
     prepare(tfds_dir, "deep/1.0.0", {"train": []}, shape=(4, 4, 1), dtype=np.uint16)
     prepare(tfds_dir, "broken/1.0.0", tiny)
-    (tfds_dir / "broken/1.0.0/features.json").write_text("{")
+    (tfds_dir / "broken/1.0.0/features.json").write_text("{", encoding="utf-8")
     prepare(tfds_dir, "cut/1.0.0", tiny)
     (tfds_dir / "cut/1.0.0/cut-train.array_record-00000-of-00001").write_bytes(b"cut")
     prepare(tfds_dir, "empty/1.0.0", {"train": []})

@@ -103,7 +103,9 @@ def copy(name, folder):
 
 
 def change(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8"
+    )
 
 
 def test_the_moving_average_comes_with_its_step(imported, tmp_path):
@@ -229,10 +231,10 @@ def test_damaged_and_missing_files_stop_with_one_line(tmp_path):
     (folder / TENSORS).unlink()
     with pytest.raises(UserError, match="no such file, takes one that diffusers' save_pretrained"):
         read(folder)
-    (folder / CONFIG).write_text("{")
+    (folder / CONFIG).write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"config.json: not valid JSON"):
         read(folder)
-    (folder / CONFIG).write_text("[]")
+    (folder / CONFIG).write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="got list, takes a JSON object"):
         read(folder)
     with pytest.raises(UserError, match=r"holds no config.json, nor unet/config.json"):

@@ -141,7 +141,7 @@ def test_a_run_remembers_its_data_and_one_without_memory_opens_them(trained, tmp
     assert DataFacts.of(train) == facts
     points = train.read(np.arange(5)).values
     np.testing.assert_array_equal(opened(trained).train.read(np.arange(5)).values, points)
-    (tmp_path / "old" / "data.json").write_text('{"levels": 3}')
+    (tmp_path / "old" / "data.json").write_text('{"levels": 3}', encoding="utf-8")
     with pytest.raises(UserError, match=r"data\.json: holds no facts"):
         opened(tmp_path / "old")
 
@@ -149,9 +149,9 @@ def test_a_run_remembers_its_data_and_one_without_memory_opens_them(trained, tmp
 def test_points_are_drawn_without_their_data(trained, tmp_path):
     """Beneath the samples of a plane are examples, if they are there."""
     shutil.copytree(trained, tmp_path / "run")
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
     config["data"]["source"] = "nowhere:points"
-    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     out = tmp_path / "drawn"
     command = ["sample", f"--workdir={tmp_path / 'run'}", "--num=8", "--batch=8"]
     assert main([*command, f"--output={out}"]) == 0
@@ -247,7 +247,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(published, tmp_path, capsys):
         assert all(word in line for word in words), line
         assert not (tmp_path / "run").exists()
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("mine")
+    (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
     line = refused([*command, f"--workdir={tmp_path / 'full'}", *small], capsys)
     assert "is not empty" in line
 

@@ -23,7 +23,11 @@ def measure(workdir, *arguments):
     before = set((workdir / "likelihood").glob("*.json"))
     assert main(["likelihood", f"--workdir={workdir}", *LIKELIHOOD, *arguments]) == 0
     (path,) = set((workdir / "likelihood").glob("*.json")) - before
-    return json.loads(path.read_text()), dict(np.load(path.with_suffix(".npz"))), path
+    return (
+        json.loads(path.read_text(encoding="utf-8")),
+        dict(np.load(path.with_suffix(".npz"))),
+        path,
+    )
 
 
 @pytest.fixture
@@ -101,7 +105,10 @@ def test_images(tmp_path, capsys):
         chosen = [*common, f"--dequantization={dequantization}", "--repeats=3"]
         assert main(["likelihood", *arguments, *chosen]) == 0
         (path,) = (workdir / "likelihood").glob(f"*-{dequantization}-*.json")
-        report, arrays = json.loads(path.read_text()), np.load(path.with_suffix(".npz"))
+        report, arrays = (
+            json.loads(path.read_text(encoding="utf-8")),
+            np.load(path.with_suffix(".npz")),
+        )
         reports[dequantization] = report
         assert "upper bound on −log₂ P" in report["target"]
         assert report["importance_weighted"]["bits_per_dim"] < report["bits_per_dim"]
@@ -119,7 +126,7 @@ def test_images(tmp_path, capsys):
         file.unlink()
     assert main(["likelihood", *arguments, *common]) == 0
     (path,) = (workdir / "likelihood").glob("*.json")
-    assert json.loads(path.read_text())["standard_error_of_this_split"] is None
+    assert json.loads(path.read_text(encoding="utf-8"))["standard_error_of_this_split"] is None
     assert np.isnan(np.load(path.with_suffix(".npz"))["standard_error"]).all()
     usual = np.load(path.with_suffix(".npz"))["bits_per_dim"]
 

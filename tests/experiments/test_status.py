@@ -31,14 +31,14 @@ def workdir(tmp_path: pathlib.Path) -> pathlib.Path:
     """A workdir with a config alone."""
     path = tmp_path / "run"
     path.mkdir()
-    (path / "config.json").write_text(json.dumps(CONFIG))
+    (path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     return path
 
 
 def write_metrics(workdir: pathlib.Path, *lines: dict, tail: str = "") -> None:
     """metrics.jsonl with these lines, and what a killed run left of another one."""
     (workdir / "metrics.jsonl").write_text(
-        "".join(json.dumps(line) + "\n" for line in lines) + tail
+        "".join(json.dumps(line) + "\n" for line in lines) + tail, encoding="utf-8"
     )
 
 
@@ -51,7 +51,7 @@ def checkpoint(workdir: pathlib.Path, *names: str) -> None:
 @contextlib.contextmanager
 def locked(workdir: pathlib.Path):
     """The lock that a run holds."""
-    with (workdir / ".lock").open("w") as file:
+    with (workdir / ".lock").open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -103,7 +103,7 @@ def test_looking_does_not_keep_the_lock(workdir):
     with locked(workdir):
         pass
     read_status(workdir)
-    with (workdir / ".lock").open("w") as file:
+    with (workdir / ".lock").open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -166,8 +166,10 @@ def test_a_finished_run_says_what_is_left_to_make(workdir, capsys):
     report = {"bits_per_dim": 3.25, "standard_error": 0.5, "examples": 9}
     report |= {"protocol": {"split": "test"}}
     make(workdir / "likelihood", "old.json", "new.json", "other.json")
-    (workdir / "likelihood" / "old.json").write_text(json.dumps(report | {"bits_per_dim": 7.0}))
-    (workdir / "likelihood" / "new.json").write_text(json.dumps(report))
+    (workdir / "likelihood" / "old.json").write_text(
+        json.dumps(report | {"bits_per_dim": 7.0}), encoding="utf-8"
+    )
+    (workdir / "likelihood" / "new.json").write_text(json.dumps(report), encoding="utf-8")
     for age, name in enumerate(["other.json", "new.json", "old.json"]):
         os.utime(workdir / "likelihood" / name, (1e9 - age, 1e9 - age))
     text = as_text(read_status(workdir))
@@ -205,7 +207,7 @@ def test_a_long_run_fits_the_terminal(workdir, monkeypatch, columns):
 )
 def test_a_folder_without_an_experiment(tmp_path, capsys, text, says):
     if text is not None:
-        (tmp_path / "config.json").write_text(text)
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
     assert main(["status", f"--workdir={tmp_path}"]) == 2
     error = capsys.readouterr().err
     assert says in error

@@ -79,7 +79,7 @@ def test_no_checkpoint_that_can_be_read(trained, tmp_path, capsys):
 def test_a_start_that_was_killed_at_once_leaves_no_trace(trained, tmp_path):
     (tmp_path / "run").mkdir()
     for name in (".lock", "config.json.partial"):
-        (tmp_path / "run" / name).write_text("")
+        (tmp_path / "run" / name).write_text("", encoding="utf-8")
     assert train(tmp_path / "run") == 0
     same(tmp_path / "run", trained)
 
@@ -110,7 +110,7 @@ def test_every_nth_checkpoint_stays(tmp_path):
 def test_a_live_run_keeps_its_folder(trained, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "run")
     config = (tmp_path / "run" / "config.json").stat().st_mtime_ns
-    with (tmp_path / "run" / ".lock").open("w") as lock:
+    with (tmp_path / "run" / ".lock").open("w", encoding="utf-8") as lock:
         lock.write("process 7 on there")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -101,7 +101,7 @@ def test_a_file_that_is_cut_is_damaged(part, tmp_path):
 
 
 def test_other_files_are_refused(tmp_path):
-    (tmp_path / "a.pth").write_text("not a checkpoint")
+    (tmp_path / "a.pth").write_text("not a checkpoint", encoding="utf-8")
     for path, words in (("a.pth", "is damaged"), ("b.pth", "no such file")):
         with pytest.raises(UserError, match=words):
             load(tmp_path / path)

@@ -76,7 +76,7 @@ def test_a_users_own_that_is_not_there(path):
 
 
 def test_a_failure_inside_a_users_module_is_not_hidden(tmp_path, monkeypatch):
-    (tmp_path / "broken_module.py").write_text("1 / 0\n")
+    (tmp_path / "broken_module.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
         sdes["broken_module:Thing"]

@@ -1,0 +1,26 @@
+"""Paths as people write them, and commands as a shell reads them."""
+
+import os
+import pathlib
+import shlex
+
+from experiments.errors import UserError
+
+
+def expand(path: str | os.PathLike) -> pathlib.Path:
+    """A path with `~` and `~USER` as the home folder they stand for.
+
+    A shell expands them at the beginning of a word, not in `--workdir=~/run` nor in a config.
+
+    Raises:
+      UserError: nobody has that name.
+    """
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: {error}; takes ./~… for such a folder") from error
+
+
+def command(*words: object) -> str:
+    """A `scoresde` command that a shell reads as these words."""
+    return shlex.join(["scoresde", *map(str, words)])

@@ -1,0 +1,64 @@
+"""What pictures show: continuous images as images, points of any dimension by a plot that suits."""
+
+import numpy as np
+import pytest
+
+from experiments.data import Dataset, in_memory
+from experiments.pictures import _principal, image_grid, plot, stretched
+from experiments.sample_report import picture
+from experiments.sections import Experiment
+
+BLUE = (0x1F, 0x77, 0xB4)  # matplotlib's C0
+
+
+def continuous(values: np.ndarray):
+    """A data set of continuous examples [N, ...]."""
+    dataset = Dataset(values=values, labels=None, levels=None, source="own", split="train")
+    return in_memory(dataset)
+
+
+def blue(drawn: np.ndarray) -> np.ndarray:
+    """Where the lower half of a picture, below its legend, is in the colour of samples, [N, 2]."""
+    found = np.argwhere(np.all(drawn == BLUE, axis=-1))
+    return found[found[:, 0] > len(drawn) // 2]
+
+
+def test_continuous_images_are_images():
+    """Black where the data are least, white where most, grey in between, clipped beyond."""
+    data = np.array([[-3.0, 1.0]], np.float32).reshape(1, 1, 2, 1)
+    values = np.array([[-3.0, 1.0], [-1.0, 9.0]], np.float32).reshape(1, 2, 2, 1)
+    grey = stretched(values, data)[0, ..., 0]
+    np.testing.assert_array_equal(grey, [[0, 255], [128, 255]])
+    drawn = picture(values, Experiment(), continuous(np.broadcast_to(data, (4, 1, 2, 1))))
+    np.testing.assert_array_equal(drawn, image_grid(stretched(values, data), 256))
+    np.testing.assert_array_equal(stretched(np.ones(3), np.ones(3)), 0)  # no contrast, no NaN
+
+
+def test_numbers_are_a_histogram():
+    """Of samples in the left eighth of the data's range, nothing blue lies to the right."""
+    data = np.linspace(0, 1, 500, dtype=np.float32)[:, None]
+    drawn = picture(data / 8, Experiment(), continuous(data))
+    columns = blue(drawn)[:, 1]
+    assert len(columns)
+    # The axes begin within a fifth of the width, for their ticks.
+    assert columns.max() < (0.2 + 0.25) * drawn.shape[1]
+
+
+def test_points_of_many_dimensions_lie_along_their_two_largest_directions():
+    """Of independent coordinates those are the two with most variance."""
+    scales = np.array([0.1, 3.0, 0.2, 2.0, 0.0])
+    points = scales * np.random.default_rng(0).normal(size=(4000, 5)) + 7
+    mean, directions, shares = _principal(points)
+    # Standard errors of a mean, 3/√4000, and of a direction and a share, about 1/√4000.
+    np.testing.assert_allclose(mean, 7, atol=4 * 3 / 4000**0.5)
+    np.testing.assert_allclose(np.abs(directions.T[:, [1, 3]]), np.eye(2), atol=4 / 4000**0.5)
+    np.testing.assert_allclose(shares, [9 / 13.05, 4 / 13.05], atol=4 / 4000**0.5)
+    assert plot(points).shape == plot(points[:, :2]).shape
+    assert np.any(plot(points) != plot(points[:, :2]))
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (3,), (7, 5), (4, 4, 9), (4, 4, 3)])
+@pytest.mark.parametrize("num", [1, 3])
+def test_every_shape_can_be_drawn(shape, num):
+    values = np.random.default_rng(1).normal(size=(num, *shape)).astype(np.float32)
+    assert picture(values, Experiment(), continuous(values)).dtype == np.uint8
