@@ -1,0 +1,117 @@
+"""What the benchmarks count, against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from benchmarks.operations import operations
+
+
+def convolve(x, kernel, **options):
+    return lax.conv_general_dilated(
+        x, kernel, dimension_numbers=("NHWC", "HWIO", "NHWC"), **options
+    )
+
+
+SQUARE = jnp.ones((5, 5))
+OF_SQUARE = 2 * 5**3
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [("ij,jk->ik", [(3, 4), (4, 5)]), ("bhnd,bhmd->bhnm", [(2, 3, 4, 5), (2, 3, 6, 5)])],
+)
+def test_products_of_ones_count_themselves(equation, shapes):
+    """Each number of a product of ones is how many multiplications have made it."""
+    ones = [jnp.ones(shape) for shape in shapes]
+    counted = operations(lambda *given: jnp.einsum(equation, *given), *ones)
+    assert counted == 2 * jnp.einsum(equation, *ones).sum()
+
+
+@pytest.mark.parametrize(
+    ("channels", "options"),
+    [
+        ((4, 6), {"window_strides": (1, 1), "padding": "SAME"}),
+        ((4, 6), {"window_strides": (2, 3), "padding": "SAME"}),
+        ((2, 6), {"window_strides": (1, 1), "padding": "VALID", "feature_group_count": 2}),
+        ((4, 6), {"window_strides": (1, 1), "padding": "SAME", "batch_group_count": 3}),
+        ((4, 6), {"window_strides": (1, 1), "padding": "SAME", "rhs_dilation": (2, 1)}),
+        (
+            (4, 6),
+            {"window_strides": (1, 1), "padding": ((2, 1), (-1, 2)), "lhs_dilation": (2, 3)},
+        ),
+    ],
+)
+def test_convolutions_of_ones_count_themselves(channels, options):
+    """As products do: padding and gaps are zeros in them, and count for nothing."""
+    x, kernel = jnp.ones((3, 7, 8, 4)), jnp.ones((3, 2, *channels))
+    counted = operations(lambda x, kernel: convolve(x, kernel, **options), x, kernel)
+    assert counted == 2 * convolve(x, kernel, **options).sum()
+
+
+def test_a_gradient_is_two_more_convolutions():
+    """Of a strided one too: each pair of a pixel and a tap is met once in each of the three."""
+    x, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 5))
+
+    def loss(x, kernel):
+        return (convolve(x, kernel, window_strides=(2, 2), padding="SAME") ** 2).sum()
+
+    # Even sizes are padded after the last pixel alone: 4 places of 3 taps, one of them outside.
+    forward = 2 * 2 * 3 * 5 * 11**2
+    assert operations(loss, x, kernel) == forward
+    assert operations(jax.grad(loss, (0, 1)), x, kernel) == 3 * forward
+
+
+def scanned(a):
+    return lax.scan(lambda a, _: (a @ a, None), a, length=7)[0]
+
+
+def chosen(a):
+    return lax.cond(a[0, 0] > 0, lambda a: a @ a @ a, lambda a: a @ a, a)
+
+
+def of_gradient(a):
+    return jax.grad(lambda a: jnp.sin(jax.checkpoint(lambda a: jnp.sin(a @ a))(a)).sum())(a)
+
+
+@jax.custom_vjp
+def custom(a):
+    return a @ a
+
+
+custom.defvjp(lambda a: (a @ a, a), lambda a, cotangent: (cotangent @ a @ a,))
+
+
+@jax.custom_jvp
+def forward(a):
+    return a @ a
+
+
+forward.defjvp(lambda primals, tangents: (forward(*primals), tangents[0] @ primals[0]))
+
+
+@pytest.mark.parametrize(
+    ("function", "products"),
+    [
+        (scanned, 7),
+        (lambda a: lax.fori_loop(0, 4, lambda _, a: scanned(a), a), 28),
+        (chosen, 2),
+        (jax.jit(lambda a: a @ jnp.sin(a)), 1),
+        (jax.vmap(lambda a: SQUARE @ a), 1),
+        # Forwards, once more for what was not kept, and two for the gradient.
+        (of_gradient, 4),
+        (custom, 1),
+        (jax.grad(lambda a: custom(a).sum()), 3),
+        (forward, 1),
+        (lambda a: jax.jvp(forward, (a,), (a,)), 2),
+        (lambda a: lax.while_loop(lambda a: a.sum() > 9, jnp.sin, a @ a), 1),
+    ],
+)
+def test_what_is_within_counts_as_often_as_it_is_done(function, products):
+    assert operations(function, SQUARE) == products * OF_SQUARE
+
+
+def test_a_loop_of_unknown_length_is_refused():
+    with pytest.raises(ValueError, match="while"):
+        operations(lambda a: lax.while_loop(lambda a: a.sum() > 9, lambda a: a @ a, a), SQUARE)
