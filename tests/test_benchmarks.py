@@ -1,10 +1,14 @@
-"""What the benchmarks count, against closed forms."""
+"""What the benchmarks count, against closed forms; what they compile and keep."""
+
+import argparse
+import json
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
 
+from benchmarks import our_networks, parts, report
 from benchmarks.operations import operations
 
 
@@ -115,3 +119,51 @@ def test_what_is_within_counts_as_often_as_it_is_done(function, products):
 def test_a_loop_of_unknown_length_is_refused():
     with pytest.raises(ValueError, match="while"):
         operations(lambda a: lax.while_loop(lambda a: a.sum() > 9, lambda a: a @ a, a), SQUARE)
+
+
+def test_a_training_step_of_ddpmpp_takes_60_9_billion_an_example():
+    """XLA's count of it, lowered for a CPU, has what is done number by number as well."""
+    assert our_networks.step_operations("ddpmpp", 1) == pytest.approx(60.9e9, rel=0.01)
+
+
+def test_nothing_is_compiled_that_is_not_asked_for(monkeypatch):
+    for name, value in {"SIZE": 4, "WIDTH": 8, "DEPTH": 1, "HEADS": 1}.items():
+        monkeypatch.setattr(our_networks, name, value)
+    compiled = []
+
+    def hear(event, _, fun_name="", **__):
+        if event.endswith("backend_compile_duration") and fun_name in programs:
+            compiled.append(programs[fun_name])
+
+    programs = {"jit(_apply)": "forward", "jit(_update)": "step"}
+    jax.monitoring.register_scalar_listener(hear)
+    try:
+        network = our_networks.Ours("dit", 8, "float32")
+        assert network.parameters() > 0
+        assert network.operations() > 0
+        assert compiled == []
+        network.forward()
+        network.forward()
+        assert compiled == ["forward"]
+    finally:
+        jax.monitoring.unregister_scalar_listener(hear)
+
+
+def test_parts_are_merged_into_the_result_that_is_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    elsewhere = {"seconds": 1.0, "machine": {"device": "another"}}
+    report.write("speed", {"a": {"step": elsewhere, "memory": {"gib": 1.0}}, "b": {}})
+    parts.keep("speed", {"memory": {"gib": 2.0}}, "a")
+    parts.keep("speed", {"memory": {"gib": 3.0}}, "c")
+    kept = json.loads((tmp_path / "speed.json").read_text())
+    here = report.machine()
+    assert kept["a"] == {"step": elsewhere, "memory": {"machine": here, "gib": 2.0}}
+    assert kept["b"] == {}
+    assert kept["c"]["memory"]["gib"] == 3.0
+
+
+def test_parts_are_asked_for_by_name():
+    asked = parts.some_of(("forward", "step", "memory"))
+    assert asked("memory,forward") == ("forward", "memory")
+    with pytest.raises(argparse.ArgumentTypeError, match="'stop', takes some of forward,step"):
+        asked("step,stop")
