@@ -51,10 +51,7 @@ def serve(pipe: Connection, who: str, name: str, batch: int, dtype: str) -> None
     else:
         from benchmarks import torch_twins  # in this process alone
 
-        if name == "dit":
-            shape = our_networks.WIDTH, our_networks.DEPTH, our_networks.HEADS, our_networks.PATCH
-        else:
-            shape = our_networks.NF, our_networks.BLOCKS
+        shape = our_networks.TRANSFORMER if name == "dit" else our_networks.UNET
         network = getattr(torch_twins, name)(*shape, our_networks.SIZE)
         compiled = who == "pytorch_compiled"
         side = torch_twins.Timed(network, batch, our_networks.SIZE, compiled=compiled)

@@ -26,7 +26,8 @@ def operations(function: Callable[..., Any], *arguments: Any) -> int:
     Raises:
       ValueError: a loop multiplies matrices in as many turns as its values decide.
     """
-    return _of_program(jax.make_jaxpr(function)(*arguments).jaxpr)
+    compiled = function if hasattr(function, "trace") else jax.jit(function)
+    return _of_program(compiled.trace(*arguments).jaxpr.jaxpr)
 
 
 def _of_program(program: Jaxpr) -> int:

@@ -15,8 +15,11 @@ from benchmarks.timing import seconds
 from experiments.devices import compiler_options, make_mesh, put, replicated, sharded
 from models import DiT, NCSNpp, abstract_params, init_params
 
-SIZE, NF, BLOCKS = 32, 128, 4
-WIDTH, DEPTH, HEADS, PATCH = 384, 12, 6, 2
+SIZE = 32
+UNET = 128, 4
+"""Channels, residual blocks a level."""
+TRANSFORMER = 384, 12, 6, 2
+"""Width, depth, heads, and pixels of a patch's side."""
 
 
 def ours(name: str, dtype: str, *, remat: bool = False, direct: bool = False) -> nn.Module:
@@ -25,13 +28,15 @@ def ours(name: str, dtype: str, *, remat: bool = False, direct: bool = False) ->
     attention = "cudnn" if dtype == "bfloat16" and not cpu else "xla"
     common: Any = {"dtype": dtype, "remat": remat, "attention": attention}
     if name == "dit":
-        return DiT(width=WIDTH, depth=DEPTH, head_dim=WIDTH // HEADS, patch_size=PATCH, **common)
+        width, depth, heads, patch = TRANSFORMER
+        return DiT(width=width, depth=depth, head_dim=width // heads, patch_size=patch, **common)
     if name == "ncsnpp":
         # What the published 256-pixel network has, which is what diffusers has of it.
         common |= {"fir": True, "progressive": "output_skip", "progressive_input": "input_skip"}
         common |= {"embedding": "fourier"}
     common |= {"convolution": "winograd_vjp" if cpu and not direct else "xla"}
-    return NCSNpp(nf=NF, num_res_blocks=BLOCKS, dropout=0.0, **common)
+    channels, blocks = UNET
+    return NCSNpp(nf=channels, num_res_blocks=blocks, dropout=0.0, **common)
 
 
 def step_operations(name: str, batch: int) -> int:
@@ -43,7 +48,7 @@ class Ours:
     """A network of ours with its forward evaluation and its training step: loss, gradient, Adam."""
 
     def __init__(self, name: str, batch: int, dtype: str, **fields: bool) -> None:
-        self._about, self._fields = (name, batch, dtype), fields
+        self._about = name, batch, dtype
         self._network, self._optimizer = ours(name, dtype, **fields), optax.adam(2e-4)
         params = abstract_params(self._network, (SIZE, SIZE, 3))
         images = jax.ShapeDtypeStruct((batch, SIZE, SIZE, 3), "float32")
@@ -52,7 +57,7 @@ class Ours:
         self._shapes = state, images, levels, images
         self._took: dict[str, float] = {}
 
-    def _apply(self, params: Any, x: jax.Array, c: jax.Array) -> jax.Array:
+    def _apply(self, params: Any, x: jax.Array, c: jax.Array) -> Any:
         return self._network.apply({"params": params}, x, c)
 
     def _update(self, state: Any, x: jax.Array, c: jax.Array, target: jax.Array) -> tuple[Any, Any]:
@@ -136,6 +141,6 @@ class Ours:
 
     def memory(self) -> dict[str, float]:
         """GiB of a step on one device besides its arguments, without and with remat."""
-        kinds = {"plain": self, "remat": Ours(*self._about, **self._fields | {"remat": True})}
+        kinds = {"plain": self, "remat": Ours(*self._about, remat=True)}
         kept = {kind: network._step.memory_analysis() for kind, network in kinds.items()}
         return {kind: round(one.temp_size_in_bytes / 2**30, 3) for kind, one in kept.items()}

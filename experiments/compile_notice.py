@@ -41,13 +41,13 @@ def install() -> None:
     """From here on; once is enough."""
     compiling: dict[int, _Notice] = {}
 
-    def begin(event: str, _: float, fun_name: str = "a program", **__: Any) -> None:
+    def begin(event: str, value: float, **about: Any) -> None:
         if event == EVENT:
-            compiling[threading.get_ident()] = _Notice(fun_name)
+            compiling[threading.get_ident()] = _Notice(about["fun_name"])
 
-    def end(event: str, seconds: float, **_: Any) -> None:
+    def end(event: str, duration_secs: float, **about: Any) -> None:
         if event == EVENT and (notice := compiling.pop(threading.get_ident(), None)):
-            notice.end(seconds)
+            notice.end(duration_secs)
 
     jax.monitoring.register_scalar_listener(begin)
     jax.monitoring.register_event_duration_secs_listener(end)
