@@ -122,7 +122,7 @@ def of_peak(name: str, batch: int, took: float, side: Side) -> dict[str, Any]:
     """The part of a matrix product's rate, and what it is computed from."""
     operations, most = our_networks.step_operations(name, batch), side.ask("peak")
     rate = round(operations / took / most, 3)
-    return {"operations": operations, "peak": most, "of_peak": rate}
+    return {"operations": operations, "peak": most, "of_peak": rate, "how": OF_PEAK}
 
 
 def main() -> None:

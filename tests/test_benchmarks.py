@@ -1,6 +1,7 @@
 """What the benchmarks count, against closed forms; what they compile and keep."""
 
 import argparse
+import functools
 import json
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from benchmarks import our_networks, parts, report
+from benchmarks import cifar10, faults, networks, our_networks, parts, report, training
 from benchmarks.operations import operations
 
 
@@ -121,9 +122,15 @@ def test_a_loop_of_unknown_length_is_refused():
         operations(lambda a: lax.while_loop(lambda a: a.sum() > 9, lambda a: a @ a, a), SQUARE)
 
 
+@functools.cache
+def ddpmpp_operations():
+    """Of a training step, an example."""
+    return our_networks.step_operations("ddpmpp", 1)
+
+
 def test_a_training_step_of_ddpmpp_takes_60_9_billion_an_example():
     """XLA's count of it, lowered for a CPU, has what is done number by number as well."""
-    assert our_networks.step_operations("ddpmpp", 1) == pytest.approx(60.9e9, rel=0.01)
+    assert ddpmpp_operations() == pytest.approx(60.9e9, rel=0.01)
 
 
 def test_nothing_is_compiled_that_is_not_asked_for(monkeypatch):
@@ -167,3 +174,39 @@ def test_parts_are_asked_for_by_name():
     assert asked("memory,forward") == ("forward", "memory")
     with pytest.raises(argparse.ArgumentTypeError, match="'stop', takes some of forward,step"):
         asked("step,stop")
+
+
+@pytest.mark.parametrize(
+    ("mark", "result", "words"),
+    [
+        ("networks", "networks", networks.table),
+        ("networks_gpu", "networks_gpu", networks.gpu_table),
+        ("cifar10", "cifar10_h200", cifar10.words),
+        ("training", "training", training.words),
+        ("faults", "faults", faults.words),
+    ],
+)
+def test_the_readme_says_what_was_measured(mark, result, words):
+    readme = (report.ROOT / "README.md").read_text(encoding="utf-8")
+    between = readme.split(f"<!--{mark}-->")[1].split(f"<!--/{mark}-->")[0]
+    assert between == words(report.read(result))
+
+
+@pytest.mark.parametrize(
+    ("result", "timed"), [("networks_gpu", ["ddpmpp", "step"]), ("cifar10_h200", ["bare_step"])]
+)
+def test_the_part_of_the_peak_follows_from_what_is_kept(result, timed):
+    row = report.read(result)
+    for name in timed:
+        row = row[name]
+    assert row["operations"] == row["batch"] * ddpmpp_operations()
+    took = row["seconds"]["ours"] if isinstance(row["seconds"], dict) else row["seconds"]
+    rate = row["operations"] / took / row["peak"]
+    assert row["of_peak"] == pytest.approx(rate, abs=5e-4)  # kept to three digits
+
+
+def test_the_command_of_the_readme_resolves():
+    name, config, *flags = report.read("cifar10_h200")["train"]["command"]
+    assert name == "train"
+    experiment = training.experiment_of(config.removeprefix("--config="), flags)
+    assert experiment.training.batch_size == report.read("cifar10_h200")["train"]["batch"]
