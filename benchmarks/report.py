@@ -38,7 +38,7 @@ def here(name: str) -> str:
 def read(name: str) -> dict[str, Any]:
     """A result as it was last written; {} if it never was."""
     path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def write(name: str, result: dict[str, Any]) -> None:
@@ -58,5 +58,6 @@ def into_readme(mark: str, text: str) -> None:
     """Replace what stands between <!--MARK--> and <!--/MARK-->."""
     readme = ROOT / "README.md"
     pattern = rf"(<!--{mark}-->).*?(<!--/{mark}-->)"
-    replaced = re.sub(pattern, lambda m: m[1] + text + m[2], readme.read_text(), flags=re.DOTALL)
-    readme.write_text(replaced)
+    before = readme.read_text(encoding="utf-8")
+    replaced = re.sub(pattern, lambda m: m[1] + text + m[2], before, flags=re.DOTALL)
+    readme.write_text(replaced, encoding="utf-8")

@@ -33,9 +33,9 @@ from PIL import Image
 from benchmarks.operations import operations
 from benchmarks.parts import keep, some_of
 from benchmarks.report import ROOT, here, into_readme
+from benchmarks.runs import experiment_of
 from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
-from experiments import build, devices, flags
-from experiments.config import resolve
+from experiments import build, devices
 from experiments.devices import make_mesh
 from experiments.feed import Feed, Resident, Streamed
 from experiments.metrics import read_metrics
@@ -113,11 +113,6 @@ def images_in(folder: pathlib.Path, num: int = 2000) -> pathlib.Path:
     for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (num, 32, 32, 3), "uint8")):
         Image.fromarray(image).save(folder / f"{i:05d}.png")
     return folder
-
-
-def experiment_of(config: str, arguments: list[str]) -> Experiment:
-    """A packaged config with flags."""
-    return resolve(flags.override(flags.load_config(config), arguments))
 
 
 def per_call(arguments: list[str], count: int) -> Experiment:
