@@ -24,7 +24,7 @@ def heard(capsys, word):
 @pytest.fixture
 def at_the_start(capsys, monkeypatch):
     """What is said of each program before its compiler begins, which waits until it is said."""
-    compile_notice.install()
+    devices.start()
     monkeypatch.setattr(compile_notice, "PATIENCE", 0.0)
     texts = []
 
@@ -58,7 +58,7 @@ def test_the_time_is_the_compilers(at_the_start, capsys):
 
 
 def test_what_compiles_quickly_is_not_told(capsys):
-    compile_notice.install()
+    devices.start()
     jax.jit(lambda x: x + 2)(1.0)
     assert capsys.readouterr().err == ""
 
