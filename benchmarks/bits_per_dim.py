@@ -14,12 +14,10 @@ import pathlib
 from typing import Any
 
 from benchmarks.report import into_readme, save
-from experiments import devices, flags
-from experiments.config import resolve
+from benchmarks.runs import train_once
+from experiments import devices
 from experiments.measure import measure
-from experiments.train import train
 from experiments.trained import Trained
-from experiments.workdir import Workdir
 
 SDES = ("vp", "subvp", "ve")
 DEQUANTIZATIONS = ("uniform", "truncated_normal")
@@ -45,17 +43,11 @@ def main() -> None:
     ):
         for sde in SDES:
             workdir = pathlib.Path(options.runs, f"{name.lower().replace('-', '')}_{sde}")
-            run(config, [*overrides, f"--config.sde.name={sde}"], workdir)
+            train_once(config, [*overrides, f"--config.sde.name={sde}"], workdir)
             for dequantization in DEQUANTIZATIONS:
                 rows.append({"data": name, "sde": sde} | report(workdir, dequantization, limit))
                 save("bits_per_dim", {"rows": rows})
-    into_readme("bits_per_dim", "\n" + table(rows) + "\n")
-
-
-def run(config: str, overrides: list[str], workdir: pathlib.Path) -> None:
-    """Train what is not trained yet."""
-    experiment = resolve(flags.override(flags.load_config(config), overrides))
-    train(experiment, Workdir(workdir), devices.make_mesh())
+    into_readme("bits_per_dim", table(rows))
 
 
 def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dict[str, Any]:
@@ -74,6 +66,7 @@ def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dic
 def table(rows: list[dict[str, Any]]) -> str:
     """In Markdown: data by row, SDE and dequantization by column."""
     lines = [
+        "",
         "| data, SDE | uniform | truncated normal | σ/α at t_min | images | solver error |",
         "|---|---|---|---|---|---|",
     ]
@@ -88,7 +81,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         starts = ", ".join(f"{row['protocol']['noise_to_signal_min']:.2g}" for row in both)
         errors = ", ".join(f"{row['solver_error']:.0e}" for row in both)
         lines.append(f"| {data}, {sde} | {numbers} | {starts} | {both[0]['examples']} | {errors} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

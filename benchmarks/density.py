@@ -17,12 +17,10 @@ import numpy as np
 
 import samplers
 from benchmarks.report import ROOT, into_readme, save
-from experiments import devices, flags
-from experiments.config import resolve
+from benchmarks.runs import train_once
+from experiments import devices
 from experiments.data import Dataset, Request
-from experiments.train import train
 from experiments.trained import Trained
-from experiments.workdir import Workdir
 from samplers import Adams
 
 _SIDE = 200
@@ -64,17 +62,21 @@ def main() -> None:
         "line": float(profile.sum() * (points[1, 0] - points[0, 0])),
     }
     print(integrals)
-    save("density", {"integral": integrals})
-    worst = max(abs(value - 1) for value in integrals.values())
-    into_readme("density", f"{math.ceil(worst * 1e4) / 1e4:.2%}".replace("%", " %"))
+    result = {"integral": integrals}
+    save("density", result)
+    into_readme("density", words(result))
     draw(density, edge, plane, points[:, 0], profile, flat)
+
+
+def words(result: dict[str, Any]) -> str:
+    """How far the worst integral is from 1, for the README."""
+    worst = max(abs(value - 1) for value in result["integral"].values())
+    return f"{math.ceil(worst * 1e4) / 1e4:.2%}".replace("%", " %")
 
 
 def open_trained(source: str, workdir: pathlib.Path) -> Trained:
     """Train `toy2d` on a source where it is not trained yet."""
-    overrides = [f"--config.data.source={source}"]
-    experiment = resolve(flags.override(flags.load_config("toy2d"), overrides))
-    train(experiment, Workdir(workdir), devices.make_mesh())
+    train_once("toy2d", [f"--config.data.source={source}"], workdir)
     return Trained.open(workdir, [], devices.make_mesh())
 
 

@@ -35,7 +35,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import RESULTS, into_readme, save
+from benchmarks.report import into_readme, read, save
 from experiments.config import resolve
 from experiments.devices import make_mesh
 from experiments.metrics import CLOCK
@@ -124,7 +124,7 @@ def main() -> None:
     options = parser.parse_args()
     result: dict[str, Any] = {"survived": {}, "faults": options.each}
     if options.only:
-        result = json.loads((RESULTS / "faults.json").read_text(encoding="utf-8"))
+        result = read("faults")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="faults-"))
     runs = Runs(folder)
     assert runs.run("short", [*DIGITS, *SHORT])[0] == 0
@@ -162,7 +162,8 @@ def kills(runs: Runs, number: int) -> dict:
         saving = list((runs.folder / "killed" / "checkpoints").glob("*tmp*"))
         process.send_signal(signal.SIGKILL)
         output = process.communicate()[0]
-        during["saves" if saving else "steps" if "step " in output else "start-up"] += 1
+        steps = any(line.startswith("step ") for line in output.splitlines())
+        during["saves" if saving else "steps" if steps else "start-up"] += 1
         if "Traceback" in output:
             raise RuntimeError(output)
     code, output = runs.run("killed", [*DIGITS, *LONG])

@@ -4,7 +4,8 @@
 
 Seconds from the start of `scoresde train` until the first step is done and its line of metrics is
 out (batch 8, images in memory), on an empty compilation cache and on the one that this left.
-Medians. The result goes to benchmarks/results/launch.json, its figures into the README.
+Medians. The result goes to benchmarks/results/launch.json (launch_gpu.json on a GPU), its figures
+into the README.
 """
 
 import argparse
@@ -16,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import here, into_readme, save
 
 COLD, WARM = 2, 3
 
@@ -69,12 +71,15 @@ def main() -> None:
                 took[kind].append(first_step(config, folder))
                 print(kind, took[kind][-1], flush=True)
     medians = {kind: round(statistics.median(values), 1) for kind, values in took.items()}
-    save("launch", {"config": config, "seconds": medians})
-    into_readme(
-        "launch",
-        f"{medians['cold']:.0f} s, and {medians['warm']:.0f} s with what it left in the "
-        "compilation cache",
-    )
+    result = {"config": config, "seconds": medians}
+    save(here("launch"), result)
+    into_readme(here("launch"), words(result))
+
+
+def words(result: dict[str, Any]) -> str:
+    """The README's."""
+    cold, warm = (result["seconds"][kind] for kind in ("cold", "warm"))
+    return f"{cold:.0f} s, and {warm:.0f} s with what it left in the compilation cache"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ README.
 """
 
 import argparse
-import json
 from functools import partial
 from typing import Any
 
@@ -32,7 +31,7 @@ import jax
 
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Curve, Problem, mixtures
-from benchmarks.report import RESULTS, ROOT, into_readme, save
+from benchmarks.report import ROOT, into_readme, read, save
 from samplers import Adams, FixedAdams, FixedRungeKutta, RungeKutta
 from sde_lib import sdes
 
@@ -47,7 +46,7 @@ def main() -> None:
     parser.add_argument("--only_network", action="store_true")
     options = parser.parse_args()
     if options.only_network:
-        last = json.loads((RESULTS / "likelihood.json").read_text(encoding="utf-8"))
+        last = read("likelihood")
         result: dict[str, Any] = {part: last[part] for part in ("problems", "scales")}
     else:
         result = measure_mixtures()

@@ -1,7 +1,6 @@
 """The mixture on which solvers are measured: fixed latents, and where the flow carries them."""
 
 import pathlib
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +60,7 @@ class Mixture8:
         return self.error(_run(sde, self.model(sde), start, solver, times))
 
 
-@partial(jax.jit)
+@jax.jit
 def _run(sde: SDE, model: Model, x: Array, solver: Solver, grid: Array) -> Array:
     return samplers.integrate(
         lambda number: jnp.zeros_like(x), sde, model, x, solver=solver, grid=grid, denoise=True

@@ -46,13 +46,16 @@ def main() -> None:
     for path in sorted(folder.glob("*.pth")):
         nets[path.stem] = net(path)
         print(path.stem, json.dumps(nets[path.stem]), flush=True)
-    save("published", {"nets": nets})
-    rows = [row for net in nets.values() for row in net.values()]
+    result = {"nets": nets}
+    save("published", result)
+    into_readme("published", words(result))
+
+
+def words(result: dict[str, Any]) -> str:
+    """The largest differences, for the README."""
+    rows = [row for net in result["nets"].values() for row in net.values()]
     ours, theirs = (max(row[name] for row in rows) for name in ("float32", "published"))
-    into_readme(
-        "published",
-        f"{ours:.1e} of the largest value at most (its float32 is {theirs:.1e} from its float64)",
-    )
+    return f"{ours:.1e} of the largest value at most (its float32 is {theirs:.1e} from its float64)"
 
 
 def net(path: pathlib.Path) -> dict[str, dict[str, float]]:

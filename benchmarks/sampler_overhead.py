@@ -9,7 +9,8 @@ compile  (seconds to trace and compile `sample`) / (seconds for one evaluation o
          cache: the median of pairs.
 memory   temporary bytes of the compiled program at 100 steps over those at 10.
 
-The result goes to benchmarks/results/sampler_overhead.json, and the worst figures into the README.
+The result goes to benchmarks/results/sampler_overhead.json (sampler_overhead_gpu.json on a GPU),
+and the worst figures into the README.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import samplers
-from benchmarks.report import into_readme, save
+from benchmarks.report import here, into_readme, save
 from benchmarks.timing import in_turns, ratio, seconds
 from models import NCSNpp, ScoreModel, init_params
 from samplers import noise
@@ -50,7 +51,10 @@ def main() -> None:
             "memory": memory(small, sampler, 100) / memory(small, sampler, 10),
         }
         print(name, rows[name])
-    write(rows, sum(leaf.size for leaf in jax.tree.leaves(large.params)))
+    compiled = sum(leaf.size for leaf in jax.tree.leaves(large.params))
+    result = {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "parameters_compiled": compiled}
+    save(here("sampler_overhead"), result)
+    into_readme(here("overhead"), words(result))
 
 
 def build_model(nf: int) -> ScoreModel:
@@ -141,21 +145,17 @@ def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -
     return ratio(in_turns({"above": above, "below": below}, pairs), "above", "below")
 
 
-def write(rows: dict[str, dict], parameters: int) -> None:
-    """The result, and the worst figures into the README."""
-    save(
-        "sampler_overhead",
-        {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "parameters_compiled": parameters},
-    )
+def words(result: dict[str, Any]) -> str:
+    """The worst figures, for the README."""
+    rows = result["ratio"]
     worst_time = max(row["time"]["median"] for row in rows.values())
     worst_compile = max(row["compile"]["median"] for row in rows.values())
     worst_memory = max(row["memory"] for row in rows.values())
     figure = f"{max(worst_time - 1, 0):.1%}".replace("%", " %")
-    into_readme(
-        "overhead",
+    return (
         f"{figure} of their time at most; its program compiles in {worst_compile:.2f} times the "
         f"time of the network's and the noise's at most, and takes {worst_memory:.3f} times the "
-        "memory at 100 steps that it takes at 10",
+        "memory at 100 steps that it takes at 10"
     )
 
 

@@ -16,13 +16,12 @@ Written to benchmarks/results/solvers.json and docs/solvers.png, with tables in 
 """
 
 import argparse
-import json
 from typing import Any
 
 import jax
 
 from benchmarks.mixture8 import Mixture8
-from benchmarks.report import RESULTS, ROOT, into_readme, save
+from benchmarks.report import ROOT, into_readme, read, save
 from benchmarks.solver_adaptive import adaptive
 from benchmarks.solver_peers import peers
 from samplers import Solver, solvers
@@ -45,11 +44,9 @@ def main() -> None:
 
         result["network"] = on_a_network(options.workdir, contenders)
     if options.keep_network:
-        result["network"] = json.loads((RESULTS / "solvers.json").read_text(encoding="utf-8"))[
-            "network"
-        ]
+        result["network"] = read("solvers")["network"]
     save("solvers", result)
-    into_readme("solvers", "\n" + table(result["mixture"]) + "\n")
+    into_readme("solvers", table(result["mixture"]))
     draw(result)
 
 
@@ -111,12 +108,12 @@ def on_the_mixture() -> dict[str, dict[str, list]]:
 def table(mixture: dict[str, dict[str, list]]) -> str:
     """In Markdown: median and RMS error by solver and budget."""
     heads = " | ".join(f"{calls}" for calls in BUDGETS)
-    lines = [f"| solver, grid | {heads} |", "|---|" + "---|" * len(BUDGETS)]
+    lines = ["", f"| solver, grid | {heads} |", "|---|" + "---|" * len(BUDGETS)]
     for curves in mixture.values():
         for name, points in curves.items():
             cells = " | ".join(f"{median:.1e} / {rms:.1e}" for median, rms, _ in points)
             lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def draw(result: dict[str, Any]) -> None:

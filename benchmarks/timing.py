@@ -10,6 +10,13 @@ import jax.numpy as jnp
 
 from experiments.devices import make_mesh, put, replicated, sharded
 
+OF_PEAK = (
+    "operations / seconds / peak; operations: of the matrix products and direct convolutions by "
+    "their shapes (benchmarks.operations); peak: of a large matrix product in the same type on the "
+    "same card (benchmarks.timing)"
+)
+"""How the part of a machine's rate is computed, for those who read a result alone."""
+
 
 def seconds(call: Callable[[], Any]) -> float:
     """Of one call."""

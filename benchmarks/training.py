@@ -1,17 +1,20 @@
 """What training costs beyond its compiled step: time, waiting for data, memory.
 
-    python -m benchmarks.training [--networks]
+    python -m benchmarks.training [--only=PART,…]
 
-loop      (seconds a step inside `train`) / (seconds of the bare compiled step), data on the device
-          and streamed from folders of PNG files: medians of runs in turns, after warm-up.
-per_call  seconds a step of the bare step, by updates in one compiled call.
-memory    resident memory of the host over 10,000 steps of a small run, every 500.
-networks  images/s of CIFAR-10's DDPM++ and NCSN++ inside `train`, over the bare step's, and the
-          bare step's part of the rate of a large matrix product: float32 on the CPU, bfloat16
-          elsewhere.
+resident, streamed  (seconds a step inside `train`) / (seconds of the bare compiled step), data on
+                    the device and streamed from folders of PNG files: medians of runs in turns,
+                    after warm-up.
+per_call            seconds a step of the bare step, by updates in one compiled call.
+memory              resident memory of the host over 10,000 steps of a small run, every 500.
+ddpmpp, ncsnpp      as the first, of CIFAR-10's networks, one run each: images/s inside `train`, and
+                    the operations a second of the bare step with direct convolutions, by their
+                    shapes (`benchmarks.operations`), over those of a large matrix product. float32
+                    on the CPU, bfloat16 elsewhere. Not measured unless asked for.
 
-The result goes to benchmarks/results/training.json, its figures into the README and the curve to
-docs/training_memory.png.
+The parts measured go to benchmarks/results/training.json (training_gpu.json on a GPU), each with
+its machine; the others stay there as last measured. On the CPU the figures go into the README and
+the curve of memory to docs/training_memory.png.
 """
 
 import argparse
@@ -27,17 +30,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.report import ROOT, into_readme, save
-from benchmarks.timing import in_turns, peak, ratio
-from experiments import build, devices, flags
-from experiments.config import resolve
+from benchmarks.operations import operations
+from benchmarks.parts import keep, some_of
+from benchmarks.report import ROOT, here, into_readme
+from benchmarks.runs import experiment_of
+from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
+from experiments import build, devices
 from experiments.devices import make_mesh
 from experiments.feed import Feed, Resident, Streamed
 from experiments.metrics import read_metrics
 from experiments.preparation import prepare
 from experiments.sections import Experiment
 from experiments.train import train
-from experiments.training import TrainState, init_state, make_train_step
+from experiments.training import (
+    TrainState,
+    abstract_state,
+    init_state,
+    make_train_step,
+    steps_per_call,
+)
 from experiments.workdir import Workdir
 
 ROUNDS, STEPS, BATCH = 5, 100, 8
@@ -52,37 +63,47 @@ SMALL = [
     "--config.training.sample_every=0",
     "--config.training.save_every=1000000",
 ]
+LOOPS: dict[str, list[str]] = {"resident": [], "streamed": ["--config.data.stream=True"]}
+NETWORKS = {"ddpmpp": "vp", "ncsnpp": "ve"}
+"""By the SDE whose published config has it."""
 TOY = ["--config.training.log_every=500", "--config.training.save_every=1000"]
 
 
 def main() -> None:
     """Measure, draw, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", action="store_true", help="those of CIFAR-10 as well")
-    options = parser.parse_args()
+    default, names = (*LOOPS, "per_call", "memory"), (*LOOPS, "per_call", "memory", *NETWORKS)
+    parser.add_argument("--only", default=default, type=some_of(names), metavar="PART,…")
+    parts = parser.parse_args().only
     devices.start()
-    result: dict[str, Any] = {"loop": {}, "memory_gib": host_memory()}
     with tempfile.TemporaryDirectory() as folder:
         images = images_in(pathlib.Path(folder) / "images")
-        small = [*SMALL, f"--config.data.source=folder:{images}"]
-        for kind, more in {"resident": [], "streamed": ["--config.data.stream=True"]}.items():
-            experiment = experiment_of("cifar10:vp,small", small + more)
-            result["loop"][kind] = loop(experiment, pathlib.Path(folder) / kind, ROUNDS)
-            print(kind, result["loop"][kind], flush=True)
-        result["per_call"] = {count: bare_seconds(per_call(small, count), 10) for count in (1, 5)}
-        print(result["per_call"], flush=True)
-        if options.networks:
-            result["networks"] = {sde: network(sde, images) for sde in ("vp", "ve")}
-    save("training", result)
-    draw(result["memory_gib"])
-    into_readme("training", words(result))
+        for part in parts:
+            row = measure(part, images, pathlib.Path(folder))
+            print(part, row, flush=True)
+            result = keep(here("training"), {part: row})
+    if here("training") == "training":
+        into_readme("training", words(result))
+        draw(result["memory"]["gib"])
+
+
+def measure(part: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
+    """One part alone."""
+    small = [*SMALL, f"--config.data.source=folder:{images}"]
+    if part in LOOPS:
+        return loop(experiment_of("cifar10:vp,small", small + LOOPS[part]), folder / part, ROUNDS)
+    if part == "per_call":
+        return {"seconds": {count: bare_seconds(per_call(small, count), 10) for count in (1, 5)}}
+    if part == "memory":
+        return {"gib": host_memory()}
+    return network(NETWORKS[part], images, folder / part)
 
 
 def words(result: dict) -> str:
     """The README's line."""
-    ratios = {name: row["ratio"]["median"] for name, row in result["loop"].items()}
+    ratios = {name: result[name]["ratio"]["median"] for name in LOOPS}
     parts = ", ".join(f"{value:.3f} ({name})" for name, value in ratios.items())
-    memory = [gib for _, gib in result["memory_gib"]]
+    memory = [gib for _, gib in result["memory"]["gib"]]
     return f"{parts}; host memory from {memory[0]:.2f} to {memory[-1]:.2f} GiB over 10,000 steps"
 
 
@@ -92,11 +113,6 @@ def images_in(folder: pathlib.Path, num: int = 2000) -> pathlib.Path:
     for i, image in enumerate(np.random.default_rng(0).integers(0, 256, (num, 32, 32, 3), "uint8")):
         Image.fromarray(image).save(folder / f"{i:05d}.png")
     return folder
-
-
-def experiment_of(config: str, arguments: list[str]) -> Experiment:
-    """A packaged config with flags."""
-    return resolve(flags.override(flags.load_config(config), arguments))
 
 
 def per_call(arguments: list[str], count: int) -> Experiment:
@@ -148,7 +164,7 @@ def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
         feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
     else:
         feed = Streamed(data, experiment.data, 0, config.batch_size, 0, mesh)
-    return step, state, feed, feed.read(config.steps_per_call or 1)
+    return step, state, feed, feed.read(steps_per_call(config))
 
 
 def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:
@@ -169,26 +185,36 @@ def host_memory() -> list[tuple[int, float]]:
         return [(line["step"], line["memory_gib"]) for line in read_metrics(workdir.metrics)]
 
 
-def network(sde: str, images: pathlib.Path) -> dict[str, Any]:
-    """At the published size: DDPM++ for VP, NCSN++ for VE."""
+def network(sde: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, Any]:
+    """At the published size."""
     accelerated = jax.default_backend() != "cpu"
     batch, dtype, steps = (128, "bfloat16", 60) if accelerated else (8, "float32", 14)
-    arguments = [
-        f"--config.data.source=folder:{images}",
-        f"--config.training.batch_size={batch}",
-        f"--config.model.dtype={dtype}",
-        f"--config.training.num_steps={steps}",
-        f"--config.training.log_every={steps // 2}",
-        "--config.training.sample_every=0",
-    ]
-    experiment = experiment_of(f"cifar10:{sde}", arguments)
-    step, state, feed, block = bare(experiment)
-    flops = step.lower(state, feed.values, block).compile().cost_analysis()["flops"] / len(block)
-    feed.close()
-    with tempfile.TemporaryDirectory() as folder:
-        result = loop(experiment, pathlib.Path(folder), rounds=1)
-    rate = flops * jax.device_count() / result["bare_seconds"]
-    return {"batch": batch, "dtype": dtype, **result, "of_peak": round(rate / peak(dtype), 3)}
+    experiment = experiment_of(
+        f"cifar10:{sde}",
+        [
+            f"--config.data.source=folder:{images}",
+            f"--config.training.batch_size={batch}",
+            f"--config.model.dtype={dtype}",
+            f"--config.training.num_steps={steps}",
+            f"--config.training.log_every={steps // 2}",
+            "--config.training.sample_every=0",
+        ],
+    )
+    result = loop(experiment, folder, rounds=1)
+    count, most = step_operations(sde, batch), peak(dtype)
+    rate = round(count / result["bare_seconds"] / most, 3)
+    about = {"batch": batch, "dtype": dtype, "operations": count, "peak": most}
+    return about | result | {"of_peak": rate, "how": OF_PEAK}
+
+
+def step_operations(sde: str, batch: int) -> int:
+    """Of an update of CIFAR-10's network with direct convolutions and plain attention."""
+    plain = ["--config.model.convolution=xla", "--config.model.attention=xla"]
+    experiment, mesh, shape = experiment_of(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
+    net = build.network(experiment.model, training=True)
+    step = make_train_step(experiment, build.sde(experiment.sde), net, 256, mesh)
+    rows = jax.ShapeDtypeStruct((1, batch, *shape), "uint8")
+    return operations(step, abstract_state(experiment, net, shape, mesh), None, rows)
 
 
 def draw(memory: list[tuple[int, float]]) -> None:

@@ -16,6 +16,7 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from experiments import compile_notice
 from experiments.compile_cache import repair
 from experiments.errors import UserError
 
@@ -30,11 +31,13 @@ def start(*, deterministic: bool = False) -> None:
 
     On the CPU there is one virtual device a core (a power of two of them, so that common batch
     sizes divide): XLA keeps all cores busy with several devices, not with one. The compilation
-    cache is kept in ~/.cache/scoresde. JAX's own settings, where given, come first.
+    cache is kept in ~/.cache/scoresde. JAX's own settings, where given, come first. What compiles
+    for long is told (`compile_notice`).
 
     Args:
       deterministic: let GPUs compute what does not depend on the order of their threads.
     """
+    compile_notice.install()
     settings: Any = jax.config  # its attributes are made at run time
     if settings.jax_num_cpu_devices < 0:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -250,7 +250,9 @@ def make_train_step(
     update = make_update(experiment, sde, network, levels)
     batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
 
-    def step(state: TrainState, values: Array | None, rows: Array) -> tuple[TrainState, dict]:
+    def training_step(
+        state: TrainState, values: Array | None, rows: Array
+    ) -> tuple[TrainState, dict]:
         def one(state: TrainState, rows: Array) -> tuple[TrainState, None]:
             read = rows if values is None else values[rows]
             return update(state, jax.lax.with_sharding_constraint(read, batch)), None
@@ -259,7 +261,7 @@ def make_train_step(
         layout = shardings(state, mesh)
         return jax.lax.with_sharding_constraint(state, layout), state.sums.means()
 
-    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+    return jax.jit(training_step, donate_argnums=0, compiler_options=compiler_options())
 
 
 def steps_per_call(config: TrainingConfig) -> int:
