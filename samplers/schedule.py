@@ -1,0 +1,88 @@
+"""What each network evaluation of a sampler is for: the list that the driver's loop scans over."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from samplers.solver import Corrector, Solver
+from sde_lib import SDE
+
+
+class Evaluation(NamedTuple):
+    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns.
+
+    lift: a and b of x ← a x + b z before it.
+    """
+
+    number: Array
+    purpose: Array
+    t: Array
+    solver: Any
+    corrector: Any
+    lift: Any
+
+
+class Schedule(NamedTuple):
+    """The purposes in use; all evaluations in order, their purposes numbered by that list.
+
+    closes: whether the solver has an update at the end of the grid, before denoising.
+    """
+
+    purposes: list[str]
+    turns: Evaluation
+    closes: bool
+
+
+def schedule_of(
+    sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
+) -> Schedule:
+    """The schedule of a solver with a corrector on a grid.
+
+    Raises:
+      ValueError: there is nothing to evaluate.
+    """
+    steps = solver.steps(sde, grid)
+    num_steps, e = len(steps.start), solver.evaluations
+    m = corrector.num_steps if corrector is not None else 0
+    solves = ["solve"] * e
+    if e and m:
+        solves[0] = "solve_corrected"
+    corrections = ["settle_and_correct" if e else "correct"][:m] + ["correct"] * (m - 1)
+    order = (corrections + solves) * num_steps + ["finish"] * denoise
+    if not order:
+        raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
+    a_step = max(m + e, 1)
+    step = np.minimum(np.arange(len(order)) // a_step, num_steps - 1)
+    slot = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
+
+    plan = solver.plan(sde, steps)
+    kinds = np.array(order)
+    solving = np.isin(kinds, ["solve", "solve_corrected"])
+    t = steps.start[step]
+    if e:
+        t = jnp.where(solving, plan.times[step, slot], t)
+    coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
+    closes = denoise and plan.closing is not None
+    if closes:
+        coefficients = jax.tree.map(
+            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.closing
+        )
+    begins = (np.arange(len(order)) % a_step == 0) & (kinds != "finish")
+    scale, std = steps.lifts(sde, grid[0])
+    purposes = sorted(set(order))
+    turns = Evaluation(
+        number=jnp.arange(len(order)),
+        purpose=jnp.array([purposes.index(kind) for kind in order]),
+        t=jnp.where(kinds == "finish", steps.end[-1], t),
+        solver=coefficients,
+        corrector=None
+        if corrector is None
+        else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, steps)),
+        lift=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
+        if solver.lifts
+        else None,
+    )
+    return Schedule(purposes, turns, closes)
