@@ -18,7 +18,7 @@ from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
-from experiments.preparation import Prepared, data_digest, prepare
+from experiments.preparation import Prepared, prepare
 from experiments.sample import Sampler, picture
 from experiments.sections import Experiment, TrainingConfig
 from experiments.snapshots import save_snapshot
@@ -71,9 +71,12 @@ def train(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         processes.everywhere(lambda: workdir.check(experiment, accept))
-        prepared = processes.everywhere(lambda: prepare(experiment, workdir, mesh))
+        located = processes.everywhere(lambda: workdir.located(experiment, given=True))
+        prepared = processes.everywhere(lambda: prepare(located, workdir, mesh))
         config, data, network = experiment.training, prepared.lazy, prepared.network
-        processes.check_same({"data.source": data_digest(data)})
+        facts = processes.everywhere(lambda: DataFacts.of(data))
+        processes.check_same({"data.source": [data.num, *data.shape, facts.digest]})
+        processes.everywhere(lambda: workdir.check_data(facts, accept))
         abstract = abstract_state(experiment, network, data.shape, mesh)
         if explain_sharding and processes.is_first():
             print(sharding.explain(abstract.params, mesh))
@@ -92,8 +95,8 @@ def train(
                 checkpoints.save(0, state)
         if processes.is_first():
             workdir.record(experiment)
-            workdir.record_facts(DataFacts.of(data))
-        run = _Run(experiment, workdir, mesh, prepared, checkpoints, stop)
+            workdir.record_facts(facts)
+        run = _Run(located, workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
 
 

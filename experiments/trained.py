@@ -10,6 +10,7 @@ from experiments import averages, build, flags
 from experiments.checkpoints import Checkpoints
 from experiments.config import resolve
 from experiments.data import WHOLE, Dataset, LazyDataset, load
+from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.sections import Experiment
 from experiments.snapshots import load_snapshots, reconstruct
@@ -72,7 +73,7 @@ class Trained:
           UserError: no experiment, checkpoint or average there, or a bad override.
         """
         workdir = Workdir(path)
-        experiment = resolve(flags.override(workdir.load(), overrides))
+        experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
         build.check(experiment)
         build.check_unconditional(experiment.model)
         facts = workdir.facts
@@ -104,9 +105,26 @@ class Trained:
         """A split of the experiment's data.
 
         Raises:
-          UserError: it cannot be loaded, or is not what the model takes.
+          UserError: it cannot be loaded, is not what the model takes, or the data have changed.
         """
+        self._check_unchanged()
         return self._checked(load_split(self.experiment, split), "data.source")
+
+    def _check_unchanged(self) -> None:
+        """Stop where a split may hold other examples than it did in training.
+
+        Raises:
+          UserError: the data are not those that the model was trained on.
+        """
+        facts = self.workdir.facts
+        if facts is None or not facts.digest:
+            return
+        here = DataFacts.of(open_split(self.experiment, "train"))
+        if not facts.same_data(here):
+            raise UserError(
+                f"data.source: is {here}, takes what the model was trained on, {facts}; "
+                "--data measures others"
+            )
 
     def examples(self, source: str | None, split: str | None) -> Dataset:
         """What to measure: a split of the experiment's data, or of another source, or all of that.

@@ -1,7 +1,9 @@
 """A data set in memory, and how one is found by name."""
 
 import dataclasses
+import glob
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +15,8 @@ SPLITS = ("train", "test")
 WHOLE = "all"
 """Stands for a source's train and test splits together, or its one pool, in their own order."""
 
-_WITH_WHOLE = ("npz", "folder")
+OF_FILES = ("npz", "folder")
+"""Sources whose name ends in a path."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,10 @@ def load(
     """
     request = make_request(source, split, image_size, holdout)
     loader, _ = _find(source)
-    return loader(request)
+    dataset = loader(request)
+    if not isinstance(dataset, Dataset):
+        raise UserError(f"data.source: {source} made {type(dataset).__name__}, takes a Dataset")
+    return dataclasses.replace(dataset, source=source)
 
 
 def make_request(source: str, split: str, image_size: int | None, holdout: float) -> Request:
@@ -103,7 +109,7 @@ def make_request(source: str, split: str, image_size: int | None, holdout: float
     Raises:
       UserError: no such source or split, or a number out of its range.
     """
-    if split not in SPLITS and not (split == WHOLE and source.startswith(_WITH_WHOLE)):
+    if split not in SPLITS and not (split == WHOLE and source.partition(":")[0] in OF_FILES):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
     if image_size is not None and (type(image_size) is not int or image_size < 1):
         raise UserError(f"data.image_size: got {image_size!r}; takes a positive integer or None")
@@ -127,6 +133,21 @@ def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:
         # A mistyped prefix and a user's own module that fails to import look alike: say both.
         cause = f" ({one_line(error)})" if colon else ""
         raise UserError(f"data.source: {message}{cause}") from error
+
+
+def absolute(source: str) -> str:
+    """A source with the path in it made absolute; one without a path as it is."""
+    prefix, _, argument = source.partition(":")
+    if prefix not in OF_FILES or not argument:
+        return source
+    return f"{prefix}:{Path(argument).expanduser().absolute()}"
+
+
+def is_here(source: str) -> bool:
+    """Whether a source has a path, and something is there."""
+    prefix, _, argument = source.partition(":")
+    path = Path(argument).expanduser()
+    return prefix in OF_FILES and (path.exists() or bool(glob.glob(str(path))))
 
 
 def split_rows(num: int, split: str, holdout: float, where: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.data.dataset import SPLITS, WHOLE, Dataset, Request, sources, split_rows
+from experiments.data.digest import digests, of_files
 from experiments.data.images import (
     ImageFile,
     count_channels,
@@ -150,3 +151,10 @@ def _label(names: list[str], level: int) -> np.ndarray | None:
         return None
     _, labels = np.unique([part[level] for part in parts], return_inverse=True)
     return labels.astype(np.int32)
+
+
+@digests.register("folder")
+def digest_folder(argument: str) -> str:
+    """Of the image files."""
+    root = Path(argument).expanduser()
+    return of_files(root, _find_images(root))

@@ -45,7 +45,7 @@ def read_images(files: Sequence[ImageFile], image_size: int | None) -> np.ndarra
     def read(row: int) -> bool:
         return decode_into(values[row], files[row], image_size, files[0].name)
 
-    grey = all(_in_parallel(read, range(len(files)), "reading images"))
+    grey = all(in_parallel(read, range(len(files)), "reading images"))
     return values[..., :1].copy() if grey else values
 
 
@@ -119,7 +119,7 @@ def count_channels(files: Sequence[ImageFile]) -> int:
     """
     # Most sets are colour sets, which their first image tells.
     grey = _is_grey(files[0]) and all(
-        _in_parallel(lambda row: _is_grey(files[row]), range(len(files)), "reading image headers")
+        in_parallel(lambda row: _is_grey(files[row]), range(len(files)), "reading image headers")
     )
     return 1 if grey else 3
 
@@ -133,7 +133,7 @@ def resize_images(values: np.ndarray, image_size: int | None) -> np.ndarray:
     def resize(row: int) -> None:
         resized[row] = resize_image(values[row], image_size)
 
-    _in_parallel(resize, range(len(values)), "resizing images")
+    in_parallel(resize, range(len(values)), "resizing images")
     return resized
 
 
@@ -149,7 +149,7 @@ def resize_image(
     return np.stack([_crop_and_resize(channel, image_size, place) for channel in channels], axis=-1)
 
 
-def _in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list:
+def in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list:
     """function of every row, in threads, with a progress bar if there are many."""
     from tqdm import tqdm
 

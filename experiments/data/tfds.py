@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
+from experiments.data.digest import digests, of_files
 from experiments.data.images import MANY, ImageFile, decode_batch, decode_image, read_images
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources
 from experiments.data.tfds_folder import find_prepared
@@ -71,6 +72,13 @@ def open_tfds(request: Request) -> LazyDataset:
         num_classes=_count_classes(records, rows) if labelled else 0,
         crops=request.image_size is not None,
     )
+
+
+@digests.register("tfds")
+def digest_tfds(argument: str) -> str:
+    """Of all the files of the set."""
+    folder = find_prepared(argument)
+    return of_files(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 class _Records:

@@ -1,5 +1,6 @@
 """From a file of another project to a workdir that every command opens."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from experiments import build, flags
 from experiments.atomic import folder_at_once
 from experiments.checkpoints import Checkpoints
 from experiments.config import default_config, resolve
+from experiments.data import absolute
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.interchange.formats import Format, formats
@@ -97,8 +99,9 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     Raises:
       UserError: nothing tells the shape of an example.
     """
-    told = imported.data or _of_image(path, experiment, imported)
     source = experiment.data.source
+    told = imported.data or _of_image(path, experiment, imported)
+    told = dataclasses.replace(told, place=absolute(source))
     try:
         here = DataFacts.of(open_split(experiment, "train"))
     except UserError as error:
@@ -108,6 +111,8 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
             f"\nit can sample; likelihood and training take other data than {source}, whose "
             f"examples have shape {here.shape}, not {told.shape}"
         )
+    if told.digest and told.digest != here.digest:
+        return told, f"\nit can sample; likelihood and training take {told}, not what is there now"
     return here, ""
 
 
