@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from experiments import averages, build, flags
 from experiments.checkpoints import Checkpoints
 from experiments.config import resolve
-from experiments.data import WHOLE, Dataset, LazyDataset, load
+from experiments.data import WHOLE, Dataset, LazyDataset
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.sections import Experiment
@@ -134,7 +134,7 @@ class Trained:
         """
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
-        given = load(source, split or WHOLE, image_size=self.experiment.data.image_size)
+        given = load_split(self.experiment, split or WHOLE, source)
         return self._checked(given, "--data")
 
     def _checked(self, given: Dataset, field: str) -> Dataset:

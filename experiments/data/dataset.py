@@ -4,6 +4,7 @@ import dataclasses
 import glob
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,11 @@ from experiments.errors import UserError
 from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
+
+HELD_OUT = ("test", "validation", "valid", "val")
+"""Names of what is the test split, where it lies beside "train"."""
+
+ALPHA = ("compose", "keep")
 
 WHOLE = "all"
 """Stands for a source's train and test splits together, or its one pool, in their own order."""
@@ -67,6 +73,8 @@ class Request:
       split: "train" or "test".
       image_size: side of the square that images are cropped and resized to; None leaves them.
       holdout: fraction of a source without splits that is "test".
+      background: the colour, three of 0..255, that transparent images are composed over; None keeps
+        their alpha, as the last of four channels.
     """
 
     source: str
@@ -74,14 +82,13 @@ class Request:
     split: str
     image_size: int | None
     holdout: float
+    background: tuple[int, ...] | None = (255, 255, 255)
 
 
 sources = Registry("data source")
 
 
-def load(
-    source: str, split: str, *, image_size: int | None = None, holdout: float = 0.1
-) -> Dataset:
+def load(source: str, split: str, **options: Any) -> Dataset:
     """One split of the data set called `source`.
 
     Args:
@@ -89,13 +96,12 @@ def load(
         `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
         `Request` to a `Dataset`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
-      image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
-      holdout: fraction that is "test" where the source has one pool of examples.
+      options: those of `make_request`.
 
     Raises:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
-    request = make_request(source, split, image_size, holdout)
+    request = make_request(source, split, **options)
     loader, _ = _find(source)
     dataset = loader(request)
     if not isinstance(dataset, Dataset):
@@ -103,11 +109,26 @@ def load(
     return dataclasses.replace(dataset, source=source)
 
 
-def make_request(source: str, split: str, image_size: int | None, holdout: float) -> Request:
-    """What a source is asked for; the arguments are those of `load`.
+def make_request(
+    source: str,
+    split: str,
+    *,
+    image_size: int | None = None,
+    holdout: float = 0.1,
+    alpha: str = "compose",
+    background: str = "white",
+) -> Request:
+    """What a source is asked for.
+
+    Args:
+      source, split: as of `load`.
+      image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
+      holdout: fraction that is "test" where the source has one pool of examples.
+      alpha: of image files: "compose" them over the background, or "keep" four channels.
+      background: a colour by name, or as "#8080ff".
 
     Raises:
-      UserError: no such source or split, or a number out of its range.
+      UserError: no such source or split, or a value out of its range.
     """
     if split not in SPLITS and not (split == WHOLE and source.partition(":")[0] in OF_FILES):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
@@ -117,8 +138,28 @@ def make_request(source: str, split: str, image_size: int | None, holdout: float
         raise UserError(f"data.holdout: got {holdout!r}; takes a fraction between 0 and 1")
     _, argument = _find(source)
     return Request(
-        source=source, argument=argument, split=split, image_size=image_size, holdout=holdout
+        source=source,
+        argument=argument,
+        split=split,
+        image_size=image_size,
+        holdout=holdout,
+        background=_background(alpha, background),
     )
+
+
+def _background(alpha: str, colour: str) -> tuple[int, ...] | None:
+    """What is under transparent images; None where their alpha is kept."""
+    from PIL import ImageColor
+
+    if alpha not in ALPHA:
+        raise UserError(unknown_name("data.alpha", alpha, list(ALPHA)))
+    try:
+        rgb = ImageColor.getrgb(colour)[:3]
+    except ValueError as error:
+        raise UserError(
+            f"data.background: got {colour!r}; takes a colour as 'white' or '#8080ff'"
+        ) from error
+    return None if alpha == "keep" else rgb
 
 
 def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:

@@ -1,6 +1,7 @@
 """Image files to arrays: decoding, cropping and resizing."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -9,14 +10,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.data.dataset import one_line
+from experiments.data.dataset import Request, one_line
+from experiments.data.notes import say_once
 from experiments.errors import UserError
 
 # From here on reading takes seconds, and a progress bar is worth its line.
 MANY = 2000
 
-# Pillow's modes of images that become one channel.
-GREY_MODES = ("1", "L", "LA", "La")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+    *(".pbm", ".pgm", ".ppm", ".pnm"),
+)
+"""Of the files that are images."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""Pillow's names of what such files hold."""
+
+# Pillow's modes of images that become one channel, and three: what 8 bits a channel can hold.
+_GREY_MODES = ("1", "L", "LA", "La")
+_MODES = (*_GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
 class ImageFile(NamedTuple):
@@ -26,24 +38,44 @@ class ImageFile(NamedTuple):
     file: Path | BytesIO
 
 
-def read_images(files: Sequence[ImageFile], image_size: int | None) -> np.ndarray:
+class Decoding(NamedTuple):
+    """How an encoded image becomes an array.
+
+    Args:
+      source: the name of the data source, for what is said of its images.
+      image_size: side of the square that it is cropped and resized to; None leaves it.
+      background: the colour of 0..255 that transparent images are composed over; None keeps their
+        alpha, as the last of four channels.
+    """
+
+    source: str
+    image_size: int | None
+    background: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, request: Request) -> "Decoding":
+        """As a request has it."""
+        return cls(request.source, request.image_size, request.background)
+
+
+def read_images(files: Sequence[ImageFile], decoding: Decoding) -> np.ndarray:
     """Decodes images of one size, in a pool of threads (Pillow frees the interpreter meanwhile).
 
     Args:
       files: one or more images.
-      image_size: side of the square to crop and resize each to; None: they must have one size.
+      decoding: how; without an image size they must have one size.
 
     Returns:
-      uint8 [N, H, W, C]: C is 1 where all are stored as grey images, otherwise 3.
+      uint8 [N, H, W, C]: C is 4 where alpha is kept, else 1 where all are grey, else 3.
 
     Raises:
       UserError: an image is damaged, has more than 8 bits a channel, or differs in size.
     """
-    height, width, _ = decode_image(files[0], image_size).shape
-    values = np.empty((len(files), height, width, 3), np.uint8)
+    height, width, channels = decode_image(files[0], decoding).shape
+    values = np.empty((len(files), height, width, max(channels, 3)), np.uint8)
 
     def read(row: int) -> bool:
-        return decode_into(values[row], files[row], image_size, files[0].name)
+        return decode_into(values[row], files[row], decoding, files[0].name)
 
     grey = all(in_parallel(read, range(len(files)), "reading images"))
     return values[..., :1].copy() if grey else values
@@ -51,7 +83,7 @@ def read_images(files: Sequence[ImageFile], image_size: int | None) -> np.ndarra
 
 def decode_batch(
     files: Sequence[ImageFile],
-    image_size: int | None,
+    decoding: Decoding,
     shape: tuple[int, ...],
     first: str,
     places: np.ndarray | None,
@@ -60,7 +92,7 @@ def decode_batch(
 
     Args:
       files: B images.
-      image_size: side of the square to crop and resize each to; None: they must have one size.
+      decoding: how; without an image size they must have one size.
       shape: (H, W, C).
       first: the name of an image of this shape.
       places: float [B, 2], where each is cropped; None: in the centre.
@@ -73,26 +105,26 @@ def decode_batch(
     """
     values = np.empty((len(files), *shape), np.uint8)
     for row, file in enumerate(files):
-        decode_into(values[row], file, image_size, first, None if places is None else places[row])
+        decode_into(values[row], file, decoding, first, None if places is None else places[row])
     return values
 
 
 def decode_into(
     out: np.ndarray,
     source: ImageFile,
-    image_size: int | None,
+    decoding: Decoding,
     first: str,
     place: np.ndarray | None = None,
 ) -> bool:
     """Decodes an image into `out` [H, W, C], which has the size of the image called `first`.
 
     Returns:
-      Whether it is stored as a grey image, which fills all the channels.
+      Whether it is a grey image, which fills all the channels.
 
     Raises:
       UserError: it is damaged, has more than 8 bits a channel, or differs in size or colour.
     """
-    image = decode_image(source, image_size, place)
+    image = decode_image(source, decoding, place)
     if image.shape[:2] != out.shape[:2]:
         raise different_sizes(first, out.shape, source.name, image.shape)
     if image.shape[2] > out.shape[2]:
@@ -111,17 +143,22 @@ def different_sizes(
     )
 
 
-def count_channels(files: Sequence[ImageFile]) -> int:
-    """1 where all the images are stored as grey ones, otherwise 3, by their headers alone.
+def count_channels(files: Sequence[ImageFile], decoding: Decoding) -> int:
+    """4 where alpha is kept, else 1 where all the images are grey, else 3, by their headers alone.
 
     Raises:
       UserError: a file is no image.
     """
+
+    def channels(row: int) -> int:
+        with _opened(files[row]) as image:
+            return _channels(image, decoding.background)
+
     # Most sets are colour sets, which their first image tells.
-    grey = _is_grey(files[0]) and all(
-        in_parallel(lambda row: _is_grey(files[row]), range(len(files)), "reading image headers")
-    )
-    return 1 if grey else 3
+    first = channels(0)
+    if first > 1:
+        return first
+    return max(in_parallel(channels, range(len(files)), "reading image headers"))
 
 
 def resize_images(values: np.ndarray, image_size: int | None) -> np.ndarray:
@@ -161,29 +198,28 @@ def in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list
 
 
 def decode_image(
-    source: ImageFile, image_size: int | None, place: np.ndarray | None = None
+    source: ImageFile, decoding: Decoding, place: np.ndarray | None = None
 ) -> np.ndarray:
-    """One image, upright and without alpha: uint8 [H, W, 1] or [H, W, 3].
+    """One image, upright: uint8 [H, W, C], C being 1 of grey ones, 3, or 4 where alpha is kept.
 
     Args:
       source: the image.
-      image_size: side of the square to crop and resize it to; None leaves it.
+      decoding: how.
       place: float [2] in [0, 1), where between left and right (top and bottom) the square that is
         kept lies; None: in the centre.
 
     Raises:
-      UserError: it is damaged, or has more than 8 bits a channel.
+      UserError: it is damaged, is several images, or has more than 8 bits a channel.
     """
     from PIL import ImageOps
 
     with _opened(source) as image:
-        mode = image.mode
+        _check_whole(source.name, image)
         # Upright first: cropping and resizing are then those of what a viewer shows.
-        pixels = _grey_or_rgb(ImageOps.exif_transpose(image))
-    if pixels is None:
-        raise UserError(f"{source.name}: has pixels of mode {mode}; takes 8 bits a channel")
-    if image_size is not None:
-        pixels = _crop_and_resize(pixels, image_size, place)
+        upright = ImageOps.exif_transpose(image)
+        pixels = _pixels(upright, decoding)
+    if decoding.image_size is not None:
+        pixels = _crop_and_resize(pixels, decoding.image_size, place)
     array = np.asarray(pixels)
     return array[..., None] if array.ndim == 2 else array
 
@@ -194,27 +230,83 @@ def _opened(source: ImageFile) -> Iterator[Any]:
     from PIL import Image
 
     try:
-        with Image.open(source.file) as image:
+        with Image.open(source.file, formats=_FORMATS) as image:
             yield image
+    except UserError:
+        raise
     except Exception as error:  # a damaged file can make Pillow's decoders raise almost anything
         raise UserError(f"{source.name}: cannot be read as an image ({one_line(error)})") from error
 
 
-def _is_grey(source: ImageFile) -> bool:
-    with _opened(source) as image:
-        return image.mode in GREY_MODES
+def _check_whole(name: str, image: Any) -> None:
+    """Refuses an image of which Pillow would give a part alone: fewer bits, or the first of many.
+
+    Raises:
+      UserError: it is one.
+    """
+    mode = _stored_mode(image)
+    # The letter is the order of the bytes; "BGR;16" has none and 5 or 6 bits a channel.
+    if image.mode not in _MODES or re.search(";16[BLN]", mode):
+        raise UserError(f"{name}: has pixels of mode {mode}; takes 8 bits a channel, grey or RGB")
+    # An MPO is a JPEG with previews, as cameras make them.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise UserError(f"{name}: holds {image.n_frames} images; takes one a file")
 
 
-def _grey_or_rgb(image):
-    """A Pillow image in mode L or RGB, alpha dropped; None where this would cut its depth."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return None
-    if image.mode in GREY_MODES:
-        return image.convert("L")
-    if image.mode == "P":
-        # By way of RGBA: straight to RGB, Pillow warns about a palette with transparency.
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+def _stored_mode(image: Any) -> str:
+    """The mode of the pixels in the file, such as "RGB;16B" of what Pillow reads as "RGB"."""
+    for codec, _, _, args in image.tile[:1]:
+        stored, *rest = (args,) if isinstance(args, str) else args
+        # The second is the largest value, 255 of 8 bits.
+        if codec.startswith("ppm") and rest and rest[0] > 255:
+            return f"{stored};16B"
+        if isinstance(stored, str):
+            return stored
+    return image.mode
+
+
+def _channels(image: Any, background: tuple[int, ...] | None) -> int:
+    """Of an opened image, once it is decoded."""
+    if background is None:
+        return 4
+    grey = not _has_alpha(image) or len(set(background)) == 1
+    return 1 if image.mode in _GREY_MODES and grey else 3
+
+
+def _has_alpha(image: Any) -> bool:
+    return image.mode[-1] in "Aa" or "transparency" in image.info
+
+
+def _pixels(image: Any, decoding: Decoding) -> Any:
+    """A Pillow image in mode L, RGB, or RGBA where alpha is kept."""
+    channels = _channels(image, decoding.background)
+    if decoding.background is None:
+        return _rgba(image)
+    if not _has_alpha(image):
+        return image.convert("L" if channels == 1 else "RGB")
+    return _composed(_rgba(image), channels, decoding)
+
+
+def _rgba(image: Any) -> Any:
+    # A small "a" is of colours that are multiplied by alpha, which convert to those that are not.
+    return image.convert(image.mode.replace("a", "A")).convert("RGBA")
+
+
+def _composed(image: Any, channels: int, decoding: Decoding) -> Any:
+    """An RGBA image over a colour b: a c + (1 − a) b of each colour c, a in [0, 1], rounded."""
+    from PIL import Image
+
+    layers = np.asarray(image).astype(np.uint32)
+    alpha, background = layers[..., 3:], np.array(decoding.background, np.uint32)
+    if alpha.min() < 255:
+        say_once(
+            f"{decoding.source}: transparent images are composed over data.background, RGB "
+            f"{decoding.background}; data.alpha=keep keeps four channels"
+        )
+    # Adding half of the divisor rounds to the nearest level.
+    over = (alpha * layers[..., :3] + (255 - alpha) * background + 127) // 255
+    over = over.astype(np.uint8)
+    return Image.fromarray(over[..., 0] if channels == 1 else over)
 
 
 def _crop_and_resize(image, side: int, place: np.ndarray | None):

@@ -17,7 +17,14 @@ import numpy as np
 
 from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
 from experiments.data.digest import digests, of_files
-from experiments.data.images import MANY, ImageFile, decode_batch, decode_image, read_images
+from experiments.data.images import (
+    MANY,
+    Decoding,
+    ImageFile,
+    decode_batch,
+    decode_image,
+    read_images,
+)
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources
 from experiments.data.tfds_folder import find_prepared
 from experiments.errors import UserError
@@ -35,7 +42,7 @@ def load_tfds(request: Request) -> Dataset:
     """
     records, rows = _open(request)
     read = records.read(rows)
-    values = read_images(_files(records, rows, read), request.image_size)
+    values = read_images(_files(records, rows, read), Decoding.of(request))
     if records.channels == 3 and values.shape[-1] == 1:
         values = np.repeat(values, 3, axis=-1)  # a colour set, though this split is all grey
     labels = _labels(records, read)
@@ -59,11 +66,12 @@ def open_tfds(request: Request) -> LazyDataset:
     records, rows = _open(request)
     first = records.read(rows[:1])
     (file,) = _files(records, rows[:1], first)
-    height, width, _ = decode_image(file, request.image_size).shape
-    shape = (height, width, 1 if records.channels == 1 else 3)
+    decoding = Decoding.of(request)
+    height, width, channels = decode_image(file, decoding).shape
+    shape = (height, width, channels if records.channels == 1 else max(channels, 3))
     labelled = _labels(records, first) is not None
     return LazyDataset(
-        reader=_RecordReader(records, file.name, labelled, request.image_size, shape),
+        reader=_RecordReader(records, file.name, labelled, decoding, shape),
         rows=rows,
         shape=shape,
         levels=256,
@@ -124,13 +132,13 @@ class _RecordReader:
     records: _Records
     first: str
     labelled: bool
-    image_size: int | None
+    decoding: Decoding
     shape: tuple[int, ...]
 
     def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
         read = self.records.read(rows)
         files = _files(self.records, rows, read)
-        values = decode_batch(files, self.image_size, self.shape, self.first, places)
+        values = decode_batch(files, self.decoding, self.shape, self.first, places)
         return Batch(values, _all_labels(self.records, read) if self.labelled else None)
 
 
