@@ -7,16 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.data.dataset import SPLITS, WHOLE, Dataset, Request, sources, split_rows
+from experiments.data.decoding import Decoding, ImageFile, decode_image
 from experiments.data.digest import digests, of_files
 from experiments.data.folder_search import search
-from experiments.data.images import (
-    Decoding,
-    ImageFile,
-    count_channels,
-    decode_batch,
-    decode_image,
-    read_images,
-)
+from experiments.data.images import channels_of_all, decode_batch, read_images
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources
 
 
@@ -72,7 +66,7 @@ def open_folder(request: Request) -> LazyDataset:
     files = _files(folder.names)
     decoding = Decoding.of(request)
     height, width, _ = decode_image(files[0], decoding).shape
-    shape = (height, width, count_channels(files, decoding))
+    shape = (height, width, channels_of_all(files, decoding))
     return LazyDataset(
         reader=_FolderReader(folder.names, folder.labels, decoding, shape),
         rows=folder.rows,

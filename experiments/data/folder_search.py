@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from experiments.data.dataset import HELD_OUT
-from experiments.data.images import SUFFIXES
+from experiments.data.decoding import SUFFIXES
 from experiments.data.notes import say_once
 from experiments.errors import UserError
 

@@ -1,61 +1,23 @@
-"""Image files to arrays: decoding, cropping and resizing."""
+"""Many images to one array: in parallel, of one size and one number of channels."""
 
-import contextlib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import Request, one_line
-from experiments.data.notes import say_once
+from experiments.data.decoding import (
+    Decoding,
+    ImageFile,
+    count_channels,
+    crop_and_resize,
+    decode_image,
+    opened,
+)
 from experiments.errors import UserError
 
 # From here on reading takes seconds, and a progress bar is worth its line.
 MANY = 2000
-
-SUFFIXES = (
-    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
-    *(".pbm", ".pgm", ".ppm", ".pnm"),
-)
-"""Of the files that are images."""
-
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-"""Pillow's names of what such files hold."""
-
-# Pillow's modes of images that become one channel, and three: what 8 bits a channel can hold.
-_GREY_MODES = ("1", "L", "LA", "La")
-_MODES = (*_GREY_MODES, "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-
-
-class ImageFile(NamedTuple):
-    """An encoded image and the name by which an error message calls it."""
-
-    name: str
-    file: Path | BytesIO
-
-
-class Decoding(NamedTuple):
-    """How an encoded image becomes an array.
-
-    Args:
-      source: the name of the data source, for what is said of its images.
-      image_size: side of the square that it is cropped and resized to; None leaves it.
-      background: the colour of 0..255 that transparent images are composed over; None keeps their
-        alpha, as the last of four channels.
-    """
-
-    source: str
-    image_size: int | None
-    background: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, request: Request) -> "Decoding":
-        """As a request has it."""
-        return cls(request.source, request.image_size, request.background)
 
 
 def read_images(files: Sequence[ImageFile], decoding: Decoding) -> np.ndarray:
@@ -143,7 +105,7 @@ def different_sizes(
     )
 
 
-def count_channels(files: Sequence[ImageFile], decoding: Decoding) -> int:
+def channels_of_all(files: Sequence[ImageFile], decoding: Decoding) -> int:
     """4 where alpha is kept, else 1 where all the images are grey, else 3, by their headers alone.
 
     Raises:
@@ -151,8 +113,8 @@ def count_channels(files: Sequence[ImageFile], decoding: Decoding) -> int:
     """
 
     def channels(row: int) -> int:
-        with _opened(files[row]) as image:
-            return _channels(image, decoding.background)
+        with opened(files[row]) as image:
+            return count_channels(image, decoding.background)
 
     # Most sets are colour sets, which their first image tells.
     first = channels(0)
@@ -183,7 +145,7 @@ def resize_image(
     channels = [
         Image.fromarray(np.ascontiguousarray(channel)) for channel in pixels.transpose(2, 0, 1)
     ]
-    return np.stack([_crop_and_resize(channel, image_size, place) for channel in channels], axis=-1)
+    return np.stack([crop_and_resize(channel, image_size, place) for channel in channels], axis=-1)
 
 
 def in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list:
@@ -195,128 +157,3 @@ def in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list
         # disable=None shows the bar only to a terminal: a log file would get a line per redraw.
         disable = True if len(rows) <= MANY else None
         return list(tqdm(results, title, total=len(rows), disable=disable))
-
-
-def decode_image(
-    source: ImageFile, decoding: Decoding, place: np.ndarray | None = None
-) -> np.ndarray:
-    """One image, upright: uint8 [H, W, C], C being 1 of grey ones, 3, or 4 where alpha is kept.
-
-    Args:
-      source: the image.
-      decoding: how.
-      place: float [2] in [0, 1), where between left and right (top and bottom) the square that is
-        kept lies; None: in the centre.
-
-    Raises:
-      UserError: it is damaged, is several images, or has more than 8 bits a channel.
-    """
-    from PIL import ImageOps
-
-    with _opened(source) as image:
-        _check_whole(source.name, image)
-        # Upright first: cropping and resizing are then those of what a viewer shows.
-        upright = ImageOps.exif_transpose(image)
-        pixels = _pixels(upright, decoding)
-    if decoding.image_size is not None:
-        pixels = _crop_and_resize(pixels, decoding.image_size, place)
-    array = np.asarray(pixels)
-    return array[..., None] if array.ndim == 2 else array
-
-
-@contextlib.contextmanager
-def _opened(source: ImageFile) -> Iterator[Any]:
-    """A Pillow image, and any error of what is done with it as the user's."""
-    from PIL import Image
-
-    try:
-        with Image.open(source.file, formats=_FORMATS) as image:
-            yield image
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file can make Pillow's decoders raise almost anything
-        raise UserError(f"{source.name}: cannot be read as an image ({one_line(error)})") from error
-
-
-def _check_whole(name: str, image: Any) -> None:
-    """Refuses an image of which Pillow would give a part alone: fewer bits, or the first of many.
-
-    Raises:
-      UserError: it is one.
-    """
-    mode = _stored_mode(image)
-    # The letter is the order of the bytes; "BGR;16" has none and 5 or 6 bits a channel.
-    if image.mode not in _MODES or re.search(";16[BLN]", mode):
-        raise UserError(f"{name}: has pixels of mode {mode}; takes 8 bits a channel, grey or RGB")
-    # An MPO is a JPEG with previews, as cameras make them.
-    if image.format != "MPO" and getattr(image, "is_animated", False):
-        raise UserError(f"{name}: holds {image.n_frames} images; takes one a file")
-
-
-def _stored_mode(image: Any) -> str:
-    """The mode of the pixels in the file, such as "RGB;16B" of what Pillow reads as "RGB"."""
-    for codec, _, _, args in image.tile[:1]:
-        stored, *rest = (args,) if isinstance(args, str) else args
-        # The second is the largest value, 255 of 8 bits.
-        if codec.startswith("ppm") and rest and rest[0] > 255:
-            return f"{stored};16B"
-        if isinstance(stored, str):
-            return stored
-    return image.mode
-
-
-def _channels(image: Any, background: tuple[int, ...] | None) -> int:
-    """Of an opened image, once it is decoded."""
-    if background is None:
-        return 4
-    grey = not _has_alpha(image) or len(set(background)) == 1
-    return 1 if image.mode in _GREY_MODES and grey else 3
-
-
-def _has_alpha(image: Any) -> bool:
-    return image.mode[-1] in "Aa" or "transparency" in image.info
-
-
-def _pixels(image: Any, decoding: Decoding) -> Any:
-    """A Pillow image in mode L, RGB, or RGBA where alpha is kept."""
-    channels = _channels(image, decoding.background)
-    if decoding.background is None:
-        return _rgba(image)
-    if not _has_alpha(image):
-        return image.convert("L" if channels == 1 else "RGB")
-    return _composed(_rgba(image), channels, decoding)
-
-
-def _rgba(image: Any) -> Any:
-    # A small "a" is of colours that are multiplied by alpha, which convert to those that are not.
-    return image.convert(image.mode.replace("a", "A")).convert("RGBA")
-
-
-def _composed(image: Any, channels: int, decoding: Decoding) -> Any:
-    """An RGBA image over a colour b: a c + (1 − a) b of each colour c, a in [0, 1], rounded."""
-    from PIL import Image
-
-    layers = np.asarray(image).astype(np.uint32)
-    alpha, background = layers[..., 3:], np.array(decoding.background, np.uint32)
-    if alpha.min() < 255:
-        say_once(
-            f"{decoding.source}: transparent images are composed over data.background, RGB "
-            f"{decoding.background}; data.alpha=keep keeps four channels"
-        )
-    # Adding half of the divisor rounds to the nearest level.
-    over = (alpha * layers[..., :3] + (255 - alpha) * background + 127) // 255
-    over = over.astype(np.uint8)
-    return Image.fromarray(over[..., 0] if channels == 1 else over)
-
-
-def _crop_and_resize(image, side: int, place: np.ndarray | None):
-    """A square of a Pillow image, as large as it has, resampled (antialiased) to side × side."""
-    from PIL import Image
-
-    width, height = image.size
-    square = min(width, height)
-    free = np.array([width - square, height - square])
-    corner = free // 2 if place is None else np.floor(place * (free + 1)).astype(int)
-    left, top = corner.tolist()
-    image = image.crop((left, top, left + square, top + square))
-    return image.resize((side, side), Image.Resampling.LANCZOS)
