@@ -2,7 +2,7 @@
 
 A model outlives its data: a workdir that was copied or imported knows the shape and the grey levels
 of an example, which is all that sampling takes. A run that goes on, and a likelihood, take the data
-that the model was trained on: those of the same digest (`data.digest` says what it covers).
+that the model was trained on: those of the same digest (`data.digests` says what it covers).
 """
 
 import dataclasses

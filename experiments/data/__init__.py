@@ -17,7 +17,7 @@ Importing this package is cheap: a source imports what it needs when it is loade
 
 from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
 from experiments.data.dataset import WHOLE, Dataset, Request, absolute, is_here, load, sources
-from experiments.data.digest import digest
+from experiments.data.digests import digest
 from experiments.data.lazy import Batch, LazyDataset, in_memory, open_lazy
 from experiments.data.order import batches, rows_of_step
 from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model

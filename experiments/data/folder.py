@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.data.dataset import SPLITS, WHOLE, Dataset, Request, sources, split_rows
 from experiments.data.decoding import Decoding, ImageFile, decode_image
-from experiments.data.digest import digests, of_files
+from experiments.data.digests import digests, of_files
 from experiments.data.folder_search import search
 from experiments.data.images import channels_of_all, decode_batch, read_images
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources

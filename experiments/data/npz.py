@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.data.dataset import WHOLE, Dataset, Request, sources, split_rows
-from experiments.data.digest import digests, of_facts
+from experiments.data.digests import digests, of_facts
 from experiments.data.images import resize_images
 from experiments.data.lazy import LazyDataset, in_memory, lazy_sources
 from experiments.data.npz_keys import (

@@ -17,7 +17,7 @@ import numpy as np
 
 from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
 from experiments.data.decoding import Decoding, ImageFile, decode_image
-from experiments.data.digest import digests, of_files
+from experiments.data.digests import digests, of_files
 from experiments.data.images import MANY, decode_batch, read_images
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources
 from experiments.data.tfds_folder import find_prepared
