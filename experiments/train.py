@@ -19,6 +19,7 @@ from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
 from experiments.preparation import Prepared, prepare
+from experiments.resuming import check_network, complete
 from experiments.sample import Sampler, picture
 from experiments.sections import Experiment, TrainingConfig
 from experiments.snapshots import save_snapshot
@@ -87,7 +88,10 @@ def train(
         )
         if checkpoints.latest is not None:
             state = checkpoints.restore(abstract)
-            _say(f"resuming {workdir.path} at step {int(state.step)}")
+            check_network(state, workdir.checkpoints)
+            state, begun = complete(experiment, network, data.shape, mesh, state)
+            new = f"; new there: {', '.join(begun)}" if begun else ""
+            _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
         else:
             state = init_state(experiment, network, data.shape, mesh, prepared.params)
             if prepared.params is not None:

@@ -12,6 +12,7 @@ from experiments.config import resolve
 from experiments.data import WHOLE, Dataset, LazyDataset
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
+from experiments.resuming import check_network, is_whole
 from experiments.sections import Experiment
 from experiments.snapshots import load_snapshots, reconstruct
 from experiments.solver_choice import named_sde
@@ -163,7 +164,24 @@ def restore(
     """
     network = build.network(experiment.model)
     with Checkpoints(workdir.checkpoints) as checkpoints:
-        return checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+    check_network(state, workdir.checkpoints)
+    return state
+
+
+def begun(state: TrainState, name: str) -> Any:
+    """The parameters of an average that a run keeps.
+
+    Raises:
+      UserError: it was asked for after this state was saved.
+    """
+    average = state.averages[name]
+    if not is_whole(average):
+        raise UserError(
+            f"--average: got {name}, which begins after the checkpoint of step {int(state.step)}; "
+            "takes --raw, or a later checkpoint"
+        )
+    return average
 
 
 def _averaged(
@@ -177,7 +195,7 @@ def _averaged(
     kept = averages.names(experiment.training)
     name = kept[0] if average is None else average
     if name in kept:
-        return state.averages[name]
+        return begun(state, name)
     if not name.startswith("power:"):
         raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
     averages.parse([name])

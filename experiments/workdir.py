@@ -245,10 +245,12 @@ class Workdir:
             if name == "training.num_steps" and experiment.training.schedule != "constant":
                 free = False
             if not free and name not in accept and there.get(name) != here[name]:
+                # Of other shapes the checkpoints' parameters are of no use.
+                shapes = ", if no parameter changes its shape" * name.startswith("model.")
                 raise UserError(
                     f"--workdir: {self.path} holds another experiment, with {name} = "
                     f"{there.get(name)!r}, not {here[name]!r}; takes a folder of its own, or "
-                    f"--accept={name} to go on with the new value"
+                    f"--accept={name} to go on with the new value{shapes}"
                 )
 
 

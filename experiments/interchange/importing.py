@@ -18,11 +18,11 @@ from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.interchange.formats import Format, formats
 from experiments.interchange.imported import Imported
-from experiments.interchange.trees import flatten
 from experiments.named import lookup
 from experiments.sections import Experiment
 from experiments.splits import open_split
 from experiments.training import state_from
+from experiments.trees import flatten
 from experiments.workdir import Workdir
 from models import abstract_params
 

@@ -20,8 +20,8 @@ from experiments.errors import UserError
 from experiments.interchange import torch_file
 from experiments.interchange.imported import Imported
 from experiments.interchange.score_sde_layout import our_shapes
-from experiments.interchange.trees import flatten, unflatten
 from experiments.trained import Trained
+from experiments.trees import flatten, unflatten
 from experiments.workdir import Workdir
 from models import NCSNpp
 from tests.experiments.conftest import DIGITS, metrics_of, train
