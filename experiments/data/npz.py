@@ -16,6 +16,7 @@ from experiments.data.npz_keys import (
     fingerprints,
     read_arrays,
     read_levels,
+    say_what_is_left_out,
 )
 from experiments.data.npz_shards import are_shards, find_shards, load_shards, open_shards
 from experiments.errors import UserError
@@ -60,6 +61,7 @@ def _load_file(request: Request) -> Dataset:
         raise UserError("data.source: got 'npz:', which names no file; takes npz:FILE")
     path = Path(request.argument).expanduser()
     arrays = read_arrays(path)
+    say_what_is_left_out(path)
     levels = read_levels(arrays, path)
     images, labels, classes = _split(arrays, request, levels, path)
     size = request.image_size

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
+from experiments.data.dataset import HELD_OUT, Dataset, Request, one_line, sources, split_rows
 from experiments.data.decoding import Decoding, ImageFile, decode_image
 from experiments.data.digests import digests, of_files
 from experiments.data.images import MANY, decode_batch, read_images
@@ -29,7 +29,7 @@ def load_tfds(request: Request) -> Dataset:
     """Features `image` and, where there is one, `label`, of `tfds:NAME[:config][/version]`.
 
     TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the set's
-    test split, or else its validation split, or else held out of the train split.
+    test split, or else the first of `HELD_OUT`, or else held out of the train split.
 
     Raises:
       UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images.
@@ -102,7 +102,7 @@ class _Records:
             _check(builder.info, folder)
             nums = {name: info.num_examples for name, info in builder.info.splits.items()}
             name = _split_name(nums, split, folder)
-            self.num, self.has_splits = nums[name], bool({"test", "validation"} & set(nums))
+            self.num, self.has_splits = nums[name], bool(set(HELD_OUT) & set(nums))
             self._source = builder.as_data_source(
                 name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
             )
@@ -176,7 +176,7 @@ def _check(info: Any, folder: Path) -> None:
 
 def _split_name(nums: dict[str, int], split: str, folder: Path) -> str:
     """The set's own split that stands for the one asked for."""
-    wanted = ["train"] if split == "train" else ["test", "validation"]
+    wanted = ["train"] if split == "train" else HELD_OUT
     name = next((name for name in wanted if name in nums), "train")
     if not nums.get(name):
         raise UserError(f"{folder}: has no images to {split}; its splits: {nums}")

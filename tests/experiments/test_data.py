@@ -215,6 +215,14 @@ def test_npz_with_its_own_test_images_keeps_their_order(tmp_path):
     assert train.num_classes == test.num_classes == 5
 
 
+def test_npz_names_the_keys_that_it_does_not_take(tmp_path, capsys):
+    source = save(tmp_path, images=numbered(4, 2, 2), val_images=numbered(4, 2, 2), about=1)
+    for split in ("train", "test"):
+        data.load(source, split)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"npz:{tmp_path}/set.npz: left out about, val_images; takes images, ")
+
+
 def test_npz_levels(tmp_path):
     source = save(tmp_path, images=numbered(4, 2, 2), levels=4)
     assert data.load(source, "train").levels == 4
