@@ -28,8 +28,8 @@ from experiments.errors import UserError
 def load_tfds(request: Request) -> Dataset:
     """Features `image` and, where there is one, `label`, of `tfds:NAME[:config][/version]`.
 
-    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the set's
-    test split, or else the first of `HELD_OUT`, or else held out of the train split.
+    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the
+    first split of `HELD_OUT` that the set has, or else held out of the train split.
 
     Raises:
       UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images.
