@@ -12,6 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from experiments import processes
 from experiments.errors import UserError
+from experiments.trees import flatten
 
 _NONE = "{}: holds no checkpoint, takes one; run train first"
 
@@ -93,7 +94,9 @@ class Checkpoints:
     def restore(self, state: Any) -> Any:
         """The newest state that can be read, with the shapes and shardings of `state`.
 
-        The run itself puts newer ones, which cannot, aside as STEP.broken.
+        A part of it (a field, or one of the averages) that was saved with other leaves or shapes
+        stays as `state` has it, abstract. The run itself puts newer ones, which cannot be read,
+        aside as STEP.broken.
 
         Raises:
           UserError: there is none.
@@ -118,7 +121,15 @@ class Checkpoints:
     def _load(self, step: int, state: Any) -> tuple[Any, str | None]:
         """A state, or what was wrong with it."""
         try:
-            return self._checkpointer.load(step, state), None
+            stored = self._checkpointer.metadata(step).metadata
+            if stored is None:  # damaged; loading says what is wrong
+                return self._checkpointer.load(step, state), None
+            wanted = _fitting(state, stored)
+            loaded = flatten(self._checkpointer.load(step, _only(wanted, stored)))
+            merged = [
+                loaded[path] if path in wanted else leaf for path, leaf in flatten(state).items()
+            ]
+            return jax.tree.unflatten(jax.tree.structure(state), merged), None
         except Exception as error:  # whatever a damaged file makes of Orbax and TensorStore
             return None, _one_line(error)
 
@@ -155,6 +166,41 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint of step {step} could not be written "
                 f"({_one_line(error)}); takes a writable disk with room; {left}"
             ) from error
+
+
+def _fitting(state: Any, stored: Any) -> dict[str, Any]:
+    """The leaves of a state by path, of those parts that were saved with the same shapes."""
+    ours, theirs = flatten(state), flatten(stored)
+    shapes = [
+        _by_part({path: _shape(leaf) for path, leaf in tree.items()}) for tree in (ours, theirs)
+    ]
+    parts = {part for part, leaves in shapes[0].items() if shapes[1].get(part) == leaves}
+    return {path: leaf for path, leaf in ours.items() if _part(path) in parts}
+
+
+def _by_part(leaves: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    parts: dict[str, dict[str, Any]] = {}
+    for path, leaf in leaves.items():
+        parts.setdefault(_part(path), {})[path] = leaf
+    return parts
+
+
+def _part(path: str) -> str:
+    """The field that a leaf belongs to, and of the averages which."""
+    field, *below = path.split("/")
+    return "/".join([field, *below[:1]]) if field == "averages" else field
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    """As it is saved: a key is saved as the numbers in it."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.eval_shape(jax.random.key_data, leaf).shape if is_key else tuple(leaf.shape)
+
+
+def _only(wanted: dict[str, Any], stored: Any) -> Any:
+    """A saved state's tree with the leaves that are wanted, and Orbax's mark of one to skip."""
+    leaves = [wanted.get(path, ...) for path in flatten(stored)]
+    return jax.tree.unflatten(jax.tree.structure(stored), leaves)
 
 
 def _free_name(path: pathlib.Path) -> pathlib.Path:

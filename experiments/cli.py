@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from experiments.commands import (
     demo,
@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_whatever_the_locale()
     # A user's own SDE or network is a module in the folder they stand in.
     sys.path.append(os.getcwd())
-    options, overrides = _parser().parse_known_args(arguments)
+    try:
+        options, overrides = _parser().parse_known_args(arguments)
+    except UserError as error:
+        return _refuse(error)
     if not options.debug:
         # Orbax logs the traceback of every error that it also raises, some by way of asyncio.
         for name in ("absl", "asyncio"):
@@ -48,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UserError, OSError) as error:
         if options.debug:
             raise
-        print(f"scoresde: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refuse(error)
     except KeyboardInterrupt:
         print("scoresde: interrupted", file=sys.stderr)
         return 130
@@ -62,6 +64,24 @@ def _print_whatever_the_locale() -> None:
         # A notebook's is no such wrapper, and takes every character.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Stop at arguments that are not as declared.
+
+        Raises:
+          UserError: always.
+        """
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _refuse(error: Exception) -> int:
+    """Say what was wrong, in one line; the exit code."""
+    print(f"scoresde: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def _is_worse_than_an_error(record: logging.LogRecord) -> bool:
@@ -79,7 +99,7 @@ def _unraisable(error: Any) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="scoresde", description="Score-based generative models by SDEs.", allow_abbrev=False
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,12 +1,10 @@
 """What a run needs that may be wrong, before any file is written."""
 
-import zlib
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from experiments import averages, build, seeds
@@ -17,7 +15,7 @@ from experiments.errors import UserError
 from experiments.objective import batch_loss, make_draw
 from experiments.sections import Experiment
 from experiments.splits import load_split, open_split
-from experiments.trained import restore
+from experiments.trained import begun, restore
 from experiments.training import abstract_state
 from experiments.workdir import Workdir
 from models import abstract_params
@@ -109,17 +107,11 @@ def _params_of_another(
     other = str(experiment.training.init_from)
     try:
         theirs = resolve(Workdir(other).load())
-        params = restore(Workdir(other), theirs, shape, mesh).averages
+        state = restore(Workdir(other), theirs, shape, mesh)
+        first = begun(state, averages.names(theirs.training)[0])
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
-    first = params[averages.names(theirs.training)[0]]
     ours = abstract_state(experiment, network, shape, mesh).params
     if jax.tree.map(jnp.shape, first) != jax.tree.map(jnp.shape, ours):
         raise UserError(f"training.init_from: {other} has another network, takes one like this")
     return first
-
-
-def data_digest(lazy: LazyDataset) -> list[int]:
-    """Numbers that differ where data do, most likely: size, shape, and the sum of some examples."""
-    some = lazy.read(np.array([0, lazy.num // 2, lazy.num - 1])).values
-    return [lazy.num, *lazy.shape, zlib.crc32(np.ascontiguousarray(some).tobytes())]

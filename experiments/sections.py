@@ -38,7 +38,8 @@ class DataConfig:
     random left-right flips. std: of the data in model units, for "edm" and the probability flow.
     stream: read while training, instead of keeping all of it on the devices; None: if it is more
     than resident_gib. workers: processes that read it, 0 for threads. crop: "center", or "random":
-    of streamed images, the square that is resized to image_size.
+    of streamed images, the square that is resized to image_size. alpha: "compose" transparent image
+    files over the colour background, or "keep" four channels.
     """
 
     source: str = "digits"
@@ -52,6 +53,8 @@ class DataConfig:
     resident_gib: float = field(2.0, above=0)
     workers: int = field(0, low=0)
     crop: str = "center"
+    alpha: str = "compose"
+    background: str = "white"
 
 
 @dataclass(frozen=True, kw_only=True)

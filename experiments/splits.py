@@ -1,17 +1,18 @@
 """The splits of an experiment's data."""
 
+from typing import Any
+
 from experiments.data import Dataset, LazyDataset, load, open_lazy
 from experiments.sections import Experiment
 
 
-def load_split(experiment: Experiment, split: str) -> Dataset:
-    """A split, in memory.
+def load_split(experiment: Experiment, split: str, source: str | None = None) -> Dataset:
+    """A split, in memory; of another source, read as the experiment's are, where one is given.
 
     Raises:
       UserError: it cannot be loaded.
     """
-    config = experiment.data
-    return load(config.source, split, image_size=config.image_size, holdout=config.holdout)
+    return load(source or experiment.data.source, split, **_options(experiment))
 
 
 def open_split(experiment: Experiment, split: str) -> LazyDataset:
@@ -20,5 +21,11 @@ def open_split(experiment: Experiment, split: str) -> LazyDataset:
     Raises:
       UserError: it cannot be opened.
     """
+    return open_lazy(experiment.data.source, split, **_options(experiment))
+
+
+def _options(experiment: Experiment) -> dict[str, Any]:
     config = experiment.data
-    return open_lazy(config.source, split, image_size=config.image_size, holdout=config.holdout)
+    return {
+        name: getattr(config, name) for name in ("image_size", "holdout", "alpha", "background")
+    }

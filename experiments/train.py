@@ -18,7 +18,8 @@ from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
 from experiments.pictures import save_png
-from experiments.preparation import Prepared, data_digest, prepare
+from experiments.preparation import Prepared, prepare
+from experiments.resuming import check_network, complete
 from experiments.sample import Sampler
 from experiments.sample_report import picture
 from experiments.sections import Experiment, TrainingConfig
@@ -72,9 +73,12 @@ def train(
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
         processes.everywhere(lambda: workdir.check(experiment, accept))
-        prepared = processes.everywhere(lambda: prepare(experiment, workdir, mesh))
+        located = processes.everywhere(lambda: workdir.located(experiment, given=True))
+        prepared = processes.everywhere(lambda: prepare(located, workdir, mesh))
         config, data, network = experiment.training, prepared.lazy, prepared.network
-        processes.check_same({"data.source": data_digest(data)})
+        facts = processes.everywhere(lambda: DataFacts.of(data))
+        processes.check_same({"data.source": [data.num, *data.shape, facts.digest]})
+        processes.everywhere(lambda: workdir.check_data(facts, accept))
         abstract = abstract_state(experiment, network, data.shape, mesh)
         if explain_sharding and processes.is_first():
             print(sharding.explain(abstract.params, mesh))
@@ -85,7 +89,10 @@ def train(
         )
         if checkpoints.latest is not None:
             state = checkpoints.restore(abstract)
-            _say(f"resuming {workdir.path} at step {int(state.step)}")
+            check_network(state, workdir.checkpoints)
+            state, begun = complete(experiment, network, data.shape, mesh, state)
+            new = f"; new there: {', '.join(begun)}" if begun else ""
+            _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
         else:
             state = init_state(experiment, network, data.shape, mesh, prepared.params)
             if prepared.params is not None:
@@ -93,8 +100,8 @@ def train(
                 checkpoints.save(0, state)
         if processes.is_first():
             workdir.record(experiment)
-            workdir.record_facts(DataFacts.of(data))
-        run = _Run(experiment, workdir, mesh, prepared, checkpoints, stop)
+            workdir.record_facts(facts)
+        run = _Run(located, workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
 
 

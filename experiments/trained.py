@@ -9,9 +9,11 @@ from jax.sharding import Mesh
 from experiments import averages, build, flags
 from experiments.checkpoints import Checkpoints
 from experiments.config import resolve
-from experiments.data import WHOLE, Dataset, LazyDataset, load
+from experiments.data import WHOLE, Dataset, LazyDataset
+from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.results import digest, versions
+from experiments.resuming import check_network, is_whole
 from experiments.sections import Experiment
 from experiments.snapshots import load_snapshots, reconstruct
 from experiments.solver_choice import named_sde
@@ -73,7 +75,7 @@ class Trained:
           UserError: no experiment, checkpoint or average there, or a bad override.
         """
         workdir = Workdir(path)
-        experiment = resolve(flags.override(workdir.load(), overrides))
+        experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
         build.check(experiment)
         build.check_unconditional(experiment.model)
         facts = workdir.facts
@@ -121,9 +123,26 @@ class Trained:
         """A split of the experiment's data.
 
         Raises:
-          UserError: it cannot be loaded, or is not what the model takes.
+          UserError: it cannot be loaded, is not what the model takes, or the data have changed.
         """
+        self._check_unchanged()
         return self._checked(load_split(self.experiment, split), "data.source")
+
+    def _check_unchanged(self) -> None:
+        """Stop where a split may hold other examples than it did in training.
+
+        Raises:
+          UserError: the data are not those that the model was trained on.
+        """
+        facts = self.workdir.facts
+        if facts is None or not facts.digest:
+            return
+        here = DataFacts.of(open_split(self.experiment, "train"))
+        if not facts.same_data(here):
+            raise UserError(
+                f"data.source: is {here}, takes what the model was trained on, {facts}; "
+                "--data measures others"
+            )
 
     def examples(self, source: str | None, split: str | None) -> Dataset:
         """What to measure: a split of the experiment's data, or of another source, or all of that.
@@ -133,7 +152,7 @@ class Trained:
         """
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
-        given = load(source, split or WHOLE, image_size=self.experiment.data.image_size)
+        given = load_split(self.experiment, split or WHOLE, source)
         return self._checked(given, "--data")
 
     def _checked(self, given: Dataset, field: str) -> Dataset:
@@ -162,7 +181,24 @@ def restore(
     """
     network = build.network(experiment.model)
     with Checkpoints(workdir.checkpoints) as checkpoints:
-        return checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+    check_network(state, workdir.checkpoints)
+    return state
+
+
+def begun(state: TrainState, name: str) -> Any:
+    """The parameters of an average that a run keeps.
+
+    Raises:
+      UserError: it was asked for after this state was saved.
+    """
+    average = state.averages[name]
+    if not is_whole(average):
+        raise UserError(
+            f"--average: got {name}, which begins after the checkpoint of step {int(state.step)}; "
+            "takes --raw, or a later checkpoint"
+        )
+    return average
 
 
 def _averaged(
@@ -176,7 +212,7 @@ def _averaged(
     kept = averages.names(experiment.training)
     name = kept[0] if average is None else average
     if name in kept:
-        return state.averages[name]
+        return begun(state, name)
     if not name.startswith("power:"):
         raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
     averages.parse([name])

@@ -1,7 +1,8 @@
 """A workdir: one experiment on disk, self-describing.
 
 config.json           the resolved config
-data.json             the shape and the grey levels of its examples, known without them
+data.json             the shape and the grey levels of its examples, known without them; where the
+                      data are, and a digest of them
 .lock                 held by a live run
 checkpoints/STEP/     training states
 metrics.jsonl         a line of metrics each `training.log_every` steps
@@ -25,6 +26,7 @@ from ml_collections import ConfigDict
 
 from experiments.atomic import write_atomically
 from experiments.config import resolve, to_config
+from experiments.data import absolute, is_here
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.paths import expand
@@ -46,6 +48,9 @@ _FREE = {
     "data.workers",
 }
 _FREE_SECTIONS = ("sampling.", "likelihood.")
+
+DATA = "data"
+"""What `--accept` calls the data themselves, as it calls a field by its path."""
 
 
 class Workdir:
@@ -121,11 +126,50 @@ class Workdir:
         """
         if not self._facts.is_file():
             return None
-        return DataFacts.from_json(self._facts.read_text(encoding="utf-8"), self._facts)
+        facts = DataFacts.from_json(self._facts.read_text(encoding="utf-8"), self._facts)
+        # One of before it said so: the path is of the folder that one stands in.
+        return dataclasses.replace(facts, place=facts.place or absolute(self._source))
 
     def record_facts(self, facts: DataFacts) -> None:
         """Write data.json."""
         write_atomically(self._facts, facts.as_json() + "\n")
+
+    def located(self, experiment: Experiment, *, given: bool = False) -> Experiment:
+        """The experiment with an absolute path to its data.
+
+        A relative path is of the folder that it was given in, which data.json remembers. Where the
+        data are not there, as for a workdir that was copied, it is of the current folder.
+
+        Args:
+          experiment: of this workdir.
+          given: whether its source was given just now, so that the current folder comes first.
+        """
+        source, facts = experiment.data.source, self.facts
+        places = [absolute(source)]
+        if facts is not None and source == self._source:
+            places = [*places, facts.place] if given else [facts.place, *places]
+        place = next(filter(is_here, places), places[0])
+        data = dataclasses.replace(experiment.data, source=place)
+        return dataclasses.replace(experiment, data=data)
+
+    def check_data(self, facts: DataFacts, accept: Sequence[str] = ()) -> None:
+        """Stop a run that would go on with other data than those it has learnt from.
+
+        Args:
+          facts: of the data that there are now.
+          accept: as of `claim`; "data" takes them.
+
+        Raises:
+          UserError: they are others.
+        """
+        there = self.facts
+        if there is None or not self.has_checkpoints or DATA in accept:
+            return
+        if not there.same_data(facts):
+            raise UserError(
+                f"--workdir: {self.path} holds an experiment on other data, data.source was {there}"
+                f", is {facts}; takes a folder of its own, or --accept={DATA} to go on with these"
+            )
 
     def _is_empty(self) -> bool:
         """But for what a start leaves that was killed at once."""
@@ -174,6 +218,11 @@ class Workdir:
     def _facts(self) -> pathlib.Path:
         return self.path / "data.json"
 
+    @property
+    def _source(self) -> str:
+        """Of the data, as it was given."""
+        return self._read().data.source
+
     def _read(self) -> Experiment:
         if not self._config.is_file():
             raise UserError(f"--workdir: {self.path} holds no experiment (no config.json)")
@@ -187,18 +236,22 @@ class Workdir:
         if not self.has_checkpoints:
             return  # nothing has been learnt from the config there
         for name in accept:
-            if name not in here:
-                raise UserError(unknown_name("config field", f"--accept={name}", list(here)))
+            if name not in here and name != DATA:
+                raise UserError(unknown_name("config field", f"--accept={name}", [*here, DATA]))
         for name in here:
             free = name in _FREE or name.startswith(_FREE_SECTIONS)
+            # Where data.json is, `check_data` knows more than the name.
+            free |= name == "data.source" and self._facts.is_file()
             # A falling learning rate knows the last step: more steps are another run.
             if name == "training.num_steps" and experiment.training.schedule != "constant":
                 free = False
             if not free and name not in accept and there.get(name) != here[name]:
+                # Of other shapes the checkpoints' parameters are of no use.
+                shapes = ", if no parameter changes its shape" * name.startswith("model.")
                 raise UserError(
                     f"--workdir: {self.path} holds another experiment, with {name} = "
                     f"{there.get(name)!r}, not {here[name]!r}; takes a folder of its own, or "
-                    f"--accept={name} to go on with the new value"
+                    f"--accept={name} to go on with the new value{shapes}"
                 )
 
 

@@ -2,6 +2,10 @@
 
 from benchmarks.mutants import Mutant
 
+_FILES = "tests/experiments/test_image_files.py"
+_CHANGED = "tests/experiments/test_changed_data.py"
+_SURVIVING = "tests/experiments/test_surviving.py"
+
 MUTANTS: list[Mutant] = [
     Mutant(
         "seeds are cut to 32 bits",
@@ -40,5 +44,63 @@ MUTANTS: list[Mutant] = [
             "tests/experiments/test_pictures.py::"
             "test_points_of_many_dimensions_lie_along_their_two_largest_directions",
         ),
+    ),
+    Mutant(
+        name="transparent images composed without rounding",
+        file="experiments/data/decoding.py",
+        old="(255 - alpha) * background + 127) // 255",
+        new="(255 - alpha) * background) // 255",
+        tests=(f"{_FILES}::test_alpha_is_composed_to_the_nearest_level",),
+    ),
+    Mutant(
+        name="transparent images composed over black",
+        file="experiments/data/decoding.py",
+        old="(255 - alpha) * background + 127",
+        new="0 * background + 127",
+        tests=(f"{_FILES}::test_alpha_is_composed_to_the_nearest_level",),
+    ),
+    Mutant(
+        name="16 bits a channel cut to 8",
+        file="experiments/data/decoding.py",
+        old='if image.mode not in _MODES or re.search(";16[BLN]", mode):',
+        new="if image.mode not in _MODES:",
+        tests=(f"{_FILES}::test_more_than_8_bits_are_refused",),
+    ),
+    Mutant(
+        name="validation images trained on",
+        file="experiments/data/dataset.py",
+        old='HELD_OUT = ("test", "validation", "valid", "val")',
+        new='HELD_OUT = ("test",)',
+        tests=(f"{_FILES}::test_what_is_held_out_is_the_test_split[val]",),
+    ),
+    Mutant(
+        name="a digest of arrays without their grey levels",
+        file="experiments/data/digests.py",
+        old="json.dumps([shape, data.levels, data.num_classes])",
+        new="json.dumps([shape, data.num_classes])",
+        tests=(f"{_CHANGED}::test_a_digest_of_arrays_knows_values_labels_and_levels",),
+    ),
+    Mutant(
+        name="a digest of npz by sizes alone",
+        file="experiments/data/npz_keys.py",
+        old="[[key, members[key].file_size, members[key].CRC] for key",
+        new="[[key, members[key].file_size] for key",
+        tests=(f"{_CHANGED}::test_a_digest_of_npz_knows_every_key_that_counts",),
+    ),
+    Mutant(
+        name="the learning rate of a new optimizer starts over",
+        file="experiments/resuming.py",
+        old="fresh = dataclasses.replace(fresh, opt_state=_at_step(fresh.opt_state, state.step))",
+        new="fresh = dataclasses.replace(fresh)",
+        tests=(
+            f"{_SURVIVING}::test_accepting_other_averages_and_another_optimizer_keeps_the_rest",
+        ),
+    ),
+    Mutant(
+        name="a checkpoint of a deeper network taken for one of this",
+        file="experiments/checkpoints.py",
+        old="if shapes[1].get(part) == leaves}",
+        new="if leaves.items() <= shapes[1].get(part, {}).items()}",
+        tests=(f"{_SURVIVING}::test_accepting_another_network_changes_nothing",),
     ),
 ]

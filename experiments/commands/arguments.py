@@ -61,7 +61,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def positive(text: str) -> int:
     """An integer ≥ 1, for `type`."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"got {value}, takes an integer ≥ 1")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"got {text}, takes an integer ≥ 1")
+    return int(text)

@@ -18,7 +18,10 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
+    import dataclasses
+
     from experiments import devices
+    from experiments.config import resolve
     from experiments.data_facts import DataFacts
     from experiments.interchange import safetensors_file
     from experiments.trained import Trained
@@ -34,11 +37,13 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     mesh = devices.make_mesh(1)
     trained = Trained.open(options.workdir, [], mesh, raw=options.raw, average=options.average)
     output.parent.mkdir(parents=True, exist_ok=True)
+    facts = trained.workdir.facts or DataFacts.of(trained.train)
     safetensors_file.write(
         output,
         trained.model.params,
-        trained.experiment,
-        trained.workdir.facts or DataFacts.of(trained.train),
+        # As it was given, and without the place of the data, which is of this machine.
+        resolve(trained.workdir.load()),
+        dataclasses.replace(facts, place=""),
         step=trained.step,
         parameters=trained.parameters,
     )

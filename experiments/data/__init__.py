@@ -16,7 +16,8 @@ Importing this package is cheap: a source imports what it needs when it is loade
 """
 
 from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
-from experiments.data.dataset import WHOLE, Dataset, Request, load, sources
+from experiments.data.dataset import WHOLE, Dataset, Request, absolute, is_here, load, sources
+from experiments.data.digests import digest
 from experiments.data.lazy import Batch, LazyDataset, in_memory, open_lazy
 from experiments.data.order import batches, rows_of_step
 from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model
@@ -30,11 +31,14 @@ __all__ = [
     "LazyDataset",
     "Request",
     "Stream",
+    "absolute",
     "batches",
     "bin_width",
     "bits_per_dim",
     "check_crop",
+    "digest",
     "in_memory",
+    "is_here",
     "load",
     "open_lazy",
     "rows_of_step",

@@ -1,7 +1,10 @@
 """A data set in memory, and how one is found by name."""
 
 import dataclasses
+import glob
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +13,16 @@ from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
 
+HELD_OUT = ("test", "validation", "valid", "val")
+"""Names of what is the test split, where it lies beside "train"."""
+
+ALPHA = ("compose", "keep")
+
 WHOLE = "all"
 """Stands for a source's train and test splits together, or its one pool, in their own order."""
 
-_WITH_WHOLE = ("npz", "folder")
+OF_FILES = ("npz", "folder")
+"""Sources whose name ends in a path."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +73,8 @@ class Request:
       split: "train" or "test".
       image_size: side of the square that images are cropped and resized to; None leaves them.
       holdout: fraction of a source without splits that is "test".
+      background: the colour, three of 0..255, that transparent images are composed over; None keeps
+        their alpha, as the last of four channels.
     """
 
     source: str
@@ -71,14 +82,13 @@ class Request:
     split: str
     image_size: int | None
     holdout: float
+    background: tuple[int, ...] | None = (255, 255, 255)
 
 
 sources = Registry("data source")
 
 
-def load(
-    source: str, split: str, *, image_size: int | None = None, holdout: float = 0.1
-) -> Dataset:
+def load(source: str, split: str, **options: Any) -> Dataset:
     """One split of the data set called `source`.
 
     Args:
@@ -86,24 +96,41 @@ def load(
         `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
         `Request` to a `Dataset`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
-      image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
-      holdout: fraction that is "test" where the source has one pool of examples.
+      options: those of `make_request`.
 
     Raises:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
-    request = make_request(source, split, image_size, holdout)
+    request = make_request(source, split, **options)
     loader, _ = _find(source)
-    return loader(request)
+    dataset = loader(request)
+    if not isinstance(dataset, Dataset):
+        raise UserError(f"data.source: {source} made {type(dataset).__name__}, takes a Dataset")
+    return dataclasses.replace(dataset, source=source)
 
 
-def make_request(source: str, split: str, image_size: int | None, holdout: float) -> Request:
-    """What a source is asked for; the arguments are those of `load`.
+def make_request(
+    source: str,
+    split: str,
+    *,
+    image_size: int | None = None,
+    holdout: float = 0.1,
+    alpha: str = "compose",
+    background: str = "white",
+) -> Request:
+    """What a source is asked for.
+
+    Args:
+      source, split: as of `load`.
+      image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
+      holdout: fraction that is "test" where the source has one pool of examples.
+      alpha: of image files: "compose" them over the background, or "keep" four channels.
+      background: a colour by name, or as "#8080ff".
 
     Raises:
-      UserError: no such source or split, or a number out of its range.
+      UserError: no such source or split, or a value out of its range.
     """
-    if split not in SPLITS and not (split == WHOLE and source.startswith(_WITH_WHOLE)):
+    if split not in SPLITS and not (split == WHOLE and source.partition(":")[0] in OF_FILES):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
     if image_size is not None and (type(image_size) is not int or image_size < 1):
         raise UserError(f"data.image_size: got {image_size!r}; takes a positive integer or None")
@@ -111,8 +138,28 @@ def make_request(source: str, split: str, image_size: int | None, holdout: float
         raise UserError(f"data.holdout: got {holdout!r}; takes a fraction between 0 and 1")
     _, argument = _find(source)
     return Request(
-        source=source, argument=argument, split=split, image_size=image_size, holdout=holdout
+        source=source,
+        argument=argument,
+        split=split,
+        image_size=image_size,
+        holdout=holdout,
+        background=_background(alpha, background),
     )
+
+
+def _background(alpha: str, colour: str) -> tuple[int, ...] | None:
+    """What is under transparent images; None where their alpha is kept."""
+    from PIL import ImageColor
+
+    if alpha not in ALPHA:
+        raise UserError(unknown_name("data.alpha", alpha, list(ALPHA)))
+    try:
+        rgb = ImageColor.getrgb(colour)[:3]
+    except ValueError as error:
+        raise UserError(
+            f"data.background: got {colour!r}; takes a colour as 'white' or '#8080ff'"
+        ) from error
+    return None if alpha == "keep" else rgb
 
 
 def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:
@@ -127,6 +174,21 @@ def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:
         # A mistyped prefix and a user's own module that fails to import look alike: say both.
         cause = f" ({one_line(error)})" if colon else ""
         raise UserError(f"data.source: {message}{cause}") from error
+
+
+def absolute(source: str) -> str:
+    """A source with the path in it made absolute; one without a path as it is."""
+    prefix, _, argument = source.partition(":")
+    if prefix not in OF_FILES or not argument:
+        return source
+    return f"{prefix}:{Path(argument).expanduser().absolute()}"
+
+
+def is_here(source: str) -> bool:
+    """Whether a source has a path, and something is there."""
+    prefix, _, argument = source.partition(":")
+    path = Path(argument).expanduser()
+    return prefix in OF_FILES and (path.exists() or bool(glob.glob(str(path))))
 
 
 def split_rows(num: int, split: str, holdout: float, where: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -83,9 +83,7 @@ class LazyDataset:
 lazy_sources = Registry("data source")
 
 
-def open_lazy(
-    source: str, split: str, *, image_size: int | None = None, holdout: float = 0.1
-) -> LazyDataset:
+def open_lazy(source: str, split: str, **options: Any) -> LazyDataset:
     """One split of the data set called `source`, not yet read; the arguments are those of `load`.
 
     Images of folders, of .npz shards and of TFDS are read when they are asked for. Any other source
@@ -94,11 +92,11 @@ def open_lazy(
     Raises:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
-    request = make_request(source, split, image_size, holdout)
+    request = make_request(source, split, **options)
     prefix = source.partition(":")[0]
     if prefix in list(lazy_sources):
         return lazy_sources[prefix](request)
-    return in_memory(load(source, split, image_size=image_size, holdout=holdout))
+    return in_memory(load(source, split, **options))
 
 
 def in_memory(dataset: Dataset) -> LazyDataset:

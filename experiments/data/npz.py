@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.data.dataset import WHOLE, Dataset, Request, sources, split_rows
+from experiments.data.digests import digests, of_facts
 from experiments.data.images import resize_images
 from experiments.data.lazy import LazyDataset, in_memory, lazy_sources
 from experiments.data.npz_keys import (
@@ -12,10 +13,12 @@ from experiments.data.npz_keys import (
     check_labels,
     check_size,
     count_classes,
+    fingerprints,
     read_arrays,
     read_levels,
+    say_what_is_left_out,
 )
-from experiments.data.npz_shards import are_shards, load_shards, open_shards
+from experiments.data.npz_shards import are_shards, find_shards, load_shards, open_shards
 from experiments.errors import UserError
 
 
@@ -45,12 +48,20 @@ def open_npz(request: Request) -> LazyDataset:
     return in_memory(_load_file(request))
 
 
+@digests.register("npz")
+def digest_npz(argument: str) -> str:
+    """Of every key that counts in the one file, or in each of the shards."""
+    files = find_shards(argument) if are_shards(argument) else [Path(argument).expanduser()]
+    return of_facts([fingerprints(path) for path in files])
+
+
 def _load_file(request: Request) -> Dataset:
     """The split asked for of one file."""
     if not request.argument:
         raise UserError("data.source: got 'npz:', which names no file; takes npz:FILE")
     path = Path(request.argument).expanduser()
     arrays = read_arrays(path)
+    say_what_is_left_out(path)
     levels = read_levels(arrays, path)
     images, labels, classes = _split(arrays, request, levels, path)
     size = request.image_size

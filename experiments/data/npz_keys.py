@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.data.dataset import one_line
+from experiments.data.notes import say_once
 from experiments.errors import UserError
 
 KEYS = ("images", "labels", "test_images", "test_labels", "levels")
@@ -19,6 +20,21 @@ def read_arrays(path: Path, names: tuple[str, ...] = KEYS) -> dict[str, np.ndarr
     """Arrays of a file, those of `names` that it has, none of them unpickled."""
     with opened(path) as file:
         return {key: file[key] for key in names if key in file.files}
+
+
+def say_what_is_left_out(path: Path) -> None:
+    """Name keys of a file that are none of `KEYS`."""
+    with opened(path) as file:
+        others = sorted(set(file.files) - set(KEYS))
+    if others:
+        say_once(f"npz:{path}: left out {', '.join(others)}; takes {', '.join(KEYS)}")
+
+
+def fingerprints(path: Path) -> list[list]:
+    """Name, size and CRC-32 of each of `KEYS` in a file, which it says without being read."""
+    with opened(path) as file:
+        members = {info.filename.removesuffix(".npy"): info for info in file.zip.infolist()}
+    return [[key, members[key].file_size, members[key].CRC] for key in KEYS if key in members]
 
 
 @contextlib.contextmanager

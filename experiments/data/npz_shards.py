@@ -54,6 +54,20 @@ def are_shards(argument: str) -> bool:
     return bool(argument) and (path.is_dir() or (glob.has_magic(argument) and not path.is_file()))
 
 
+def find_shards(argument: str) -> list[Path]:
+    """The files of a folder or of a pattern, in the order of their names.
+
+    Raises:
+      UserError: none.
+    """
+    path = Path(argument).expanduser()
+    pattern = str(Path(glob.escape(str(path)), "*.npz")) if path.is_dir() else str(path)
+    files = [Path(name) for name in sorted(glob.glob(pattern))]
+    if not files:
+        raise UserError(f"data.source: no files {pattern!r}; takes npz:DIR or npz:DIR/*.npz")
+    return files
+
+
 def load_shards(request: Request) -> Dataset:
     """The split asked for, of all the images in the order of the names of their files.
 
@@ -124,16 +138,12 @@ class _ShardReader:
 
 def _find(request: Request) -> tuple[list[Shard], np.ndarray]:
     """The shards, checked to be alike, and the rows of the split among all their images."""
-    path = Path(request.argument).expanduser()
-    pattern = str(Path(glob.escape(str(path)), "*.npz")) if path.is_dir() else str(path)
-    shards = [_open(Path(name)) for name in sorted(glob.glob(pattern))]
-    if not shards:
-        raise UserError(f"data.source: no files {pattern!r}; takes npz:DIR or npz:DIR/*.npz")
+    shards = [_open(path) for path in find_shards(request.argument)]
     for shard in shards:
         check_size(request.image_size, shard.shape[1:], shard.levels, str(shard.path))
         _check_alike(shards[0], shard, request.image_size)
     num = sum(shard.shape[0] for shard in shards)
-    return shards, split_rows(num, request.split, request.holdout, str(path))
+    return shards, split_rows(num, request.split, request.holdout, request.argument)
 
 
 def _open(path: Path) -> Shard:

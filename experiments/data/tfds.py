@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import Dataset, Request, one_line, sources, split_rows
-from experiments.data.images import MANY, ImageFile, decode_batch, decode_image, read_images
+from experiments.data.dataset import HELD_OUT, Dataset, Request, one_line, sources, split_rows
+from experiments.data.decoding import Decoding, ImageFile, decode_image
+from experiments.data.digests import digests, of_files
+from experiments.data.images import MANY, decode_batch, read_images
 from experiments.data.lazy import Batch, LazyDataset, lazy_sources
 from experiments.data.tfds_folder import find_prepared
 from experiments.errors import UserError
@@ -26,15 +28,15 @@ from experiments.errors import UserError
 def load_tfds(request: Request) -> Dataset:
     """Features `image` and, where there is one, `label`, of `tfds:NAME[:config][/version]`.
 
-    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the set's
-    test split, or else its validation split, or else held out of the train split.
+    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the
+    first split of `HELD_OUT` that the set has, or else held out of the train split.
 
     Raises:
       UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images.
     """
     records, rows = _open(request)
     read = records.read(rows)
-    values = read_images(_files(records, rows, read), request.image_size)
+    values = read_images(_files(records, rows, read), Decoding.of(request))
     if records.channels == 3 and values.shape[-1] == 1:
         values = np.repeat(values, 3, axis=-1)  # a colour set, though this split is all grey
     labels = _labels(records, read)
@@ -58,11 +60,12 @@ def open_tfds(request: Request) -> LazyDataset:
     records, rows = _open(request)
     first = records.read(rows[:1])
     (file,) = _files(records, rows[:1], first)
-    height, width, _ = decode_image(file, request.image_size).shape
-    shape = (height, width, 1 if records.channels == 1 else 3)
+    decoding = Decoding.of(request)
+    height, width, channels = decode_image(file, decoding).shape
+    shape = (height, width, channels if records.channels == 1 else max(channels, 3))
     labelled = _labels(records, first) is not None
     return LazyDataset(
-        reader=_RecordReader(records, file.name, labelled, request.image_size, shape),
+        reader=_RecordReader(records, file.name, labelled, decoding, shape),
         rows=rows,
         shape=shape,
         levels=256,
@@ -71,6 +74,13 @@ def open_tfds(request: Request) -> LazyDataset:
         num_classes=_count_classes(records, rows) if labelled else 0,
         crops=request.image_size is not None,
     )
+
+
+@digests.register("tfds")
+def digest_tfds(argument: str) -> str:
+    """Of all the files of the set."""
+    folder = find_prepared(argument)
+    return of_files(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 class _Records:
@@ -92,7 +102,7 @@ class _Records:
             _check(builder.info, folder)
             nums = {name: info.num_examples for name, info in builder.info.splits.items()}
             name = _split_name(nums, split, folder)
-            self.num, self.has_splits = nums[name], bool({"test", "validation"} & set(nums))
+            self.num, self.has_splits = nums[name], bool(set(HELD_OUT) & set(nums))
             self._source = builder.as_data_source(
                 name, decoders={"image": tfds.decode.SkipDecoding()}, file_format="array_record"
             )
@@ -116,13 +126,13 @@ class _RecordReader:
     records: _Records
     first: str
     labelled: bool
-    image_size: int | None
+    decoding: Decoding
     shape: tuple[int, ...]
 
     def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
         read = self.records.read(rows)
         files = _files(self.records, rows, read)
-        values = decode_batch(files, self.image_size, self.shape, self.first, places)
+        values = decode_batch(files, self.decoding, self.shape, self.first, places)
         return Batch(values, _all_labels(self.records, read) if self.labelled else None)
 
 
@@ -166,7 +176,7 @@ def _check(info: Any, folder: Path) -> None:
 
 def _split_name(nums: dict[str, int], split: str, folder: Path) -> str:
     """The set's own split that stands for the one asked for."""
-    wanted = ["train"] if split == "train" else ["test", "validation"]
+    wanted = ["train"] if split == "train" else HELD_OUT
     name = next((name for name in wanted if name in nums), "train")
     if not nums.get(name):
         raise UserError(f"{folder}: has no images to {split}; its splits: {nums}")

@@ -13,6 +13,7 @@ from jax.tree_util import keystr, tree_flatten_with_path, tree_unflatten
 from safetensors import SafetensorError, safe_open
 
 from experiments.errors import UserError
+from experiments.interchange.torch_names import plain_name
 
 Tensors = dict[str, np.ndarray]
 
@@ -147,7 +148,7 @@ class Names:
 
 def _renamed(name: str) -> str:
     """A tensor's name as of today."""
-    return ".".join(_NEW_NAMES.get(part, part) for part in name.split("."))
+    return ".".join(_NEW_NAMES.get(part, part) for part in plain_name(name).split("."))
 
 
 def _array(tensor: np.ndarray | None, shape: tuple[int, ...], kind: str, what: str) -> np.ndarray:

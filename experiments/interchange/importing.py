@@ -1,5 +1,6 @@
 """From a file of another project to a workdir that every command opens."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +12,17 @@ from experiments import build, flags
 from experiments.atomic import folder_at_once
 from experiments.checkpoints import Checkpoints
 from experiments.config import default_config, resolve
+from experiments.data import absolute
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.interchange.formats import Format, formats
 from experiments.interchange.imported import Imported
-from experiments.interchange.trees import flatten
 from experiments.named import lookup
 from experiments.paths import command, expand
 from experiments.sections import Experiment
 from experiments.splits import open_split
 from experiments.training import state_from
+from experiments.trees import flatten
 from experiments.workdir import Workdir
 from models import abstract_params
 
@@ -98,8 +100,9 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     Raises:
       UserError: nothing tells the shape of an example.
     """
-    told = imported.data or _of_image(path, experiment, imported)
     source = experiment.data.source
+    told = imported.data or _of_image(path, experiment, imported)
+    told = dataclasses.replace(told, place=absolute(source))
     try:
         here = DataFacts.of(open_split(experiment, "train"))
     except UserError as error:
@@ -109,6 +112,8 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
             f"\nit can sample; likelihood and training take other data than {source}, whose "
             f"examples have shape {here.shape}, not {told.shape}"
         )
+    if told.digest and told.digest != here.digest:
+        return told, f"\nit can sample; likelihood and training take {told}, not what is there now"
     return here, ""
 
 

@@ -20,8 +20,8 @@ from experiments.config import resolve
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.interchange.imported import Imported
-from experiments.interchange.trees import flatten, unflatten
 from experiments.sections import Experiment
+from experiments.trees import flatten, unflatten
 
 FORMAT = "1"
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import numpy as np
 
-from experiments.interchange.trees import flatten
+from experiments.trees import flatten
 from models import abstract_params
 from models.ncsnpp import NCSNpp
 

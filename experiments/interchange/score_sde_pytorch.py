@@ -19,9 +19,10 @@ from experiments.interchange import torch_file
 from experiments.interchange.imported import Imported
 from experiments.interchange.score_sde_inference import FROZEN, infer, unused
 from experiments.interchange.score_sde_layout import Leaf, Shape, layout
-from experiments.interchange.trees import unflatten
+from experiments.interchange.torch_names import plain_name
 from experiments.sections import Experiment, ModelConfig
 from experiments.splits import open_split
+from experiments.trees import unflatten
 from models.ncsnpp import NCSNpp
 
 Tensors = dict[str, np.ndarray]
@@ -64,7 +65,7 @@ def convert(
     Raises:
       UserError: the tensors do not fit the network, or nothing tells the size of an image.
     """
-    named = {name.removeprefix("module."): tensor for name, tensor in model.items()}
+    named = {plain_name(name): tensor for name, tensor in model.items()}
     named.pop("sigmas", None)
     net, shapes = _network(experiment.model), {name: t.shape for name, t in named.items()}
     channels = _channels(shapes)

@@ -173,6 +173,25 @@ def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
     assert "--config.sampling." in line
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ["COMMAND", "'trian'", "train"]),
+        ([], ["required: COMMAND"]),
+        (["sample"], ["required: --workdir", "scoresde sample --help"]),
+        (["sample", "--workdir"], ["--workdir", "expected one argument"]),
+        (["sample", "--workdir=x", "--num=many"], ["--num", "got many", "an integer ≥ 1"]),
+        (["sample", "--workdir=x", "--num=0"], ["--num", "got 0", "an integer ≥ 1"]),
+        (["likelihood", "--workdir=x", "--rtol=small"], ["--rtol", "'small'"]),
+        (["likelihood", "--workdir=x", "--steps=1", "--rtol=1"], ["--rtol", "--steps"]),
+        (["train", "--workdir=x", "--config=y", "--raw", "--fsdp=no"], ["--fsdp", "'no'"]),
+    ],
+)
+def test_arguments_that_are_not_as_declared(arguments, words, capsys):
+    line = refused(arguments, capsys)
+    assert all(word in line for word in words), line
+
+
 def test_a_batch_that_devices_cannot_share(tmp_path, capsys):
     twelve = ["--devices=8", "--config.training.batch_size=12"]
     line = refused(["train", *TOY, f"--workdir={tmp_path / 'run'}", *twelve], capsys)

@@ -215,6 +215,14 @@ def test_npz_with_its_own_test_images_keeps_their_order(tmp_path):
     assert train.num_classes == test.num_classes == 5
 
 
+def test_npz_names_the_keys_that_it_does_not_take(tmp_path, capsys):
+    source = save(tmp_path, images=numbered(4, 2, 2), val_images=numbered(4, 2, 2), about=1)
+    for split in ("train", "test"):
+        data.load(source, split)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"npz:{tmp_path}/set.npz: left out about, val_images; takes images, ")
+
+
 def test_npz_levels(tmp_path):
     source = save(tmp_path, images=numbered(4, 2, 2), levels=4)
     assert data.load(source, "train").levels == 4
@@ -304,24 +312,30 @@ def pair(tmp_path, mode, fill, **options) -> np.ndarray:
     [
         ("L", 7, {}, [7]),
         ("1", 1, {}, [255]),
-        ("LA", (7, 20), {}, [7]),
+        ("LA", (7, 20), {}, [236]),  # (20·7 + 235·255)/255 = 235.55
         ("RGB", (1, 2, 3), {}, [1, 2, 3]),
-        ("RGBA", (1, 2, 3, 0), {}, [1, 2, 3]),
+        ("RGBA", (1, 2, 3, 255), {}, [1, 2, 3]),
+        ("RGBA", (1, 2, 3, 0), {}, [255, 255, 255]),
+        ("L", 7, {"transparency": 7}, [255]),
+        ("RGB", (1, 2, 3), {"transparency": (1, 2, 3)}, [255, 255, 255]),
     ],
 )
-def test_alpha_is_dropped_and_grey_keeps_one_channel(tmp_path, mode, fill, options, pixel):
+def test_alpha_is_composed_over_white_and_grey_keeps_one_channel(
+    tmp_path, mode, fill, options, pixel
+):
     assert pair(tmp_path, mode, fill, **options).tolist() == pixel
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_palette_with_transparency_is_read_as_its_colours(tmp_path):
+def test_a_palette_with_transparency_is_composed(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
     for name in ("a.png", "b.png"):
         image.save(tmp_path / name, transparency=b"\x05\x09")
     pixels = data.load(f"folder:{tmp_path}", "train").values[0, 0]
-    assert pixels.tolist() == [[10, 20, 30], [40, 50, 60]]
+    # (5·10 + 250·255)/255 = 250.2 and so on; (9·40 + 246·255)/255 = 247.4.
+    assert pixels.tolist() == [[250, 250, 251], [247, 248, 248]]
 
 
 def test_one_colour_image_makes_all_of_them_colour_in_both_splits(tmp_path):
@@ -626,10 +640,10 @@ def png(**options) -> bytes:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (folder_of(), "data.source: no images below {}; takes .png, .jpg, .jpeg files"),
+        (folder_of(), "data.source: no images below {}; takes .png, .jpg, .jpeg, .webp, .bmp, "),
         (folder_of(("a.txt", b"")), "data.source: no images below {}"),
         (
-            folder_of(("train/a.png", {}), ("test/a.gif", {})),
+            folder_of(("train/a.png", {}), ("test/a.tga", {})),
             "data.source: no images below {}/test",
         ),
         (folder_of(("a.png", {})), "data.source: folder {} has 1 image; takes 2 or more"),
@@ -641,7 +655,7 @@ def png(**options) -> bytes:
         ),
         (
             folder_of(("a.png", {"mode": "I;16"}), ("b.png", {"mode": "I;16"})),
-            "{}/a.png: has pixels of mode I;16; takes 8 bits a channel",
+            "{}/a.png: has pixels of mode I;16B; takes 8 bits a channel",
         ),
         (
             folder_of(("a.png", {}), ("b.png", {}), ("c.png", {"size": (6, 4)})),

@@ -221,6 +221,13 @@ def test_tensors_must_be_those_of_the_config(tmp_path, spoil, message):
         read(folder)
 
 
+def test_names_are_those_of_what_was_compiled(tmp_path, imported):
+    folder = copy("ddpm", tmp_path)
+    tensors = load_file(folder / TENSORS)
+    save_file({f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}, folder / TENSORS)
+    jax.tree.map(np.testing.assert_array_equal, read(folder).params, imported["ddpm"].params)
+
+
 def test_damaged_and_missing_files_stop_with_one_line(tmp_path):
     folder = copy("ddpm", tmp_path)
     whole = (folder / TENSORS).read_bytes()

@@ -20,8 +20,8 @@ from experiments.errors import UserError
 from experiments.interchange import torch_file
 from experiments.interchange.imported import Imported
 from experiments.interchange.score_sde_layout import our_shapes
-from experiments.interchange.trees import flatten, unflatten
 from experiments.trained import Trained
+from experiments.trees import flatten, unflatten
 from experiments.workdir import Workdir
 from models import NCSNpp
 from tests.experiments.conftest import DIGITS, metrics_of, train
@@ -71,7 +71,8 @@ def test_a_published_checkpoint_becomes_a_workdir(published, tmp_path, capsys):
     np.testing.assert_array_equal(raw["conv_in/kernel"], moved)
     moved = np.einsum("oihw->hwio", content["ema"]["shadow_params"][4])
     np.testing.assert_array_equal(averaged["conv_in/kernel"], moved)
-    assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=17, num=1437, num_classes=10)
+    facts = Workdir(workdir).facts
+    assert (facts.shape, facts.levels, facts.num, facts.num_classes) == ((8, 8, 1), 17, 1437, 10)
     assert [path.name for path in workdir.parent.iterdir()] == ["imported"]
 
 
@@ -103,7 +104,8 @@ def test_sampling_takes_no_data_and_likelihood_says_what_is_missing(published, t
     options = [*TRAINS, f"--config.data.source=npz:{source}", f"--workdir={workdir}"]
     assert main([*command, *options]) == 0
     assert "not here" not in capsys.readouterr().out
-    assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=256, num=18)
+    facts, place = Workdir(workdir).facts, f"npz:{source}"
+    assert (facts.shape, facts.levels, facts.num, facts.place) == ((8, 8, 1), 256, 18, place)
     source.rename(tmp_path / "others.npz")
     sample = ["sample", f"--workdir={workdir}", "--num=4", "--batch=8", "--steps=2"]
     assert main([*sample, f"--output={tmp_path / 'drawn'}"]) == 0
@@ -127,7 +129,7 @@ def test_a_shape_that_only_the_file_tells(published, tmp_path, capsys):
         options = [*TRAINS, "--config.data.image_size=8", f"--config.data.source={source}"]
         assert main([*command, *options, f"--workdir={workdir}"]) == 0
         assert words in capsys.readouterr().out
-        assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=256)
+        assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=256, place=source)
 
 
 def test_a_run_remembers_its_data_and_one_without_memory_opens_them(trained, tmp_path):

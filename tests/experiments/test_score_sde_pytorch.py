@@ -11,7 +11,7 @@ from experiments.flags import load_config
 from experiments.interchange.importing import filled
 from experiments.interchange.score_sde_inference import infer
 from experiments.interchange.score_sde_pytorch import convert
-from experiments.interchange.trees import flatten
+from experiments.trees import flatten
 from tests.experiments.published import TINY, checkpoint, listed
 
 NETS = {
@@ -224,6 +224,32 @@ def test_what_does_not_fit_is_named():
     assert "no convolution" in message(TINY, content | {"model": {}})
     assert "has time/class/embedding" in message(TINY | {"num_classes": 3}, content)
     assert "'ncsnpp'" in message({"name": "mlp"}, content)
+
+
+def wrapped(name: str) -> list[str]:
+    """What wrappers make of a tensor's name."""
+    first, second, rest = name.split(".", 2)
+    return [
+        f"module.{name}",
+        f"_orig_mod.{name}",
+        f"module._orig_mod.{name}",
+        f"_orig_mod.module.{name}",
+        f"_orig_mod.{first}.{second}._orig_mod.{rest}",
+    ]
+
+
+def test_names_are_those_of_what_was_wrapped():
+    """By DistributedDataParallel and torch.compile, the whole or its parts."""
+    content = checkpoint(listed(TINY))
+    model, shadow = content["model"], content["ema"]["shadow_params"]
+    bare = {name.removeprefix("module."): tensor for name, tensor in model.items()}
+    bare.pop("sigmas", None)
+    plain = convert(bare, shadow, 5, experiment_of(TINY))
+    for names in zip(*map(wrapped, bare), strict=True):
+        named = dict(zip(names, bare.values(), strict=True))
+        imported = convert(named, shadow, 5, experiment_of(TINY))
+        jax.tree.map(np.testing.assert_array_equal, imported.params, plain.params)
+        jax.tree.map(np.testing.assert_array_equal, imported.averages, plain.averages)
 
 
 def test_attention_tells_the_size_where_neither_config_nor_data_do(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Runs that are stopped, killed, damaged or fed bad data, and that go on all the same."""
 
+import dataclasses
 import fcntl
 import itertools
 import os
@@ -92,13 +93,68 @@ def test_a_config_that_nothing_follows_from_may_change(trained, tmp_path):
     assert resolve(Workdir(tmp_path / "run").load()).training.batch_size == 8
 
 
-def test_accepting_what_does_not_fit_changes_nothing(trained, tmp_path, capsys):
+def test_accepting_another_network_changes_nothing(trained, tmp_path, capsys):
+    """Also one whose parameters are all in the checkpoint, among others."""
     shutil.copytree(trained, tmp_path / "run")
-    other = ["--config.training.optimizer=lion", "--accept=training.optimizer"]
-    assert train(tmp_path / "run", *other) == 2
-    assert "cannot be read" in capsys.readouterr().err
-    assert resolve(Workdir(tmp_path / "run").load()).training.optimizer == "adam"
+    for hidden in ("(8,8)", "(16,)", "(16,16,16)"):
+        other = [f"--config.model.hidden={hidden}", "--accept=model.hidden"]
+        assert train(tmp_path / "run", *other) == 2
+        line = capsys.readouterr().err
+        assert "holds the parameters of another network" in line
+        assert line.count("\n") == 1
+    assert resolve(Workdir(tmp_path / "run").load()).model.hidden == (16, 16)
     assert train(tmp_path / "run") == 0
+
+
+def test_accepting_other_averages_and_another_optimizer_keeps_the_rest(trained, tmp_path, capsys):
+    """What is new begins at the parameters as they are; the learning rate goes on."""
+    shutil.copytree(trained, tmp_path / "run")
+    still = ["--config.training.learning_rate=1e-30", "--config.training.num_steps=7"]
+    other = ["--config.training.optimizer=lion", "--config.training.averages=('0.5',)"]
+    accepted = ["optimizer", "averages", "learning_rate"]
+    accept = [f"--accept=training.{name}" for name in accepted]
+    before = restored(trained)
+    assert train(tmp_path / "run", *still, *other, *accept) == 0
+    assert "at step 6; new there: opt_state, average 0.5" in capsys.readouterr().out
+    after = restored(tmp_path / "run")
+    jax.tree.map(np.testing.assert_array_equal, after.params, before.params)
+    jax.tree.map(np.testing.assert_array_equal, after.averages["0.5"], after.params)
+    # r = 9/(9 + 7) of eq. 2 of `averages`: a rounding of each of three operations, below 4 ulps.
+    old, params = before.averages["0.999"], before.params
+    expected = jax.tree.map(lambda a, p: a + np.float32(9 / 16) * (p - a), old, params)
+    jax.tree.map(
+        lambda a, e, p: np.testing.assert_allclose(
+            a, e, rtol=0, atol=2**-21 * max(abs(p).max(), abs(e).max())
+        ),
+        after.averages["0.999"],
+        expected,
+        params,
+    )
+    counts = [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim == 0]
+    assert [int(count) for count in counts] == [1, 7]
+    # The command goes on, and so does what is made of the averages.
+    assert train(tmp_path / "run", *still, *other) == 0
+    assert Trained.open(tmp_path / "run", [], make_mesh(1), average="0.5").step == 7
+
+
+def restored(workdir):
+    """The newest state, as the workdir's config has it."""
+    return restore(Workdir(workdir), resolve(Workdir(workdir).load()), (2,), make_mesh(1))
+
+
+def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys):
+    """A run that was killed before its first checkpoint under the new fields."""
+    shutil.copytree(trained, tmp_path / "run")
+    workdir = Workdir(tmp_path / "run")
+    experiment = resolve(workdir.load())
+    kept = dataclasses.replace(experiment.training, averages=("0.5",))
+    workdir.record(dataclasses.replace(experiment, training=kept))
+    Trained.open(workdir.path, [], make_mesh(1))
+    command = ["sample", f"--workdir={workdir.path}", "--average=0.5", "--devices=1"]
+    assert main(command) == 2
+    assert (
+        "--average: got 0.5, which begins after the checkpoint of step 6" in capsys.readouterr().err
+    )
 
 
 def test_every_nth_checkpoint_stays(tmp_path):
