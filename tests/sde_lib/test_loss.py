@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from sde_lib import Gaussian, Prediction, denoising_loss, prediction, weightings
+from sde_lib import Gaussian, denoising_loss, prediction, weightings
 from sde_lib.time_sampling import snr_decay
 from tests.cases import SDES, every_sde, gaussian, line_mixture
 
@@ -132,7 +132,7 @@ def test_likelihood_weighting_is_g_squared_on_the_score(sde):
     t = jnp.array([1e-3, 0.1, 0.5, 0.9])
 
     def model(x, t, cond):
-        return Prediction(data=jnp.zeros_like(x), noise=predicted)
+        return prediction.from_noise(sde, x, t, predicted)
 
     score_error = (predicted - noise) / sde.sigma(t)[:, None]
     expected = jnp.mean(sde.diffusion(t)[:, None] ** 2 * score_error**2, 1)
