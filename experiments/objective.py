@@ -42,13 +42,14 @@ def check_weights(experiment: Experiment, sde: SDE) -> None:
     if not fitting:
         raise UserError(
             f"training.t_min: got {t_min:g}, where sde.name {experiment.sde.name!r} gives times "
-            f"{times!r} no finite weight; takes a later time"
+            f"{times!r} no finite importance; takes a later time"
         )
     others = [name for name in time_samplers if most(name, weighting) <= MAX_WEIGHT]
+    instead = f"training.times {' or '.join(others)}" if others else "a later training.t_min"
     raise UserError(
         f"training.weighting: got {weighting!r}, by which an example at times {times!r} weighs up "
         f"to {got:.1g} times the mean, more than {MAX_WEIGHT}; takes {' or '.join(fitting)}, or "
-        f"training.times {' or '.join(others)}"
+        f"{instead}"
     )
 
 
