@@ -272,6 +272,10 @@ def test_each_step_draws_anew_and_the_same_again():
     assert first.sums.loss == again.sums.loss
     assert first.sums.loss != other.sums.loss
     assert_array_equal([first.step, other.step], [1, 2])
+    # The sums of the metrics go on until a line of them is written.
+    empty = dataclasses.replace(first, sums=state.sums)
+    second, alone = (update()(before, VALUES).sums.loss for before in (first, empty))
+    assert_allclose(second, first.sums.loss + alone, rtol=1e-6)
 
 
 def test_an_update_goes_down_the_gradient_and_the_averages_follow_it():

@@ -1,5 +1,6 @@
 """What a network's output means, where a closed form says it."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from models.conditioning import conditionings
 from models.parameterization import ddpm_sigmas, parameterizations, rounding
+from models.score_model import ScoreModel
 from sde_lib import sdes
 
 
@@ -102,6 +104,36 @@ def test_what_the_network_is_told_of_the_time():
     np.testing.assert_allclose(conditionings["log_sigma"](ve, t), want, rtol=1e-5)
     np.testing.assert_allclose(conditionings["log_sigma"](flow, t), np.log(t), rtol=1e-6)
     np.testing.assert_allclose(conditionings["time"](flow, t), 999 * np.asarray(t), rtol=1e-6)
+
+
+class Shown(nn.Module):
+    """x times a parameter, c and the condition."""
+
+    @nn.compact
+    def __call__(self, x, c, cond=None, *, train=False):
+        """The network's output."""
+        scale = self.param("scale", nn.initializers.ones, ())
+        return scale * x * c[:, None] * (cond[:, None] if not train else 1)
+
+
+def test_a_score_model_is_its_network_and_its_meaning():
+    sde, t, cond = sdes["flow"](), jnp.array([0.3, 0.6]), jnp.array([2.0, 5.0])
+    x = jnp.array([[0.4, -1.0], [2.0, 0.1]])
+    model = ScoreModel(
+        network=Shown(),
+        params={"scale": jnp.array(3.0)},
+        sde=sde,
+        parameterization="edm",
+        conditioning="log_noise",
+        data_std=0.8,
+    )
+    c = conditionings["log_noise"](sde, t)
+    for key, factor in ((None, cond), (jax.random.key(0), jnp.ones(2))):
+        want = parameterizations["edm"](
+            lambda x, factor=factor: 3 * x * (c * factor)[:, None], sde, x, t, 0.8
+        )
+        got = model(x, t, cond, dropout_key=key)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_rounding_tells_where_a_prediction_is_lost():
