@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from experiments import averages
 from experiments.data import CROPS
@@ -210,17 +211,17 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    def fails(name: str) -> bool:
-        lost = jax.jit(lambda t: rounding(name, process, t, experiment.data.std))(t)
-        return not bool(jnp.all(lost < 1))
+    def lost(name: str) -> Array:
+        return rounding(name, process, t, experiment.data.std)
 
-    if fails(name):
-        takes = ", ".join(other for other in parameterizations if not fails(other))
+    share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
+    if not (share < 1).all():
+        takes = ", ".join(other for other in parameterizations if (lost(other) < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"
         )
-    if not jnp.isfinite(jax.jit(lambda t: conditionings[told](process, t))(t)).all():
+    if not jnp.isfinite(c).all():
         raise UserError(
             f"model.conditioning: got {told!r}, which sde.name {experiment.sde.name!r} makes "
             f"infinite {where}; takes log_noise or time"
