@@ -58,16 +58,6 @@ def test_log_normal_sampler_is_normal_in_log_noise(sde):
     assert_allclose(np.log(sde.noise_to_signal(t)), cut.ppf(u), rtol=1e-8, atol=1e-8)
 
 
-@float64
-@every_sde
-def test_log_normal_sampler_cancels_the_weighting_edm(sde):
-    t, weight = time_samplers["log_normal"](sde, jnp.linspace(0.05, 0.95, 7), T_MIN, T_MAX)
-    on_noise, on_data = weightings["edm"](sde, t, 0.5)
-    low, high = stats.norm.cdf(np.log(sde.noise_to_signal(jnp.array([T_MIN, T_MAX]))), -1.2, 1.2)
-    assert_allclose(weight * on_noise * (T_MAX - T_MIN), high - low, rtol=1e-8)
-    assert_allclose(on_data, on_noise / 0.25, rtol=1e-12)
-
-
 @every_registered_sde
 def test_times_and_weights_are_finite_to_the_end(sde):
     """Every sampler under every weighting, at u from 0 to 1 and t up to 1, in float32."""
