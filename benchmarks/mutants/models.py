@@ -402,7 +402,7 @@ MUTANTS: list[Mutant] = [
         "models/winograd.py",
         "and tuple(strides) == (1, 1) and",
         "and",
-        (_WINOGRAD + "test_what_it_does_not_suit_is_the_direct_sum[shape2-64-fields2]",),
+        (_WINOGRAD + "test_what_it_does_not_suit_is_the_direct_sum[shape3-64-fields3]",),
     ),
     Mutant(
         "last layers that start at full size",
