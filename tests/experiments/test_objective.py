@@ -161,7 +161,10 @@ def test_expected_loss_and_gradient_are_quadrature(name):
 
 
 def test_a_batch_in_parts_is_the_batch():
-    """Value, losses in the order of the examples, and gradient; float32 sums of 12 terms."""
+    """Value, losses in the order of the examples, and gradient.
+
+    Float32 sums of 12 terms of up to 10: a few times 12 · 6e-8 of them where they cancel.
+    """
     draw = make_draw(experiment(), VP(), None)
     drawn = draw(jax.random.key(0), jnp.linspace(-1, 1, 12)[:, None])
     params, weights = {"a": 0.7, "b": -0.3}, jnp.arange(1.0, 13.0)
@@ -171,7 +174,7 @@ def test_a_batch_in_parts_is_the_batch():
         )
         for k in (1, 3)
     )
-    jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-5), parts, once)
+    jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-5), parts, once)
 
 
 # --- what a step draws --------------------------------------------------------------------------
