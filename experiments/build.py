@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from experiments import averages, seeds
 from experiments.data import CROPS
@@ -21,8 +22,8 @@ from experiments.named import construct, lookup, one_of, t_min_of
 from experiments.optimizers import make_optimizer
 from experiments.schedules import schedules
 from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEConfig
-from experiments.solver_choice import check_sampling
-from models import ScoreModel, conditionings, networks, parameterizations
+from experiments.solver_choice import check_sampling, sampling_t_min
+from models import ScoreModel, conditionings, networks, parameterizations, rounding
 from samplers import (
     Adams,
     FixedAdams,
@@ -186,7 +187,6 @@ def check(experiment: Experiment) -> None:
     process = sde(experiment.sde)
     network(experiment.model)
     check_parameterization(experiment, process)
-    lookup(conditionings, str(experiment.model.conditioning), "model.conditioning")
     lookup(weightings, str(experiment.training.weighting), "training.weighting")
     lookup(time_samplers, str(experiment.training.times), "training.times")
     lookup(schedules, experiment.training.schedule, "training.schedule")
@@ -200,19 +200,32 @@ def check(experiment: Experiment) -> None:
 
 
 def check_parameterization(experiment: Experiment, process: SDE) -> None:
-    """Stop a meaning of the output that is not finite under the SDE, as one of another's chain.
+    """Stop a meaning of the output, or of the time, that fails where training or sampling goes.
 
     Raises:
-      UserError: it is not known, or not finite.
+      UserError: it is not known; data or noise made of the output are rounding alone, as x/0 is; or
+        what the network is told of the time is infinite.
     """
-    name = str(experiment.model.parameterization)
-    predict = lookup(parameterizations, name, "model.parameterization")
-    t, x = jnp.array([training_t_min(experiment, process), 1.0]), jnp.ones((2, 1))
-    noise = jax.jit(lambda: predict(jnp.ones_like, process, x, t, 1.0).noise)()
-    if not jnp.isfinite(noise).all():
+    name, told = str(experiment.model.parameterization), str(experiment.model.conditioning)
+    lookup(parameterizations, name, "model.parameterization")
+    lookup(conditionings, told, "model.conditioning")
+    ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
+    t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
+
+    def lost(name: str) -> Array:
+        return rounding(name, process, t, experiment.data.std)
+
+    share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
+    if not (share < 1).all():
+        takes = ", ".join(other for other in parameterizations if (lost(other) < 1).all())
         raise UserError(
-            f"model.parameterization: got {name!r}, which sde.name {experiment.sde.name!r} makes "
-            "infinite; takes another"
+            f"model.parameterization: got {name!r}, whose data or noise sde.name "
+            f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"
+        )
+    if not jnp.isfinite(c).all():
+        raise UserError(
+            f"model.conditioning: got {told!r}, which sde.name {experiment.sde.name!r} makes "
+            f"infinite {where}; takes log_noise or time"
         )
 
 

@@ -11,9 +11,56 @@ from jax import Array
 
 from experiments import build
 from experiments.data import to_model
+from experiments.errors import UserError
 from experiments.sections import Experiment
-from sde_lib import SDE, denoising_loss, time_samplers
+from sde_lib import SDE, denoising_loss, time_samplers, weightings
+from sde_lib.loss import largest_weight
 from sde_lib.time_sampling import independent, low_discrepancy
+
+MAX_WEIGHT = 20_000
+"""Bound on what an example may weigh in the loss, over what one weighs on average. The published
+likelihood weighting at uniform times has 8000 under VP."""
+
+
+def check_weights(experiment: Experiment, sde: SDE) -> None:
+    """Stop an objective that single examples would decide.
+
+    Raises:
+      UserError: with its time's importance an example weighs more than MAX_WEIGHT.
+    """
+    config = experiment.training
+    times, weighting = str(config.times), str(config.weighting)
+    t_min = build.training_t_min(experiment, sde)
+
+    def most(times: str, weighting: str) -> float:
+        weight = partial(largest_weight, times=times, weighting=weighting, t_min=t_min)
+        return float(jax.jit(lambda: weight(sde, data_std=experiment.data.std))())
+
+    if (got := most(times, weighting)) <= MAX_WEIGHT:
+        return
+    fitting = [name for name in weightings if most(times, name) <= MAX_WEIGHT]
+    if not fitting:
+        raise UserError(
+            f"training.t_min: got {t_min:g}, where sde.name {experiment.sde.name!r} gives times "
+            f"{times!r} no finite importance; takes a later time"
+        )
+    others = [name for name in time_samplers if most(name, weighting) <= MAX_WEIGHT]
+    instead = f"training.times {' or '.join(others)}" if others else "a later training.t_min"
+    raise UserError(
+        f"training.weighting: got {weighting!r}, by which an example at times {times!r} weighs up "
+        f"to {got:.1g} times the mean, more than {MAX_WEIGHT}; takes {' or '.join(fitting)}, or "
+        f"{instead}"
+    )
+
+
+def check_flip(experiment: Experiment, shape: tuple[int, ...]) -> None:
+    """Stop flips of examples of `shape` that are no images.
+
+    Raises:
+      UserError: they are asked for.
+    """
+    if experiment.data.flip and len(shape) != 3:
+        raise UserError(f"data.flip: got True, takes False with data of shape {shape}, no images")
 
 
 class Draws(NamedTuple):
@@ -52,11 +99,11 @@ def to_model_units(experiment: Experiment, levels: int | None, key: Array, value
     """Raw values [B, ...] in model units: dequantized and flipped at random where asked for."""
     config = experiment.data
     noise_key, flip_key = jax.random.split(key)
-    if levels is None:
-        return values
     if config.flip:
         mirror = jax.random.bernoulli(flip_key, shape=(len(values), 1, 1, 1))
         values = jnp.where(mirror, values[:, :, ::-1], values)
+    if levels is None:
+        return values
     u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
     return to_model(values, levels, bool(config.centered), u)
 

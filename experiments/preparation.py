@@ -12,7 +12,7 @@ from experiments.config import resolve
 from experiments.data import Dataset, LazyDataset, check_crop, in_memory
 from experiments.devices import check_batch
 from experiments.errors import UserError
-from experiments.objective import batch_loss, make_draw
+from experiments.objective import batch_loss, check_flip, check_weights, make_draw
 from experiments.sections import Experiment
 from experiments.splits import load_split, open_split
 from experiments.trained import begun, restore
@@ -46,7 +46,9 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
     network = build.network(experiment.model, training=True)
+    check_weights(experiment, build.sde(experiment.sde))
     lazy, dataset = _read(experiment)
+    check_flip(experiment, lazy.shape)
     _check_fit(experiment, network, lazy)
     build.check_attention(network, lazy.shape)
     params = None

@@ -102,7 +102,8 @@ class TrainingConfig:
     steps over which the learning rate rises from 0. schedule: what it does then, one of
     `schedules`. grad_clip: bound on the gradient's global norm. accumulate: parts of a batch whose
     gradients are computed one after the other. ema_decay: of the average that sampling uses;
-    averages: further ones, a decay such as "0.999" or "power:0.05". weighting, times: of the loss.
+    averages: further ones, a decay such as "0.999" or "power:0.05". weighting, times: of the loss;
+    two by which one example weighs more than 20,000 times the mean are refused.
     adaptive_weighting: every part of the times weighs alike in the loss. t_min: where times start.
     steps_per_call: updates in one compiled call; None is 1 on the CPU, 5 elsewhere. max_skipped:
     updates without a finite gradient, one after the other, that stop the run at its next line of

@@ -8,7 +8,7 @@ from models.initialization import abstract_params, init_params
 from models.layers import STACKED
 from models.mlp import MLP
 from models.ncsnpp import NCSNpp
-from models.parameterization import parameterizations
+from models.parameterization import parameterizations, rounding
 from models.registry import networks
 from models.score_model import ScoreModel
 
@@ -25,4 +25,5 @@ __all__ = [
     "init_params",
     "networks",
     "parameterizations",
+    "rounding",
 ]

@@ -17,11 +17,13 @@ x = α data + σ noise and score = −noise/σ):
 
 The last is the preconditioning of Karras et al. 2022 (eq. 7, Table 1: c_in, c_skip and c_out),
 written for any affine SDE: the network sees input and target of unit variance at every time, so
-the same network serves every SDE, and both predictions are finite where α or σ is 0.
+the same network serves every SDE, and both predictions are finite where α or σ is 0. Of the others
+`data`, `v` and `velocity` are where α = 0, as in a rectified flow at t = 1; `rounding` tells.
 """
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -85,7 +87,8 @@ def smld_score(network: Network, sde: SDE, x: Array, t: Array, data_std: float) 
     distribution" (2019), §4.2; Song et al. 2021, App. C and H.
     """
     del data_std
-    ratio = sde.sigma(t) / sde.sigma(1 - smld_step(sde, t) / 999)
+    # Not 1 − i/999, which compiled is not 0 at the last: its σ of 0 is to give infinity.
+    ratio = sde.sigma(t) / sde.sigma((999 - smld_step(sde, t)) / 999)
     return prediction.from_noise(sde, x, t, -expand(ratio, x) * network(x))
 
 
@@ -128,3 +131,29 @@ def edm(network: Network, sde: SDE, x: Array, t: Array, data_std: float) -> Pred
         data=(alpha * data_std**2 * unit + sigma * data_std * output) / scale,
         noise=(sigma * unit - alpha * data_std * output) / scale,
     )
+
+
+def rounding(name: str, sde: SDE, t: Array, data_std: float) -> Array:
+    """How much of a prediction is rounding, in the worse of data and noise.
+
+    What rounding a state of standard deviation r = √(α² s² + σ²) to float32, 6e-8 of it, changes in
+    the data, over s, or in the noise; the network's output stays 1.
+
+    Args:
+      name: of the parameterization.
+      sde: the SDE.
+      t: times [T].
+      data_std: s.
+
+    Returns:
+      [T]; infinite where a prediction is not finite.
+    """
+    r = jnp.hypot(sde.alpha(t) * data_std, sde.sigma(t))[:, None]
+    ulp = r * jnp.finfo(jnp.float32).eps / 2
+
+    def predict(x: Array) -> Array:
+        predicted = parameterizations[name](jnp.ones_like, sde, x, t, data_std)
+        return jnp.concatenate([predicted.data / data_std, predicted.noise], axis=1)
+
+    value, change = jax.jvp(predict, (r,), (ulp,))
+    return jnp.max(jnp.where(jnp.isfinite(value + change), jnp.abs(change), jnp.inf), axis=1)

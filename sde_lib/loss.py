@@ -6,13 +6,18 @@ with ε̂ and d̂ the model's noise and data, and ω the importance weight of th
 Weightings give (w_ε, w_d):
 
     sigma2      λ(t) = σ²:  σ² ‖ŝ − s‖² = ‖ε̂ − ε‖²                        (1, 0)
-    likelihood  λ(t) = g²:  g² ‖ŝ − s‖² = (g²/σ²) ‖ε̂ − ε‖²                (g²/σ², 0)
+    likelihood  λ(t) = g²:  g² ‖ŝ − s‖² = ρ (‖ε̂ − ε‖² + ‖d̂ − data‖²/σ_d²)  (ρ, ρ/σ_d²)
     edm         EDM's λ under its density q of times:   q (‖ε̂ − ε‖² + ‖d̂ − data‖²/σ_d²)
                                                                           (q, q/σ_d²)
 
-with s = −ε/σ the target score, σ_d the data's standard deviation and q eq. 1 of `time_sampling`.
-The bracket is the squared error of a network of unit variance, (n² + σ_d²)/(n σ_d)² ‖d̂ − data‖²
-with n = σ/α, in a form that is finite where α or σ is 0. So `edm` is one objective for all SDEs.
+with s = −ε/σ the target score, σ_d the data's standard deviation, q eq. 1 of `time_sampling` and
+
+    ρ = (g²/σ²) σ_d²/(n² + σ_d²),    n = σ/α                                              (2)
+
+The sum that q and ρ multiply is the squared error of a network of unit variance,
+(n² + σ_d²)/(n σ_d)² ‖d̂ − data‖², in a form that is finite where α or σ is 0: α d̂ + σ ε̂ = x for
+every model, so σ²‖ε̂ − ε‖² = α²‖d̂ − data‖². So `edm` is one objective for all SDEs, and ρ is 0
+where g²/σ² is infinite because no signal is left.
 
 References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood training", eq. 8
 (likelihood); Karras et al. 2022, Table 1 (edm).
@@ -26,9 +31,11 @@ from jax import Array
 from sde_lib.model import Model
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
-from sde_lib.time_sampling import log_normal_density, snr_decay
+from sde_lib.time_sampling import log_normal_density, snr_decay, time_samplers
 
 weightings = Registry("weighting")
+
+_NODES = 1024
 
 
 @weightings.register("sigma2")
@@ -40,9 +47,11 @@ def sigma2(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 
 @weightings.register("likelihood")
 def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(g²/σ², 0)."""
-    del data_std
-    return snr_decay(sde, t), jnp.zeros_like(t)
+    """(ρ, ρ/σ_d²)."""
+    alpha, sigma = sde.alpha(t), sde.sigma(t)
+    share = (alpha * data_std) ** 2 / (sigma**2 + (alpha * data_std) ** 2)
+    rho = jnp.where(alpha > 0, snr_decay(sde, t) * share, 0.0)
+    return rho, rho / data_std**2
 
 
 @weightings.register("edm")
@@ -72,7 +81,7 @@ def denoising_loss(
       t: times [B].
       noise: standard normal [B, ...].
       weighting: a name in `weightings`.
-      data_std: σ_d, for the weighting "edm".
+      data_std: σ_d, for the weightings "likelihood" and "edm".
       cond: what the model is conditioned on.
 
     Returns:
@@ -83,3 +92,32 @@ def denoising_loss(
     squares = expand(on_noise, data) * (predicted.noise - noise) ** 2
     squares += expand(on_data, data) * (predicted.data - data) ** 2
     return jnp.sum(squares, axis=tuple(range(1, data.ndim))) / math.prod(data.shape[1:])
+
+
+def largest_weight(sde: SDE, times: str, weighting: str, t_min: float, data_std: float) -> Array:
+    """The most that an example can weigh in the loss, over what one weighs on average.
+
+    An example's weight is ω (w_ε + σ_d² w_d), its loss where ε̂ and d̂ are off by the standard
+    deviation of what they predict. The average is over uniform times t = t_min + (1 − t_min) y⁴, by
+    the midpoint rule in y, as weights may go as 1/t; the most is over u in [0, 1] with its ends.
+
+    Args:
+      sde: the SDE.
+      times: a name in `time_samplers`.
+      weighting: a name in `weightings`.
+      t_min: where times start.
+      data_std: σ_d.
+
+    Returns:
+      A scalar ≥ 1; infinite where a weight is not finite.
+    """
+
+    def weight(t: Array) -> Array:
+        on_noise, on_data = weightings[weighting](sde, t, data_std)
+        return on_noise + data_std**2 * on_data
+
+    y = (jnp.arange(_NODES) + 0.5) / _NODES
+    mean = jnp.mean(4 * y**3 * weight(t_min + (1 - t_min) * y**4))
+    t, importance = time_samplers[times](sde, jnp.linspace(0.0, 1.0, _NODES), t_min)
+    ratio = jnp.max(importance * weight(t)) / mean
+    return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)

@@ -1,11 +1,14 @@
 """What a network's output means, where a closed form says it."""
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from models.conditioning import conditionings
-from models.parameterization import ddpm_sigmas, parameterizations
+from models.parameterization import ddpm_sigmas, parameterizations, rounding
+from models.score_model import ScoreModel
 from sde_lib import sdes
 
 
@@ -37,6 +40,114 @@ def test_smld_has_a_table_of_noises_from_the_largest(float64):
     score = -np.asarray(got.noise) / np.asarray(sde.sigma(t))[:, None]
     np.testing.assert_allclose(score, (2 * x + output) / table[labels][:, None], rtol=1e-9)
     np.testing.assert_allclose(got.data + sde.sigma(t)[:, None] * got.noise, x, rtol=1e-9)
+
+
+# Of a network with output F, at x = α data + σ noise: F that predicts data and noise exactly.
+EXACT = {
+    "noise": lambda sde, t, data, noise: noise,
+    "scaled_score": lambda sde, t, data, noise: -noise,
+    "score": lambda sde, t, data, noise: -noise / sde.sigma(t),
+    "data": lambda sde, t, data, noise: data,
+    "v": lambda sde, t, data, noise: sde.alpha(t) * noise - sde.sigma(t) * data,
+    "velocity": lambda sde, t, data, noise: (
+        jax.grad(lambda t: sde.alpha(t))(t) * data + jax.grad(lambda t: sde.sigma(t))(t) * noise
+    ),
+    # Eq. 8 of EDM: (data − c_skip y)/c_out at y = x/α.
+    "edm": lambda sde, t, data, noise: (
+        (sde.sigma(t) * data - sde.alpha(t) * STD**2 * noise)
+        / (STD * jnp.hypot(sde.sigma(t), sde.alpha(t) * STD))
+    ),
+}
+STD = 0.6
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("sde", ["vp", "subvp", "ve", "flow"])
+def test_data_and_noise_make_the_state(sde):
+    """α·data + σ·noise = x whatever the network says, and each is exact where the network is."""
+    sde, t = sdes[sde](), 0.4
+    data, noise = np.random.default_rng(0).standard_normal((2, 1, 3))
+    x = sde.alpha(t) * data + sde.sigma(t) * noise
+    for name in parameterizations:
+        predict = parameterizations[name]
+        got = predict(lambda x: jnp.sin(3 * x) + 0.2, sde, x, jnp.array([t]), STD)
+        if not np.isfinite(got.noise).all():
+            assert name in ("ddpm_noise", "smld_score")  # of a chain that this SDE has not
+            continue
+        again = sde.alpha(t) * got.data + sde.sigma(t) * got.noise
+        np.testing.assert_allclose(again, x, rtol=1e-9, err_msg=name)
+        if name in EXACT:
+            output = EXACT[name](sde, t, data, noise)
+            got = predict(lambda _, output=output: output, sde, x, jnp.array([t]), STD)
+            # σ/α ≤ 150 times a rounding of 1e-16, and slopes by differentiation.
+            np.testing.assert_allclose(got.data, data, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(got.noise, noise, atol=1e-9, err_msg=name)
+    assert set(EXACT) | {"ddpm_noise", "smld_score"} == set(parameterizations)
+
+
+def test_the_network_of_edm_sees_a_state_of_unit_variance():
+    sde, t, x = sdes["ve"](), jnp.array([0.7]), jnp.array([[0.3, -2.0]])
+    seen = []
+    parameterizations["edm"](lambda x: seen.append(x) or x, sde, x, t, STD)
+    np.testing.assert_allclose(seen[0], x / np.hypot(sde.sigma(0.7), STD), rtol=1e-6)
+
+
+def test_what_the_network_is_told_of_the_time():
+    """log σ/α, whether α or σ moves, within ±12; log σ; 999 t."""
+    t = jnp.array([0.2, 0.5, 1.0])
+    flow, ve = sdes["flow"](), sdes["ve"](sigma_min=0.01, sigma_max=50.0)
+    told = conditionings["log_noise"](flow, t)
+    np.testing.assert_allclose(told, [np.log(0.25), 0, 12], atol=1e-6)
+    assert conditionings["log_noise"](flow, jnp.zeros(1)) == -12
+    want = np.log(0.01) + np.asarray(t) * np.log(5000)
+    np.testing.assert_allclose(conditionings["log_noise"](ve, t), want, rtol=1e-5)
+    np.testing.assert_allclose(conditionings["log_sigma"](ve, t), want, rtol=1e-5)
+    np.testing.assert_allclose(conditionings["log_sigma"](flow, t), np.log(t), rtol=1e-6)
+    np.testing.assert_allclose(conditionings["time"](flow, t), 999 * np.asarray(t), rtol=1e-6)
+
+
+class Shown(nn.Module):
+    """x times a parameter, c and the condition."""
+
+    @nn.compact
+    def __call__(self, x, c, cond=None, *, train=False):
+        """The network's output."""
+        scale = self.param("scale", nn.initializers.ones, ())
+        return scale * x * c[:, None] * (cond[:, None] if not train else 1)
+
+
+def test_a_score_model_is_its_network_and_its_meaning():
+    sde, t, cond = sdes["flow"](), jnp.array([0.3, 0.6]), jnp.array([2.0, 5.0])
+    x = jnp.array([[0.4, -1.0], [2.0, 0.1]])
+    model = ScoreModel(
+        network=Shown(),
+        params={"scale": jnp.array(3.0)},
+        sde=sde,
+        parameterization="edm",
+        conditioning="log_noise",
+        data_std=0.8,
+    )
+    c = conditionings["log_noise"](sde, t)
+    for key, factor in ((None, cond), (jax.random.key(0), jnp.ones(2))):
+        want = parameterizations["edm"](
+            lambda x, factor=factor: 3 * x * (c * factor)[:, None], sde, x, t, 0.8
+        )
+        got = model(x, t, cond, dropout_key=key)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_rounding_tells_where_a_prediction_is_lost():
+    """Of the state r ≈ σ, in data x/α over s: 2⁻²⁴ σ/(α s); in noise x/σ: 2⁻²⁴ r/σ."""
+    vp, t = sdes["vp"](), jnp.array([1e-5, 1.0])
+    n = np.asarray(vp.noise_to_signal(t), np.float64)
+    r = np.hypot(1, n / 0.5)  # over α s
+    np.testing.assert_allclose(rounding("noise", vp, t, 0.5), 2**-24 * r, rtol=1e-3)
+    np.testing.assert_allclose(rounding("data", vp, t, 0.5), 2**-24 * r * 0.5 / n, rtol=1e-3)
+    flow = sdes["flow"]()
+    for name in parameterizations:
+        lost = rounding(name, flow, jnp.array([1e-3, 1.0]), 0.5)
+        assert bool(jnp.all(lost < 1e-3)) == (name in ("data", "v", "velocity", "edm")), name
+    assert rounding("data", flow, jnp.zeros(1), 0.5) == np.inf
 
 
 @pytest.mark.parametrize("name", ["subvp", "cosine", "flow"])

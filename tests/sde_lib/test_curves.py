@@ -151,11 +151,15 @@ def test_inverse_is_differentiable_in_the_level(sde):
 
 @float64
 def test_learned_increments_have_gradients():
-    """Central differences of log-SNR and of its inverse by one increment."""
+    """Central differences of log-SNR and of its inverse by one increment; the two are inverse."""
 
     def moved(step):
         increments = tuple(0.1 * i + step * (i == 3) for i in range(8))
         return LearnedLogSNR(increments=increments)
+
+    bent, t = moved(0.0), jnp.linspace(0.0, 1.0, 21)
+    assert_allclose(bent.time_of_log_snr(bent.log_snr(t)), t, atol=1e-12)
+    assert jnp.max(jnp.abs(jnp.diff(bent.log_snr(t), 2))) > 0.1  # and no straight line
 
     for curve, at in ((LearnedLogSNR.log_snr, 0.4), (LearnedLogSNR.time_of_log_snr, 1.0)):
         gradient = jax.grad(lambda sde, curve=curve, at=at: curve(sde, at))(moved(0.0)).increments[

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from sde_lib import Gaussian, Prediction, denoising_loss, prediction, weightings
+from sde_lib import denoising_loss, prediction, weightings
 from sde_lib.time_sampling import snr_decay
 from tests.cases import SDES, every_sde, gaussian, line_mixture
 
@@ -58,38 +58,6 @@ def test_the_conditional_mean_is_the_minimiser(sde, weighting):
 
 
 @every_sde
-def test_least_loss_of_gaussian_data(sde):
-    """E‖ε̂ − ε‖² = α² λ/(α² λ + σ²) for data of variance λ; g²/σ² times that under likelihood."""
-    oracle = Gaussian.isotropic(1, 0.5)
-    line = line_mixture()
-    same = type(line)(weights=line.weights, means=jnp.zeros((2, 1)), stds=jnp.full(2, 0.5))
-    data, noise, weights = expectation(same)
-    for t in (0.05, 0.5, 0.9):
-        times = jnp.full(len(data), t)
-        signal = sde.alpha(t) ** 2 * 0.25
-        least = signal / (signal + sde.sigma(t) ** 2)
-        values = {
-            name: weights
-            @ np.asarray(
-                denoising_loss(
-                    sde,
-                    oracle.model(sde),
-                    jnp.asarray(data),
-                    times,
-                    jnp.asarray(noise),
-                    weighting=name,
-                )
-            )
-            for name in ("sigma2", "likelihood")
-        }
-        # Quadrature is exact for polynomials; what is left is rounding.
-        assert_allclose(values["sigma2"], least, rtol=1e-10)
-        assert_allclose(
-            values["likelihood"], least * (sde.diffusion(t) / sde.sigma(t)) ** 2, rtol=1e-10
-        )
-
-
-@every_sde
 def test_edm_weighting_is_that_of_edm(sde):
     """(n² + σ_d²)/(n σ_d)² ‖D − data‖², and the error of the preconditioned network F.
 
@@ -132,7 +100,7 @@ def test_likelihood_weighting_is_g_squared_on_the_score(sde):
     t = jnp.array([1e-3, 0.1, 0.5, 0.9])
 
     def model(x, t, cond):
-        return Prediction(data=jnp.zeros_like(x), noise=predicted)
+        return prediction.from_noise(sde, x, t, predicted)
 
     score_error = (predicted - noise) / sde.sigma(t)[:, None]
     expected = jnp.mean(sde.diffusion(t)[:, None] ** 2 * score_error**2, 1)

@@ -7,9 +7,11 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from sde_lib import VP, SubVP, time_samplers, weightings
+from sde_lib import VE, VP, Cosine, Flow, SubVP, time_samplers, weightings
+from sde_lib.loss import largest_weight
 from sde_lib.time_sampling import independent, low_discrepancy, snr_decay
-from tests.cases import every_sde
+from tests.cases import every_registered_sde, every_sde
+from tests.user_sde import StraightPath
 
 float64 = pytest.mark.usefixtures("float64")
 T_MIN, T_MAX = 1e-3, 0.98
@@ -56,14 +58,69 @@ def test_log_normal_sampler_is_normal_in_log_noise(sde):
     assert_allclose(np.log(sde.noise_to_signal(t)), cut.ppf(u), rtol=1e-8, atol=1e-8)
 
 
+@every_registered_sde
+def test_times_and_weights_are_finite_to_the_end(sde):
+    """Every sampler under every weighting, at u from 0 to 1 and t up to 1, in float32."""
+    t_min = float(sde.time_of_noise_to_signal(1e-3)) or 1e-5
+    u = jnp.linspace(0, 1, 65)
+
+    @jax.jit
+    def all_weights(sde):
+        found = {}
+        for name in time_samplers:
+            t, importance = time_samplers[name](sde, u, t_min)
+            found[name] = [t, importance]
+            for weighting in weightings:
+                for part in weightings[weighting](sde, t, 0.5):
+                    found[f"{name}, {weighting}"] = [part, importance * part]
+        return found
+
+    for name, values in all_weights(sde).items():
+        assert np.isfinite(values).all(), name
+        assert np.min(values) >= 0, name
+
+
 @float64
-@every_sde
-def test_log_normal_sampler_cancels_the_weighting_edm(sde):
-    t, weight = time_samplers["log_normal"](sde, jnp.linspace(0.05, 0.95, 7), T_MIN, T_MAX)
-    on_noise, on_data = weightings["edm"](sde, t, 0.5)
-    low, high = stats.norm.cdf(np.log(sde.noise_to_signal(jnp.array([T_MIN, T_MAX]))), -1.2, 1.2)
-    assert_allclose(weight * on_noise * (T_MAX - T_MIN), high - low, rtol=1e-8)
-    assert_allclose(on_data, on_noise / 0.25, rtol=1e-12)
+@pytest.mark.parametrize("sde", [Flow(), Cosine(), StraightPath()], ids=["flow", "cosine", "user"])
+@pytest.mark.parametrize("name", ["log_snr", "log_normal"])
+def test_what_is_left_out_without_a_signal_is_invisible(sde, name):
+    """Times end at α/σ = 10⁻³, and ∫ ‖ε̂ − ε‖² dt of Gaussian data lacks 10⁻⁶ of it at most.
+
+    ‖ε̂ − ε‖² = α² s²/(α² s² + σ²). The mean over u is taken by the normal score of u, where both
+    distributions of times have no steep ends.
+    """
+    t_min, y = float(sde.time_of_noise_to_signal(0.1)), np.linspace(-8, 8, 4001)
+    u, weights = stats.norm.cdf(y), stats.norm.pdf(y) * (y[1] - y[0])
+
+    def least(t):
+        signal = (0.5 * sde.alpha(t)) ** 2
+        return np.asarray(signal / (signal + sde.sigma(t) ** 2))
+
+    t, importance = time_samplers[name](sde, jnp.asarray(u), t_min)
+    # 1 − u of 1e-15 has one digit of its own, a hundred times less than where log σ/α is cut.
+    assert_allclose(sde.noise_to_signal(t[-1]), 1e3, rtol=1e-4)
+    x, of_x = np.polynomial.legendre.leggauss(64)
+    whole = of_x @ least(t_min + (1 - t_min) * (x + 1) / 2) / 2
+    assert_allclose(weights @ (importance * least(t)), whole, rtol=1e-6)
+
+
+@float64
+def test_the_largest_weight_is_that_of_the_densities():
+    """Under VE, whose log σ is linear in t: quotients of the normal density and a constant one."""
+    sde, law = VE(), stats.norm(-1.2, 1.2)
+    low, high = np.log(0.01), np.log(50.0)
+    mass, span = law.cdf(high) - law.cdf(low), high - low
+    most = {
+        ("uniform", "sigma2"): 1.0,
+        ("log_normal", "edm"): 1.0,
+        ("log_normal", "sigma2"): mass / (law.pdf(high) * span),
+        ("uniform", "edm"): law.pdf(-1.2) * span / mass,
+    }
+    for (times, weighting), want in most.items():
+        # The peak lies between two of 1024 nodes, and the mean is by as many.
+        assert_allclose(largest_weight(sde, times, weighting, 0.0, 0.5), want, rtol=1e-4)
+    for times in ("uniform", "log_snr"):
+        assert largest_weight(Flow(), times, "likelihood", 0.0, 0.5) == np.inf
 
 
 @float64
