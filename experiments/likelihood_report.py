@@ -1,8 +1,8 @@
 """What the command `likelihood` writes: the number with its protocol, and every example's.
 
 NAME.json    the mean with its error bars, what it is a bound on, and how it was measured
-NAME.npz     of each example [N]: index, bits_per_dim, standard_error, evaluations, and with
-             several draws importance_weighted
+NAME.npz     of each example [N]: index, bits_per_dim, standard_error, interval_95 [N, 2],
+             evaluations, and with several draws importance_weighted
 NAME.png     a histogram of bits_per_dim
 """
 
@@ -92,6 +92,7 @@ def save(
         "index": np.arange(len(bits)),
         "bits_per_dim": bits,
         "standard_error": result.standard_errors,
+        "interval_95": result.intervals(),
         "evaluations": result.evaluations,
     }
     if protocol["repeats"] > 1:
