@@ -19,7 +19,7 @@ _EXACT_SCORE = (f"{_BOUND}test_with_the_exact_score_it_is_the_density[heavy-8]",
 _PRIOR = (f"{_BOUND}test_a_prior_that_is_not_the_law_at_the_end[ve]",)
 _ON_A_LINE = (f"{_FLOW}test_on_a_line[ve]",)
 _CONTROL = (f"{_DIVERGENCE}test_the_control_variate_is_exact_for_its_own_gaussian[log_prob]",)
-_WEIGHTS = f"{_DEQUANTIZATION}test_the_bound_and_its_importance_weights"
+_TRUNCATED = (f"{_DEQUANTIZATION}test_the_truncated_normal_is_scipys",)
 _SIZE = (f"{_ADAPTIVE}test_the_size_of_an_error",)
 _INTERVAL = (f"{_LIKELIHOOD}test_one_draw_has_the_interval_of_its_probes",)
 _DRAWS = (f"{_LIKELIHOOD}test_importance_weighting_is_the_log_of_the_mean",)
@@ -74,14 +74,14 @@ MUTANTS = [
         "experiments/dequantization.py",
         "log_norm + 0.5 - tau * density / inside",
         "log_norm + 0.5",
-        (f"{_WEIGHTS}[truncated_normal-levels0-vp]",),
+        _TRUNCATED,
     ),
     Mutant(
         "the density of a normal that is not truncated",
         "experiments/dequantization.py",
         "jnp.log(sigma * inside)",
         "jnp.log(sigma)",
-        (f"{_WEIGHTS}[truncated_normal-levels0-vp]",),
+        _TRUNCATED,
     ),
     # --- statistics -------------------------------------------------------------------------------
     Mutant(
