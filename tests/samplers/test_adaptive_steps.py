@@ -109,6 +109,20 @@ def test_evaluations_are_counted(name, each_step):
     assert np.max(calls) <= 2
 
 
+@float64
+@every_method
+def test_a_step_with_a_large_error_is_tried_again(name):
+    """y' is 0 up to u = 1, so that steps grow, then 4000 (u − 1)³: to 1001 at u = 2."""
+
+    def late(u, y):
+        return 4e3 * jnp.maximum(u - 1, 0)[:, None] ** 3 * jnp.ones_like(y)
+
+    integrator = method(name, rtol=1e-4, atol=1e-4)
+    solution = integrator.solve(late, jnp.ones((1, 1)), jnp.asarray(0.0), jnp.asarray(2.0))
+    # One tolerance; steps that are taken whatever their error end 0.9 to 312 off.
+    assert_allclose(solution.y, 1001, rtol=1e-4)
+
+
 def test_the_size_of_an_error():
     """The largest part's RMS, each number against atol + rtol max(|y|, |y'|); of each example."""
     old = (jnp.array([[1.0, -4.0], [0.0, 0.0]]), jnp.array([[2.0], [0.0]]))

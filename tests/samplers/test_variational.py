@@ -13,8 +13,8 @@ from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
 
 NUM = 4000
 # σ/α at t_min; VE has 0.01 there. With v the variances of the data, the bound is below the density
-# of the blurred data by σ²/(2 α²) Σ 1/v: under VE 0.001 nats for `gaussian`, 0.007 in 64 dimensions,
-# a tenth of the standard error of the mean or less.
+# of the blurred data by σ²/(2 α²) Σ 1/v: under VE 0.001 nats for `gaussian`, 0.007 in 64
+# dimensions, a tenth of the standard error of the mean or less.
 BLUR = 1e-3
 HALF = t_quantile(REPLICATES - 1, 0.975)
 
