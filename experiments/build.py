@@ -25,6 +25,7 @@ from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEC
 from experiments.solver_choice import check_sampling, sampling_t_min
 from models import ScoreModel, conditionings, networks, parameterizations, rounding
 from samplers import (
+    REPLICATES,
     Adams,
     FixedAdams,
     FixedRungeKutta,
@@ -248,8 +249,10 @@ def check_likelihood(config: LikelihoodConfig) -> None:
         )
     if config.grading >= 1:
         raise UserError(f"likelihood.grading: got {config.grading}, takes a number < 1")
-    if config.num_times % 2:
-        raise UserError(f"likelihood.num_times: got {config.num_times}, takes an even number")
+    if config.num_times % REPLICATES:
+        raise UserError(
+            f"likelihood.num_times: got {config.num_times}, takes a multiple of {REPLICATES}"
+        )
     if config.estimator == "elbo" and config.dequantization != "uniform":
         raise UserError(
             f"likelihood.dequantization: got {config.dequantization!r}, takes 'uniform' with "

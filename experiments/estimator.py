@@ -31,7 +31,7 @@ class Estimator:
       experiment: the experiment.
       sde: its SDE.
       model: its model.
-      train: the training split, read only where a control variate is fitted to it.
+      train: the training split, read only where a Gaussian is fitted to it.
       seed: of the draws.
       mesh: the devices that share a batch.
     """
@@ -53,11 +53,21 @@ class Estimator:
         self.centered = bool(experiment.data.centered)
         self.t_min = build.likelihood_t_min(config, sde, levels(train, self.centered))
         self.control = _control(experiment, train)
+        self.time_std = (
+            self.data_std if self.control is None else jnp.sqrt(self.control.eigenvalues)
+        )
         if config.probe_kind == "orthogonal" and config.probes > math.prod(train.shape):
             raise UserError(
                 f"likelihood.probes: got {config.probes} orthogonal ones, takes at most the "
                 f"{math.prod(train.shape)} dimensions"
             )
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Of the standard error of one draw, in Student's t."""
+        if self.config.estimator == "elbo":
+            return samplers.REPLICATES - 1
+        return self.config.probes - 1
 
     def batch(self, dataset: Dataset, rows: np.ndarray, *, finer: bool = False) -> dict:
         """The fields of a `Likelihood` for some rows of a data set.
@@ -116,6 +126,7 @@ class Estimator:
                 x,
                 t_min=self.t_min,
                 num_times=self.config.num_times,
+                data_std=self.time_std,
                 indices=indices,
             )
         result = samplers.log_prob(
@@ -167,14 +178,14 @@ def make_divergence(
 
 
 def _control(experiment: Experiment, train: LazyDataset) -> Gaussian | None:
-    """The Gaussian of the training data, where the divergence takes one.
+    """The Gaussian of the training data, where the divergence or the bound takes one.
 
     Raises:
       UserError: the data cannot be loaded.
     """
     config = experiment.likelihood
-    uses = config.control and config.estimator == "ode" and config.divergence == "hutchinson"
-    if not uses or math.prod(train.shape) > MOST_DIMENSIONS:
+    uses = config.estimator == "elbo" or config.divergence == "hutchinson"
+    if not (config.control and uses) or math.prod(train.shape) > MOST_DIMENSIONS:
         return None
     try:
         return data_gaussian(experiment, load_split(experiment, "train"))

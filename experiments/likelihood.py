@@ -38,7 +38,7 @@ class Likelihood:
     draws: bits/dim by draw [N, R]. probe_errors: their standard errors through the probes [N, R];
     NaN for one probe. log_weights: log p/q in nats [N, R]. evaluations: of the network [N].
     seconds: taken for each [N]. dim: D. dequantized: whether draws differ by more than probes.
-    solver_error: RMS of what a finer solution changes, or None.
+    degrees_of_freedom: of probe_errors. solver_error: RMS of what a finer solution changes or None.
     """
 
     draws: np.ndarray
@@ -48,6 +48,7 @@ class Likelihood:
     seconds: np.ndarray
     dim: int
     dequantized: bool
+    degrees_of_freedom: int
     solver_error: float | None = None
 
     @property
@@ -62,6 +63,13 @@ class Likelihood:
         if num == 1:
             return np.full(len(self.draws), np.nan) if self.dequantized else self.probe_errors[:, 0]
         return self.draws.std(axis=1, ddof=1) / math.sqrt(num)
+
+    def intervals(self, confidence: float = 0.95) -> np.ndarray:
+        """Those that cover each example's bits/dim with this probability, [N, 2]."""
+        num = self.draws.shape[1]
+        half = student(self.degrees_of_freedom if num == 1 else num - 1, confidence)
+        bounds = np.array([-half, half])
+        return self.bits_per_dim[:, None] + bounds * self.standard_errors[:, None]
 
     @property
     def importance_weighted(self) -> np.ndarray:
@@ -90,8 +98,13 @@ class Mean:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The interval that covers the expectation with this probability."""
-        half = stdtrit(max(self.num - 1, 1), (1 + confidence) / 2) * self.standard_error
-        return self.mean - float(half), self.mean + float(half)
+        half = student(self.num - 1, confidence) * self.standard_error
+        return self.mean - half, self.mean + half
+
+
+def student(degrees_of_freedom: int, confidence: float) -> float:
+    """How many standard errors the half of an interval is, by Student's t."""
+    return float(stdtrit(max(degrees_of_freedom, 1), (1 + confidence) / 2))
 
 
 def evaluate(
@@ -135,6 +148,7 @@ def evaluate(
         **joined,
         dim=dim,
         dequantized=dataset.levels is not None,
+        degrees_of_freedom=estimator.degrees_of_freedom,
         solver_error=_solver_error(estimator, dataset, batches[0]) if checks else None,
     )
     _warn_of_not_finite(result)

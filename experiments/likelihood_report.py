@@ -1,8 +1,8 @@
 """What the command `likelihood` writes: every example's number, and the mean with its protocol.
 
 NAME.json    the mean with its error bars, what it is a bound on, and how it was measured
-NAME.npz     of each example [N]: index, bits_per_dim, standard_error, evaluations, and with
-             several draws importance_weighted
+NAME.npz     of each example [N]: index, bits_per_dim, standard_error, interval_95 [N, 2],
+             evaluations, and with several draws importance_weighted
 NAME.png     a histogram of bits_per_dim
 """
 
@@ -79,6 +79,7 @@ def save(measured: Likelihood, result: Result) -> None:
         "index": np.arange(len(bits)),
         "bits_per_dim": bits,
         "standard_error": measured.standard_errors,
+        "interval_95": measured.intervals(),
         "evaluations": measured.evaluations,
     }
     if result.protocol["repeats"] > 1:

@@ -179,14 +179,15 @@ class LikelihoodConfig:
     """How log-densities are computed.
 
     estimator: "ode", the density of the probability flow, or "elbo", the variational bound by
-    num_times evaluations. dequantization: "uniform" or "truncated_normal". repeats: draws of it an
-    example. noise_to_signal_min: σ/α where the flow starts, which means the same under every SDE;
-    None follows from the dequantization. divergence: "exact", chunk products at once, or
-    "hutchinson" with `probes` probes of probe_kind ("rademacher", "gaussian", "orthogonal") and, as
-    control variate, the Gaussian of the training data. solver: "adams" or a Runge–Kutta tableau
-    ("dopri5", ...), with steps of each example's own by rtol and atol; or num_steps steps for all,
-    if not 0: equal ones, those of adams denser at both ends by 1/(1 − grading). check_solver:
-    measure what a finer solution of the first batch changes. batch_size: examples at a time.
+    num_times evaluations, a multiple of 4. dequantization: "uniform" or "truncated_normal".
+    repeats: draws of it an example. noise_to_signal_min: σ/α where the flow starts, which means the
+    same under every SDE; None follows from the dequantization. divergence: "exact", chunk products
+    at once, or "hutchinson" with `probes` probes of probe_kind ("rademacher", "gaussian",
+    "orthogonal"). control: the Gaussian of the training data is hutchinson's control variate, and
+    says at which times the bound is evaluated. solver: "adams" or a Runge–Kutta tableau ("dopri5",
+    ...), with steps of each example's own by rtol and atol; or num_steps steps for all, if not 0:
+    equal ones, those of adams denser at both ends by 1/(1 − grading). check_solver: measure what a
+    finer solution of the first batch changes. batch_size: examples at a time.
     """
 
     split: str = "test"
@@ -205,7 +206,7 @@ class LikelihoodConfig:
     rtol: float = field(1e-4, above=0)
     atol: float = field(1e-4, above=0)
     check_solver: bool = False
-    num_times: int = field(32, low=2)
+    num_times: int = field(32, low=8)
     batch_size: int = field(64, low=1)
 
 

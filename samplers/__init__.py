@@ -33,12 +33,13 @@ from samplers.runge_kutta import FixedRungeKutta, RungeKutta, tableaux
 from samplers.sa_solver import SASolver
 from samplers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
 from samplers.unipc import UniPC
-from samplers.variational import Bound, elbo
+from samplers.variational import REPLICATES, Bound, elbo
 
 __all__ = [
     "DDIM",
     "DEIS",
     "IPNDM",
+    "REPLICATES",
     "Adams",
     "AdamsMoulton",
     "Adaptive",

@@ -1,5 +1,7 @@
 """What the tests run over: the SDEs, and data whose diffusion is known in closed form."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +22,18 @@ every_sde = pytest.mark.parametrize("sde", list(SDES.values()), ids=list(SDES))
 
 # Away from both ends, so that f and g are finite under every SDE; the ends have their own tests.
 TIMES = np.array([1e-3, 0.01, 0.1, 0.35, 0.6, 0.9, 0.98])
+
+
+def float32_tolerance(terms: ArrayLike) -> float:
+    """How far float32 sums over the last axis of `terms` may be from the exact ones.
+
+    On any processor: each of n terms comes with a few roundings, up to eight half-ulps 2⁻²⁴ of the
+    largest term or partial sum, and they add up as √n. A tolerance relative to the sum would be too
+    small where terms cancel.
+    """
+    terms = np.atleast_1d(terms)
+    largest = max(np.abs(terms).max(), np.abs(np.cumsum(terms, axis=-1)).max())
+    return 8 * 2.0**-24 * float(largest) * math.sqrt(terms.shape[-1])
 
 
 class BareSDE(SDE):

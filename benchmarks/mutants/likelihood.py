@@ -2,4 +2,426 @@
 
 from benchmarks.mutants import Mutant
 
-MUTANTS: list[Mutant] = []
+_FLOW = "tests/samplers/test_probability_flow.py::"
+_DIVERGENCE = "tests/samplers/test_divergence.py::"
+_BOUND = "tests/samplers/test_variational.py::"
+_ESTIMATOR = "tests/experiments/test_estimator.py::"
+_LIKELIHOOD = "tests/experiments/test_likelihood.py::"
+_DEQUANTIZATION = "tests/experiments/test_dequantization.py::"
+_ADAPTIVE = "tests/samplers/test_adaptive_steps.py::"
+_FIXED = "tests/samplers/test_fixed_steps.py::"
+_TABLEAUX = "tests/samplers/test_runge_kutta.py::"
+_ANGLE = "tests/samplers/test_angle.py::"
+
+_IN_A_BIN = (f"{_ESTIMATOR}test_uniform_dequantization_in_closed_form[ode]",)
+_BITS = (f"{_ESTIMATOR}test_probe_errors_are_those_of_the_bits",)
+_EXACT_SCORE = (f"{_BOUND}test_with_the_exact_score_it_is_the_density[heavy-8]",)
+_PRIOR = (f"{_BOUND}test_a_prior_that_is_not_the_law_at_the_end[ve]",)
+_ON_A_LINE = (f"{_FLOW}test_on_a_line[ve]",)
+_CONTROL = (f"{_DIVERGENCE}test_the_control_variate_is_exact_for_its_own_gaussian[log_prob]",)
+_TRUNCATED = (f"{_DEQUANTIZATION}test_the_truncated_normal_is_scipys",)
+_SIZE = (f"{_ADAPTIVE}test_the_size_of_an_error",)
+_INTERVAL = (f"{_LIKELIHOOD}test_one_draw_has_the_interval_of_its_probes",)
+_DRAWS = (f"{_LIKELIHOOD}test_importance_weighting_is_the_log_of_the_mean",)
+
+MUTANTS = [
+    # --- an example's draws -----------------------------------------------------------------------
+    Mutant(
+        "bin centres instead of dequantized data",
+        "experiments/estimator.py",
+        "x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)",
+        "_, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)\n"
+        "            x = to_model(values, *bins)",
+        _IN_A_BIN,
+    ),
+    Mutant(
+        "the bin's volume with the wrong sign",
+        "experiments/estimator.py",
+        "-(log_prob + entropy)",
+        "-(log_prob - entropy)",
+        _IN_A_BIN,
+    ),
+    Mutant(
+        "bits of an example, not of a dimension",
+        "experiments/estimator.py",
+        '"draws": -(log_prob + entropy) / dim / math.log(2)',
+        '"draws": -(log_prob + entropy) / math.log(2)',
+        _IN_A_BIN,
+    ),
+    Mutant(
+        "the same draw for every repeat",
+        "experiments/estimator.py",
+        "jax.random.fold_in(self.key, r)",
+        "jax.random.fold_in(self.key, 0 * r)",
+        _IN_A_BIN,
+    ),
+    Mutant(
+        "probe errors in nats instead of bits",
+        "experiments/estimator.py",
+        '"probe_errors": error / dim / math.log(2)',
+        '"probe_errors": error / dim',
+        _BITS,
+    ),
+    Mutant(
+        "an entropy that does not count the dimensions",
+        "experiments/dequantization.py",
+        "math.prod(values.shape[1:]) * math.log(levels.width)",
+        "math.log(levels.width)",
+        _IN_A_BIN,
+    ),
+    Mutant(
+        "the entropy of a normal that is not truncated",
+        "experiments/dequantization.py",
+        "log_norm + 0.5 - tau * density / inside",
+        "log_norm + 0.5",
+        _TRUNCATED,
+    ),
+    Mutant(
+        "the density of a normal that is not truncated",
+        "experiments/dequantization.py",
+        "jnp.log(sigma * inside)",
+        "jnp.log(sigma)",
+        _TRUNCATED,
+    ),
+    # --- statistics -------------------------------------------------------------------------------
+    Mutant(
+        "the normal law's factor instead of Student's",
+        "experiments/likelihood.py",
+        "stdtrit(max(degrees_of_freedom, 1),",
+        "stdtrit(1e9,",
+        _INTERVAL,
+    ),
+    Mutant(
+        "a one-sided interval",
+        "experiments/likelihood.py",
+        "(1 + confidence) / 2))",
+        "confidence))",
+        _INTERVAL,
+    ),
+    Mutant(
+        "the spread of draws without Bessel's correction",
+        "experiments/likelihood.py",
+        "self.draws.std(axis=1, ddof=1)",
+        "self.draws.std(axis=1)",
+        _DRAWS,
+    ),
+    Mutant(
+        "the spread of a split without Bessel's correction",
+        "experiments/likelihood.py",
+        "np.std(values, ddof=1)",
+        "np.std(values)",
+        (f"{_LIKELIHOOD}test_the_mean_of_four",),
+    ),
+    Mutant(
+        "the importance-weighted bound as a mean of logarithms",
+        "experiments/likelihood.py",
+        "np.mean(np.exp(self.log_weights - top), axis=1)",
+        "np.exp(np.mean(self.log_weights - top, axis=1))",
+        _DRAWS,
+    ),
+    # --- the flow's density -----------------------------------------------------------------------
+    Mutant(
+        "the divergence with the wrong sign",
+        "samplers/probability_flow.py",
+        "integrals + change, solution",
+        "change - integrals, solution",
+        _ON_A_LINE,
+    ),
+    Mutant(
+        "no change of variables",
+        "samplers/probability_flow.py",
+        "integrals + change, solution",
+        "integrals, solution",
+        _ON_A_LINE,
+    ),
+    Mutant(
+        "the change of variables of one dimension",
+        "samplers/probability_flow.py",
+        "change = dim * (",
+        "change = (",
+        (f"{_FLOW}test_there_and_back[ve]",),
+    ),
+    Mutant(
+        "the integral of the divergence per dimension",
+        "samplers/probability_flow.py",
+        "divergence.controlled(dim * solution.y[1]",
+        "divergence.controlled(solution.y[1]",
+        (f"{_FLOW}test_there_and_back[vp]",),
+    ),
+    Mutant(
+        "densities of samples that grow where they spread",
+        "samplers/probability_flow.py",
+        "sde.prior_log_prob(latents)[:, None] - moved",
+        "sde.prior_log_prob(latents)[:, None] + moved",
+        (f"{_FLOW}test_densities_come_with_samples[vp]",),
+    ),
+    Mutant(
+        "a prior of deviation 1",
+        "samplers/probability_flow.py",
+        "sde.prior_log_prob(moved.x)[",
+        "sde.prior_log_prob(moved.x * sde.prior_std())[",
+        _ON_A_LINE,
+    ),
+    Mutant(
+        "states that do not become the flow's",
+        "samplers/probability_flow.py",
+        "x * angle.scale(start),\n        angle.theta(start),",
+        "x,\n        angle.theta(start),",
+        (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
+    ),
+    Mutant(
+        "latents that stay the flow's",
+        "samplers/probability_flow.py",
+        "Flow(solution.y / angle.scale(t_max),",
+        "Flow(solution.y,",
+        (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
+    ),
+    Mutant(
+        "a slope without the data's deviation",
+        "samplers/angle.py",
+        "sine / self.s * predicted.data",
+        "sine * predicted.data",
+        (f"{_ANGLE}test_gaussian_data_stand_still[vp]",),
+    ),
+    Mutant(
+        "denoising against the slope",
+        "samplers/angle.py",
+        "- slope * jnp.sin(theta)",
+        "+ slope * jnp.sin(theta)",
+        (f"{_ANGLE}test_denoising_by_the_slope[vp]",),
+    ),
+    # --- divergences ------------------------------------------------------------------------------
+    Mutant(
+        "the sum of the Jacobian, not its trace",
+        "samplers/divergence.py",
+        "jnp.sum(probe * product(probe)",
+        "jnp.sum(product(probe)",
+        (f"{_DIVERGENCE}test_exact_is_the_trace",),
+    ),
+    Mutant(
+        "the same probes for every example",
+        "samplers/divergence.py",
+        "jnp.arange(shape[0]) if indices is None else indices",
+        "jnp.zeros(shape[0], int) if indices is None else indices",
+        (f"{_DIVERGENCE}test_every_kind_is_unbiased[rademacher]",),
+    ),
+    Mutant(
+        "orthogonal probes of length 1",
+        "samplers/divergence.py",
+        "return math.sqrt(dim) * jnp.moveaxis(columns",
+        "return jnp.moveaxis(columns",
+        (f"{_DIVERGENCE}test_every_kind_is_unbiased[orthogonal]",),
+    ),
+    Mutant(
+        "ddof = 0 at few probes",
+        "samplers/divergence.py",
+        "jnp.std(estimates, axis=1, ddof=1)",
+        "jnp.std(estimates, axis=1)",
+        _BITS,
+    ),
+    Mutant(
+        "the error of one probe for that of their mean",
+        "samplers/divergence.py",
+        " / math.sqrt(num_probes)",
+        "",
+        (f"{_DIVERGENCE}test_hutchinson_is_unbiased_and_knows_its_error",),
+    ),
+    Mutant(
+        "a control variate whose mean is not 0",
+        "samplers/divergence.py",
+        "rotated**2 - 1, stretch",
+        "rotated**2, stretch",
+        _CONTROL,
+    ),
+    Mutant(
+        "a control variate with the wrong sign",
+        "samplers/divergence.py",
+        "- self.control_weight * jnp",
+        "+ self.control_weight * jnp",
+        _CONTROL,
+    ),
+    Mutant(
+        "a control variate of the flow back",
+        "samplers/probability_flow.py",
+        "+ _log_std(sde, variance, end)\n            - _log_std(sde, variance, start)",
+        "+ _log_std(sde, variance, start)\n            - _log_std(sde, variance, end)",
+        _CONTROL,
+    ),
+    Mutant(
+        "a control variate that forgets the signal's decay",
+        "samplers/probability_flow.py",
+        "sde.alpha(t) ** 2 * variance",
+        "variance",
+        _CONTROL,
+    ),
+    # --- the variational bound --------------------------------------------------------------------
+    Mutant(
+        "the bound without its prior term",
+        "samplers/variational.py",
+        "reconstruction + diffusion + _prior_divergence(sde, x, t_max)",
+        "reconstruction + diffusion",
+        (f"{_BOUND}test_a_prior_that_is_not_the_law_at_the_end[vp]",),
+    ),
+    Mutant(
+        "the prior term without its logarithm",
+        "samplers/variational.py",
+        "ratio - 1 - jnp.log(ratio)",
+        "ratio - 1",
+        _PRIOR,
+    ),
+    Mutant(
+        "the prior term at t = 1",
+        "samplers/variational.py",
+        "_prior_divergence(sde, x, t_max))",
+        "_prior_divergence(sde, x, 1.0))",
+        _PRIOR,
+    ),
+    Mutant(
+        "the bound without its half",
+        "samplers/variational.py",
+        ".mean(axis=1) / 2",
+        ".mean(axis=1)",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "the blur's deviation for its variance",
+        "samplers/variational.py",
+        "+ 2 * log_blur",
+        "+ log_blur",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "times without their weights",
+        "samplers/variational.py",
+        "return None, weight * radial_weight",
+        "return None, radial_weight",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "lengths of the noise without their weights",
+        "samplers/variational.py",
+        "return None, weight * radial_weight",
+        "return None, weight",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "noise of one dimension more where two were meant",
+        "samplers/variational.py",
+        "-2 * jnp.log1p(-u)",
+        "-jnp.log1p(-u)",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "one noise for all times of an example",
+        "samplers/variational.py",
+        "REPLICATES + 2 * draw, x",
+        "REPLICATES + 0 * draw, x",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "replicates without Bessel's correction",
+        "samplers/variational.py",
+        "jnp.std(replicates, axis=0, ddof=1)",
+        "jnp.std(replicates, axis=0)",
+        _EXACT_SCORE,
+    ),
+    Mutant(
+        "the error of one replicate for that of their mean",
+        "samplers/variational.py",
+        " / math.sqrt(REPLICATES),",
+        ",",
+        _EXACT_SCORE,
+    ),
+    # --- integrators ------------------------------------------------------------------------------
+    Mutant(
+        "one error for the whole batch",
+        "samplers/step_control.py",
+        "jnp.mean(ratio**2, axis=tuple(range(1, ratio.ndim)))",
+        "jnp.full(len(ratio), jnp.mean(ratio**2))",
+        _SIZE,
+    ),
+    Mutant(
+        "an error that grows with the dimensions",
+        "samplers/step_control.py",
+        "jnp.mean(ratio**2,",
+        "jnp.sum(ratio**2,",
+        _SIZE,
+    ),
+    Mutant(
+        "an error against the old state alone",
+        "samplers/step_control.py",
+        "jnp.maximum(jnp.abs(old), jnp.abs(new))",
+        "jnp.abs(old)",
+        _SIZE,
+    ),
+    Mutant(
+        "the mean of the parts' errors",
+        "samplers/step_control.py",
+        "return jnp.max(jnp.stack(",
+        "return jnp.mean(jnp.stack(",
+        _SIZE,
+    ),
+    Mutant(
+        "a rejected step is taken",
+        "samplers/runge_kutta.py",
+        "accept = (size <= 1) & clock.running",
+        "accept = (size <= jnp.inf) & clock.running",
+        (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[dopri5]",),
+    ),
+    Mutant(
+        "Adams takes a rejected step",
+        "samplers/adams.py",
+        "accept = (sizes[1] <= 1) & running",
+        "accept = (sizes[1] <= jnp.inf) & running",
+        (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[adams]",),
+    ),
+    Mutant(
+        "Adams corrects with the predictor's order",
+        "samplers/adams.py",
+        "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, high))",
+        "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, low))",
+        ("tests/samplers/test_adams.py::test_order[3]",),
+    ),
+    Mutant(
+        "a wrong weight of Adams–Bashforth",
+        "samplers/fixed_adams.py",
+        "[23 / 12, -16 / 12, 5 / 12]",
+        "[23 / 12, -15 / 12, 4 / 12]",
+        (f"{_FIXED}test_order_of_adams[3]",),
+    ),
+    Mutant(
+        "a wrong weight of Adams–Moulton",
+        "samplers/fixed_adams.py",
+        "[9 / 24, 19 / 24, -5 / 24, 1 / 24]",
+        "[9 / 24, 18 / 24, -4 / 24, 1 / 24]",
+        (f"{_FIXED}test_adams_integrates_polynomials[3]",),
+    ),
+    Mutant(
+        "graded steps without their speed",
+        "samplers/fixed_adams.py",
+        "1 - self.grading * jnp.cos(2 * jnp.pi * v)",
+        "1 - 0 * self.grading * jnp.cos(2 * jnp.pi * v)",
+        (f"{_FIXED}test_both_ways[integrator1-61-start_end0]",),
+    ),
+    Mutant(
+        "a wrong weight of Dormand–Prince",
+        "samplers/runge_kutta.py",
+        "500 / 1113, 125 / 192",
+        "501 / 1113, 125 / 192",
+        (f"{_TABLEAUX}test_local_error_of_one_step[dopri5]",),
+    ),
+    Mutant(
+        "a wrong weight of Dormand–Prince's estimate",
+        "samplers/runge_kutta.py",
+        "393 / 640",
+        "392 / 640",
+        (f"{_TABLEAUX}test_order_conditions[dopri5]",),
+    ),
+    Mutant(
+        "a wrong weight of DOP853",
+        "samplers/dop853.py",
+        "0.05260015195876773",
+        "0.05270015195876773",
+        (f"{_TABLEAUX}test_order_conditions[dop853]",),
+    ),
+]

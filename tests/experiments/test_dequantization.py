@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.special import ndtr
+from scipy.stats import kstest, truncnorm
 
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
 from samplers import noise
-from tests.cases import every_sde, line_mixture
+from sde_lib import VP
+from tests.cases import every_sde, float32_tolerance, line_mixture
 
 NUM = 20_000
 
@@ -47,6 +49,22 @@ def test_the_bound_and_its_importance_weights(name, levels, sde):
         assert log_ratio.mean() < np.log(true) + 5 * log_ratio.std() / np.sqrt(NUM) + 1e-5
         entropy = -np.asarray(draw.log_q, np.float64)
         assert_allclose(entropy.mean(), draw.entropy, atol=5 * entropy.std() / np.sqrt(NUM) + 1e-5)
+
+
+def test_the_truncated_normal_is_scipys():
+    """At τ = 1, where its ends count: the law of its draws, their densities and their entropy."""
+    sde, levels = VP(), Levels(2, True)
+    t = float(sde.time_of_noise_to_signal(levels.width / 2))
+    alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
+    keys = noise.example_keys(jax.random.key(2), jnp.arange(4000))
+    draw = dequantizations["truncated_normal"](keys, np.zeros((4000, 1), int), levels, sde, t)
+    law = truncnorm(-1, 1, loc=-0.5 * alpha, scale=sigma)
+    x = np.asarray(draw.x, np.float64)[:, 0]
+    # Within the ends, which float32 rounds.
+    assert kstest(x, law.cdf).pvalue > 1e-3
+    inside = np.clip(x, *law.support())
+    assert_allclose(draw.log_q, law.logpdf(inside), atol=float32_tolerance([2.0]))
+    assert_allclose(draw.entropy, law.entropy(), atol=float32_tolerance([2.0]))
 
 
 def test_more_samples_are_a_tighter_bound():

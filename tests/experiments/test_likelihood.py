@@ -46,7 +46,8 @@ def test_every_example_with_its_protocol(workdir, capsys):
     error = bits.std(ddof=1) / np.sqrt(20)
     assert report["standard_error"] == pytest.approx(error, rel=1e-5)
     # 2.093 is the 97.5 % quantile of Student's t with 19 degrees of freedom, from a table.
-    assert_allclose(report["interval_95"], bits.mean() + np.array([-1, 1]) * 2.093 * error, 1e-3)
+    half = np.array([-1, 1]) * 2.093 * error
+    assert_allclose(np.array(report["interval_95"]) - bits.mean(), half, rtol=1e-3)
     assert report["protocol"]["num_steps"] == 12
     assert report["protocol"]["parameters"] == "ema"
     assert arrays["evaluations"].tolist() == [13] * 20
@@ -90,8 +91,10 @@ def test_solvers_agree_and_know_their_error(workdir):
             abs(report["bits_per_dim"] - fine["bits_per_dim"]) < 3 * report["solver_error"] + 1e-4
         )
         assert report["solver_error"] < 1e-2
-    bound, _, _ = measure(workdir, "--estimator=elbo")
+    bound, arrays, _ = measure(workdir, "--estimator=elbo")
     assert "variational" in bound["target"]
+    half = np.diff(arrays["interval_95"], axis=1)[:, 0] / 2
+    assert_allclose(half, 3.182 * arrays["standard_error"], rtol=1e-3)
 
 
 def test_images(tmp_path, capsys):
@@ -237,19 +240,45 @@ def test_the_split_mean_covers_what_it_estimates():
     assert 0.93 < np.mean(covered) < 0.97
 
 
+def test_the_mean_of_four():
+    mean = Mean(np.array([1.0, 2.0, 3.0, 6.0]))
+    assert mean.standard_error == pytest.approx(np.sqrt(14 / 3 / 4))
+    # 3.182 is the 97.5 % quantile of Student's t with three degrees of freedom.
+    half = 3.182 * np.sqrt(14 / 3 / 4)
+    assert_allclose(np.array(mean.interval()) - 3, [-half, half], rtol=1e-3)
+
+
+def result_of(draws, log_weights, *, dequantized, degrees_of_freedom=0):
+    """A `Likelihood` of five dimensions whose probes err by 0.1."""
+    return Likelihood(
+        draws=draws,
+        probe_errors=np.full_like(draws, 0.1),
+        log_weights=log_weights,
+        evaluations=np.ones(len(draws)),
+        seconds=np.zeros(len(draws)),
+        dim=5,
+        dequantized=dequantized,
+        degrees_of_freedom=degrees_of_freedom,
+    )
+
+
 def test_importance_weighting_is_the_log_of_the_mean():
     weights = np.log([[1.0, 3.0], [2.0, 2.0]])
-    zeros = np.zeros_like(weights)
-    result = Likelihood(
-        draws=-weights / np.log(2) / 5,
-        probe_errors=zeros,
-        log_weights=weights,
-        evaluations=np.ones(2),
-        seconds=np.zeros(2),
-        dim=5,
-        dequantized=True,
-    )
+    result = result_of(-weights / np.log(2) / 5, weights, dequantized=True)
     assert_allclose(result.importance_weighted, [-1 / 5, -1 / 5])
     # Jensen: no draw's mean is better.
     assert np.all(result.bits_per_dim >= result.importance_weighted - 1e-12)
     assert_allclose(result.standard_errors, [np.log2(3) / 5 / 2, 0])
+    # 12.706 is the 97.5 % quantile of Student's t with one degree of freedom, from a table.
+    half = np.array([-1, 1]) * 12.706 * np.log2(3) / 10
+    around = result.intervals() - result.bits_per_dim[:, None]
+    assert_allclose(around, [half, [0, 0]], rtol=1e-4, atol=1e-12)
+
+
+def test_one_draw_has_the_interval_of_its_probes():
+    """3.182 is the quantile with three degrees of freedom; what probes do not see has none."""
+    draws = np.array([[2.0], [3.0]])
+    result = result_of(draws, draws, dequantized=False, degrees_of_freedom=3)
+    half = np.array([-1, 1]) * 3.182 * 0.1
+    assert_allclose(result.intervals() - draws, [half, half], rtol=1e-3)
+    assert np.isnan(result_of(draws, draws, dequantized=True).intervals()).all()

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from models.dit import DiT, from_patches, rotary_angles, rotate, sincos_positions, to_patches
 from models.embedding import TimeEmbedding
 from models.registry import networks
+from tests.cases import float32_tolerance
 from tests.models.test_ncsnpp import normal, random_params
 
 TINY = {"width": 8, "depth": 2, "head_dim": 4, "mlp_ratio": 2.0}
@@ -45,7 +46,8 @@ def test_rotated_products_depend_on_the_distance_alone():
     ).reshape(5, 5, 8)
     q, k = everywhere(query), everywhere(key)
     # From (0, 1) to (2, 0) as from (2, 4) to (4, 3); another distance is another product.
-    np.testing.assert_allclose(q[0, 1] @ k[2, 0], q[2, 4] @ k[4, 3], atol=1e-5)
+    atol = float32_tolerance(q[0, 1] * k[2, 0])
+    np.testing.assert_allclose(q[0, 1] @ k[2, 0], q[2, 4] @ k[4, 3], atol=atol)
     assert abs(q[0, 1] @ k[2, 0] - q[0, 1] @ k[2, 1]) > 1e-2
     np.testing.assert_allclose((q**2).sum(-1), (query**2).sum(), rtol=1e-5)
 

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from samplers import Adams, RungeKutta, tableaux
 from samplers.runge_kutta import Tableau
+from samplers.step_control import error_size
 
 float64 = pytest.mark.usefixtures("float64")
 
@@ -106,6 +107,30 @@ def test_evaluations_are_counted(name, each_step):
     # None is beyond the ends.
     assert np.min(calls) == 0
     assert np.max(calls) <= 2
+
+
+@float64
+@every_method
+def test_a_step_with_a_large_error_is_tried_again(name):
+    """y' is 0 up to u = 1, so that steps grow, then 4000 (u − 1)³: to 1001 at u = 2."""
+
+    def late(u, y):
+        return 4e3 * jnp.maximum(u - 1, 0)[:, None] ** 3 * jnp.ones_like(y)
+
+    integrator = method(name, rtol=1e-4, atol=1e-4)
+    solution = integrator.solve(late, jnp.ones((1, 1)), jnp.asarray(0.0), jnp.asarray(2.0))
+    # One tolerance; steps that are taken whatever their error end 0.9 to 312 off.
+    assert_allclose(solution.y, 1001, rtol=1e-4)
+
+
+def test_the_size_of_an_error():
+    """The largest part's RMS, each number against atol + rtol max(|y|, |y'|); of each example."""
+    old = (jnp.array([[1.0, -4.0], [0.0, 0.0]]), jnp.array([[2.0], [0.0]]))
+    new = (jnp.array([[3.0, 1.0], [0.0, 0.0]]), jnp.array([[-5.0], [1.0]]))
+    error = (jnp.array([[0.7, -1.8], [0.3, 0.4]]), jnp.array([[2.2], [0.6]]))
+    sizes = error_size(error, old, new, rtol=0.2, atol=0.1)
+    # √(((0.7/0.7)² + (1.8/0.9)²)/2) and 2.2/1.1; √((3² + 4²)/2) and 0.6/0.3. In float32.
+    assert_allclose(sizes, [2.0, np.sqrt(12.5)], rtol=1e-6)
 
 
 # In no precision yet when its test begins.

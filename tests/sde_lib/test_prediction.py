@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sde_lib import from_score, prediction
-from tests.cases import SDES, every_sde, gaussian
+from tests.cases import SDES, every_sde, float32_tolerance, gaussian
 
 FORMS = ("data", "noise", "score", "v", "velocity")
 numbers = st.floats(-3, 3)
@@ -105,5 +105,6 @@ def test_v_where_there_is_no_signal():
     assert_allclose(predicted.data, data, rtol=1e-6)
     assert_allclose(predicted.noise, x / 1.3, rtol=1e-6)
     moved = prediction.from_velocity(sde, x, 1.0, -data + 1.3 * x / 1.3)
-    assert_allclose(moved.data, data, rtol=1e-6)
+    # The difference of 2.6 and 2.2.
+    assert_allclose(moved.data, data, atol=float32_tolerance([2.6, 2.2]))
     assert_allclose(moved.noise, x / 1.3, rtol=1e-6)
