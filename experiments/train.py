@@ -43,6 +43,12 @@ class Ended(NamedTuple):
     state: TrainState
     finished: bool
 
+    @property
+    def stopped(self) -> str:
+        """What to say of a run that was asked to stop."""
+        step = int(self.state.step)
+        return f"stopped and saved at step {step}; the same command goes on from there"
+
 
 def train(
     experiment: Experiment,
@@ -128,6 +134,7 @@ class _Run:
             while step < config.num_steps:
                 count = self._count(step)
                 state, metrics = train_step(state, feed.values, feed.read(count))
+                self.stop.must_save()
                 step += count
                 last, save = step == config.num_steps, step % config.save_every == 0
                 if last or step % config.log_every == 0:

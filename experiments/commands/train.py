@@ -81,12 +81,10 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
         explain_sharding=options.explain_sharding,
     )
     if processes.is_first():
-        print(_summary(int(ended.state.step), ended.finished, workdir))
+        print(_summary(int(ended.state.step), workdir) if ended.finished else ended.stopped)
 
 
-def _summary(step: int, finished: bool, workdir: Any) -> str:
-    if not finished:
-        return f"stopped and saved at step {step}; the same command goes on from there"
+def _summary(step: int, workdir: Any) -> str:
     return (
         f"trained {step} steps: {workdir.checkpoints}, {workdir.metrics}\n"
         f"next: scoresde sample --workdir={workdir.path}"
