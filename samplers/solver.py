@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sde_lib import SDE, Prediction, Pytree, Registry
+from sde_lib import SDE, Prediction, Pytree, Registry, check_ranges
 
 solvers = Registry("solver")
 correctors = Registry("corrector")
@@ -91,12 +91,12 @@ class Solver(Pytree, abc.ABC):
     """How many steps a trained model usually wants of it."""
 
     def validate(self) -> None:
-        """Check numbers that are leaves; called where a config becomes a solver, never in a trace.
+        """Check the fields; called where a config becomes a solver, never in a trace.
 
         Raises:
           ValueError: one is out of range.
         """
-        return
+        check_ranges(self)
 
     @property
     def evaluations(self) -> int:

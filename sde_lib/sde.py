@@ -19,7 +19,6 @@ ICLR 2021, eq. 5, 6, 13 and 29.
 """
 
 import abc
-import dataclasses
 import math
 import typing
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from sde_lib.pytree import Pytree
+from sde_lib.ranges import check_ranges
 from sde_lib.registry import Registry
 
 sdes = Registry("SDE")
@@ -76,12 +76,9 @@ class SDE(Pytree, abc.ABC):
         """Check the field values; called where a config becomes an SDE, never under tracing.
 
         Raises:
-          ValueError: a field is not a finite number, or log-SNR does not decrease with t.
+          ValueError: a field is out of its range, or log-SNR does not decrease with t.
         """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{field.name}: got {value!r}, takes a finite number")
+        check_ranges(self)
         log_snr = self.log_snr(jnp.linspace(1e-3, 0.999, 64))
         if not bool(jnp.all(jnp.diff(log_snr) < 0)):
             raise ValueError(f"{type(self).__name__}: log α²/σ² must decrease with t, it does not")

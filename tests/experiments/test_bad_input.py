@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from experiments.cli import main
 from experiments.config import default_config, resolve
 from experiments.errors import UserError
+from experiments.flags import load_config, override
 from tests.experiments.conftest import DIGITS, TOY
 
 
@@ -30,9 +31,20 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.training.batchsize=3", ["batchsize", "training.batch_size"]),
         ("--config.trainin.num_steps=3", ["trainin", "training.num_steps"]),
         ("--config.training.batch_size=many", ["training.batch_size", "'many'", "an integer"]),
-        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "≥ 1"]),
+        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "from 1 to"]),
         ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
-        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
+        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "≥ 0 and < 1"]),
+        ("--config.training.beta1=1", ["training.beta1", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.ema_decay=1", ["training.ema_decay", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.learning_rate=inf", ["training.learning_rate", "inf", "finite"]),
+        ("--config.training.num_steps=None", ["training.num_steps", "got None", "an integer"]),
+        ("--config.model.hidden=(8,0)", ["model.hidden", "(8, 0)", "integers ≥ 1"]),
+        ("--config.model.args.hidden=3", ["model.args.hidden", "got 3", "a tuple"]),
+        ("--config.sampling.grid=edm:rho=abc", ["sampling.grid", "rho", "'abc'", "> 0"]),
+        ("--config.sampling.grid=edm:rho=-7", ["sampling.grid", "rho", "-7", "> 0"]),
+        ("--config.sampling.solver=adams:order=2.5", ["order", "2.5", "an integer from 1 to 6"]),
+        ("--config.sampling.solver=churn:solver=ddim", ["solver", "'ddim'", "takes Solver"]),
+        ("--config.sampling.corrector=langevin:snr=a", ["sampling.corrector", "snr", "'a'"]),
         ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
         ("--config.training.schedule=step", ["training.schedule", "'step'", "cosine"]),
         ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
@@ -108,6 +120,16 @@ def test_config_file(tmp_path, capsys):
     assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
     (tmp_path / "other.py").write_text("def get_config():\n    return 3\n")
     assert "takes ConfigDict" in refused([*arguments, f"--config={tmp_path}/other.py"], capsys)
+
+
+def test_none_is_what_the_sde_decides():
+    """Whatever the field held before, and however often it is given."""
+    given = [f"--config.{x}" for x in ("data.image_size=3", "data.image_size=None")]
+    given += ["--config.model.parameterization=None", "--config.training.t_min=None"]
+    experiment = resolve(override(load_config("toy2d"), given))
+    assert experiment.data.image_size is None
+    assert experiment.model.parameterization == "noise"
+    assert experiment.training.t_min == 1e-5
 
 
 def test_config_from_a_file_is_checked_like_flags():
