@@ -8,6 +8,7 @@ import numpy as np
 import samplers
 from experiments import solver_choice
 from experiments.errors import UserError
+from experiments.finite import reason
 from experiments.trained import Trained
 
 
@@ -37,6 +38,9 @@ def fit(trained: Trained, name: str, seed: int) -> str:
         data_std=data_std,
         denoise=config.denoise,
     )
+    if not np.isfinite(fitted.after):
+        why = reason(config, trained.sde, data_std, None)
+        raise UserError(f"fit_grid: the error is not finite: {why}")
     levels = [float(n) for n in np.asarray(fitted.noise_to_signal)]
     kept = {
         "solver": config.solver,

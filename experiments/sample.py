@@ -19,6 +19,7 @@ from experiments.data import LazyDataset, to_levels
 from experiments.devices import check_batch, fetch, put, replicated, sharded
 from experiments.errors import UserError
 from experiments.estimator import make_divergence
+from experiments.finite import reason
 from experiments.latents import latents_of
 from experiments.pictures import image_grid, save_gif, save_png, scatter
 from experiments.sections import Experiment
@@ -111,8 +112,9 @@ class Sampler:
         # A standard error is NaN for one probe, a density never.
         finite &= np.isfinite(parts.get("log_prob", 0.0))
         if not finite.all():
+            why = reason(self.config, self.sde, self.data_std, self.grids)
             raise UserError(
-                f"sampling: {num - finite.sum()} of {num} samples are not finite; takes more steps"
+                f"sampling: {num - finite.sum()} of {num} samples are not finite: {why}"
             )
         if "path" in parts:
             parts["path"] = np.moveaxis(parts["path"], 1, 0)

@@ -17,6 +17,7 @@ from experiments.data_facts import DataFacts
 from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
+from experiments.finite import check_parameters
 from experiments.pictures import save_png
 from experiments.preparation import Prepared, data_digest, prepare
 from experiments.sample import Sampler, picture
@@ -90,6 +91,7 @@ def train(
         )
         if checkpoints.latest is not None:
             state = checkpoints.restore(abstract)
+            check_parameters(state.params, workdir.checkpoints / str(int(state.step)))
             _say(f"resuming {workdir.path} at step {int(state.step)}")
         else:
             state = init_state(experiment, network, data.shape, mesh, prepared.params)

@@ -1,14 +1,18 @@
 """Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from experiments import trained as trained_module
 from experiments.cli import main
 from experiments.config import default_config, resolve
 from experiments.errors import UserError
@@ -210,6 +214,38 @@ def test_too_many_devices(trained, capsys):
 def test_a_folder_that_cannot_be_written(capsys):
     line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
     assert "/proc/nothing" in line
+
+
+def with_params(monkeypatch, change):
+    """The averages of every checkpoint that is read are changed."""
+    restore = trained_module.restore
+
+    def changed(*arguments):
+        state = restore(*arguments)
+        averages = {name: jax.tree.map(change, tree) for name, tree in state.averages.items()}
+        return dataclasses.replace(state, averages=averages)
+
+    monkeypatch.setattr(trained_module, "restore", changed)
+
+
+def test_what_is_not_finite(trained, tmp_path, monkeypatch, capsys):
+    """The coefficients, with their time; the latents; the parameters; and only then the state."""
+    draw = ["sample", f"--workdir={trained}", f"--output={tmp_path / 'x'}", "--devices=1"]
+    # g of the rectified flow is infinite at t = 1.
+    line = refused([*draw, "--solver=euler_maruyama", "--sde=flow"], capsys)
+    assert "20 of 20 samples are not finite: the coefficients of solver 'euler_maruyama'" in line
+    assert "at t = 1 under Flow; takes another, more steps cannot help" in line
+    np.savez(tmp_path / "z.npz", latents=np.full((2, 2), np.nan))
+    line = refused([*draw, f"--latents={tmp_path / 'z.npz'}"], capsys)
+    assert "z.npz: got numbers that are not finite" in line
+    with monkeypatch.context() as patched:
+        with_params(patched, lambda p: p.at[(0,) * p.ndim].set(np.nan) if p.ndim > 1 else p)
+        line = refused(draw, capsys)
+        assert "checkpoints/6 (ema): " in line
+        assert "arrays of parameters have numbers that are not finite, first dense_0/kernel" in line
+    with_params(monkeypatch, lambda p: p * 1e30)
+    line = refused(draw, capsys)
+    assert "20 samples are not finite: the state grew beyond float32; takes more steps" in line
 
 
 FULL_DISK = """
