@@ -16,13 +16,13 @@ from experiments import averages
 from experiments.data import CROPS
 from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
-from experiments.errors import UserError, as_user_error
+from experiments.errors import UserError, as_user_error, blaming
 from experiments.named import construct, lookup, one_of, t_min_of
 from experiments.optimizers import make_optimizer
-from experiments.schedules import schedules
+from experiments.own_code import check_functions
 from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEConfig
 from experiments.solver_choice import check_sampling
-from models import ScoreModel, conditionings, networks, parameterizations
+from models import ScoreModel, networks, parameterizations
 from samplers import (
     Adams,
     FixedAdams,
@@ -32,7 +32,7 @@ from samplers import (
     probe_kinds,
     tableaux,
 )
-from sde_lib import SDE, sdes, time_samplers, weightings
+from sde_lib import SDE, sdes
 
 # Beyond it rounding in float32 decides which steps are accepted.
 _LEAST_RTOL = 1e-6
@@ -46,7 +46,7 @@ def sde(config: SDEConfig) -> SDE:
     """
     cls = lookup(sdes, config.name, "sde.name")
     built = construct(cls, config, "sde")
-    with as_user_error("sde."):
+    with blaming(f"sde.name: {config.name}"), as_user_error("sde."):
         built.validate()
     return built
 
@@ -183,10 +183,7 @@ def check(experiment: Experiment) -> None:
     process = sde(experiment.sde)
     network(experiment.model)
     check_parameterization(experiment, process)
-    lookup(conditionings, str(experiment.model.conditioning), "model.conditioning")
-    lookup(weightings, str(experiment.training.weighting), "training.weighting")
-    lookup(time_samplers, str(experiment.training.times), "training.times")
-    lookup(schedules, experiment.training.schedule, "training.schedule")
+    check_functions(experiment, process, training_t_min(experiment, process))
     make_optimizer(experiment.training)
     averages.parse(averages.names(experiment.training))
     one_of(experiment.data.crop, CROPS, "data.crop")
@@ -203,7 +200,8 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     name = str(experiment.model.parameterization)
     predict = lookup(parameterizations, name, "model.parameterization")
     t, x = jnp.array([training_t_min(experiment, process), 1.0]), jnp.ones((2, 1))
-    noise = jax.jit(lambda: predict(jnp.ones_like, process, x, t, 1.0).noise)()
+    with blaming(f"model.parameterization: {name}"):
+        noise = jax.jit(lambda: predict(jnp.ones_like, process, x, t, 1.0).noise)()
     if not jnp.isfinite(noise).all():
         raise UserError(
             f"model.parameterization: got {name!r}, which sde.name {experiment.sde.name!r} makes "

@@ -20,3 +20,23 @@ def as_user_error(prefix: str = "") -> Iterator[None]:
         raise
     except ValueError as error:
         raise UserError(f"{prefix}{error}") from error
+
+
+@contextlib.contextmanager
+def blaming(whose: str) -> Iterator[None]:
+    """Whatever a user's own code raises as a UserError, after the name of that code.
+
+    Args:
+      whose: the field and the name in it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{whose}: {type(error).__name__}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Of what an error says, at most 200 characters."""
+    return (str(error).strip().splitlines() or [""])[0][:200]

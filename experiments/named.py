@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.errors import UserError, as_user_error
+from experiments.errors import UserError, as_user_error, blaming
 from sde_lib import SDE, Registry, declared
 from sde_lib.registry import unknown_name
 
@@ -60,7 +60,17 @@ def construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
             known[name].check(f"{section}.{name}", value)
     # JSON has lists for tuples, and a network must be hashable.
     args = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
-    try:
+    with blaming(f"{section}: {cls.__name__}"), as_user_error(f"{section}."):
         return cls(**chosen | args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{section}.{error}") from error
+
+
+def validated(cls: Any, fields: dict[str, Any], path: str) -> Any:
+    """An object of a class with `validate`, valid.
+
+    Raises:
+      UserError: it is not, or its class raises something else; names the field `path`.
+    """
+    with blaming(f"{path}: {cls.__name__}"), as_user_error(f"{path}: "):
+        built = cls(**fields)
+        built.validate()
+    return built

@@ -18,14 +18,15 @@ import optax
 from jax import Array
 from optax import GradientTransformation
 
-from experiments.errors import UserError, as_user_error
+from experiments.errors import UserError, as_user_error, blaming
 from experiments.named import lookup
+from experiments.own_code import check_optimizer
 from experiments.schedules import schedules
 from models import STACKED
 from sde_lib import Range, Registry, declared
 from sde_lib.registry import unknown_name
 
-optimizers = Registry("optimizer")
+optimizers = Registry("optimizer", Callable)
 
 Schedule = Callable[[Array], Array]
 
@@ -212,10 +213,10 @@ def make_optimizer(config: Any) -> GradientTransformation:
             f"{config.optimizer!r}, or one that decays, such as 'adamw'"
         )
     fields = {name: getattr(config, name) for name in keywords if name not in own}
-    try:
+    with blaming(f"training.optimizer: {config.optimizer}"):
         optimizer = make(learning_rate(config), **fields, **config.optimizer_args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"training.optimizer_args: {error}") from error
+    if ":" in config.optimizer:
+        check_optimizer(f"training.optimizer: {config.optimizer}", optimizer)
     return optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)
 
 

@@ -14,7 +14,7 @@ from jax import Array
 from samplers.forms import Form, Rectified, Velocity
 from sde_lib import SDE, Range, Registry
 
-grids = Registry("grid")
+grids = Registry("grid", Callable)
 
 # −log n, between which a quantity that may be infinite is spaced.
 _MOST_NOISE, _LEAST_NOISE = -5.0, 10.0

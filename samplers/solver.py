@@ -15,9 +15,6 @@ from jax import Array
 
 from sde_lib import SDE, Prediction, Pytree, Registry, check_ranges
 
-solvers = Registry("solver")
-correctors = Registry("corrector")
-
 Draw = Callable[[], Array]
 """Standard normal noise of the state's shape, fresh for this update."""
 
@@ -156,3 +153,7 @@ class Corrector(Pytree, abc.ABC):
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any
     ) -> tuple[Array, Array]:
         """(x, x without its new noise) after the network's evaluation at x."""
+
+
+solvers = Registry("solver", Solver)
+correctors = Registry("corrector", Corrector)

@@ -19,6 +19,7 @@ References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood traini
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
@@ -28,7 +29,7 @@ from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
 from sde_lib.time_sampling import log_normal_density, snr_decay
 
-weightings = Registry("weighting")
+weightings = Registry("weighting", Callable)
 
 
 @weightings.register("sigma2")

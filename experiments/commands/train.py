@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"--fsdp: got {options.fsdp}, takes an integer ≥ 1")
     given = [options.coordinator, options.num_processes, options.process_id]
     many = options.distributed or any(value is not None for value in given)
-    devices.start(deterministic=options.deterministic)
+    devices.start(deterministic=options.deterministic, connects=many)
     if many:
         processes.connect(
             options.coordinator, options.num_processes, options.process_id, options.wait

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import UserError, blaming
 from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
@@ -73,7 +73,7 @@ class Request:
     holdout: float
 
 
-sources = Registry("data source")
+sources = Registry("data source", Callable)
 
 
 def load(
@@ -93,8 +93,14 @@ def load(
       UserError: no such source, split or file; or its content is not what the source takes.
     """
     request = make_request(source, split, image_size, holdout)
-    loader, _ = _find(source)
-    return loader(request)
+    loader, argument = _find(source)
+    if argument or ":" not in source:
+        return loader(request)
+    with blaming(f"data.source: {source}"):
+        loaded = loader(request)
+    if not isinstance(loaded, Dataset):
+        raise UserError(f"data.source: {source} returned {type(loaded).__name__}, takes a Dataset")
+    return loaded
 
 
 def make_request(source: str, split: str, image_size: int | None, holdout: float) -> Request:
