@@ -17,13 +17,13 @@ from experiments import averages, seeds
 from experiments.data import CROPS
 from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
-from experiments.errors import UserError
+from experiments.errors import UserError, as_user_error, blaming
 from experiments.named import construct, lookup, one_of, t_min_of
 from experiments.optimizers import make_optimizer
-from experiments.schedules import schedules
+from experiments.own_code import check_functions
 from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEConfig
 from experiments.solver_choice import check_sampling, sampling_t_min
-from models import ScoreModel, conditionings, networks, parameterizations, rounding
+from models import ScoreModel, networks, parameterizations, rounding
 from samplers import (
     REPLICATES,
     Adams,
@@ -34,7 +34,7 @@ from samplers import (
     probe_kinds,
     tableaux,
 )
-from sde_lib import SDE, sdes, time_samplers, weightings
+from sde_lib import SDE, sdes
 
 # Beyond it rounding in float32 decides which steps are accepted.
 _LEAST_RTOL = 1e-6
@@ -48,10 +48,8 @@ def sde(config: SDEConfig) -> SDE:
     """
     cls = lookup(sdes, config.name, "sde.name")
     built = construct(cls, config, "sde")
-    try:
+    with blaming(f"sde.name: {config.name}"), as_user_error("sde."):
         built.validate()
-    except ValueError as error:
-        raise UserError(f"sde.{error}") from error
     return built
 
 
@@ -187,17 +185,13 @@ def check(experiment: Experiment) -> None:
     seeds.check(experiment.seed)
     process = sde(experiment.sde)
     network(experiment.model)
+    check_functions(experiment, process, training_t_min(experiment, process))
     check_parameterization(experiment, process)
-    lookup(weightings, str(experiment.training.weighting), "training.weighting")
-    lookup(time_samplers, str(experiment.training.times), "training.times")
-    lookup(schedules, experiment.training.schedule, "training.schedule")
     make_optimizer(experiment.training)
     averages.parse(averages.names(experiment.training))
     one_of(experiment.data.crop, CROPS, "data.crop")
     check_sampling(experiment.sampling, experiment.data.std)
     check_likelihood(experiment.likelihood)
-    if not 0 <= (experiment.training.t_min or 0) < 1:
-        raise UserError(f"training.t_min: got {experiment.training.t_min}, takes a time in [0, 1)")
 
 
 def check_parameterization(experiment: Experiment, process: SDE) -> None:
@@ -209,14 +203,14 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     """
     name, told = str(experiment.model.parameterization), str(experiment.model.conditioning)
     lookup(parameterizations, name, "model.parameterization")
-    lookup(conditionings, told, "model.conditioning")
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
     def lost(name: str) -> Array:
         return rounding(name, process, t, experiment.data.std)
 
-    share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
+    with blaming(f"model.parameterization: {name}"):
+        share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
     if not (share < 1).all():
         takes = ", ".join(other for other in parameterizations if (lost(other) < 1).all())
         raise UserError(
@@ -236,9 +230,6 @@ def check_likelihood(config: LikelihoodConfig) -> None:
     Raises:
       UserError: the first that is wrong.
     """
-    one_of(config.split, ("train", "test"), "likelihood.split")
-    one_of(config.estimator, ("ode", "elbo"), "likelihood.estimator")
-    one_of(config.divergence, ("exact", "hutchinson"), "likelihood.divergence")
     one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
     lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
     lookup(dequantizations, config.dequantization, "likelihood.dequantization")
@@ -247,8 +238,6 @@ def check_likelihood(config: LikelihoodConfig) -> None:
             f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
             "more digits"
         )
-    if config.grading >= 1:
-        raise UserError(f"likelihood.grading: got {config.grading}, takes a number < 1")
     if config.num_times % REPLICATES:
         raise UserError(
             f"likelihood.num_times: got {config.num_times}, takes a multiple of {REPLICATES}"

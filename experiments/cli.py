@@ -1,9 +1,11 @@
 """The command line: one command of `experiments.commands`, and what becomes of its errors."""
 
 import argparse
+import importlib.util
 import io
 import logging
 import os
+import pathlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What a failed save leaves behind, once it has been reported.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
+        _check_packages()
         options.run(options, overrides)
     except (UserError, OSError) as error:
         if options.debug:
@@ -82,6 +85,23 @@ def _refuse(error: Exception) -> int:
     """Say what was wrong, in one line; the exit code."""
     print(f"scoresde: {' '.join(str(error).split())}", file=sys.stderr)
     return 2
+
+
+def _check_packages() -> None:
+    """Stop where a file of another folder is found for a package of this one.
+
+    Raises:
+      UserError: it is.
+    """
+    ours = pathlib.Path(__file__).resolve().parents[1]
+    for name in ("sde_lib", "samplers", "models"):
+        spec = importlib.util.find_spec(name)
+        found = pathlib.Path((spec and spec.origin) or ".").resolve()
+        if found.parents[:2][-1] != ours:
+            raise UserError(
+                f"{name}: Python finds {found}, which hides the package of that name in {ours}; "
+                "takes another name for it, or another folder to stand in"
+            )
 
 
 def _is_worse_than_an_error(record: logging.LogRecord) -> bool:

@@ -14,8 +14,9 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from experiments.defaults import fill
-from experiments.errors import UserError
+from experiments.errors import UserError, as_user_error
 from experiments.sections import Experiment
+from sde_lib import declared
 from sde_lib.registry import unknown_name
 
 
@@ -55,8 +56,7 @@ def _section(cls: type, values: dict, prefix: str) -> Any:
             raise UserError(
                 unknown_name("config field", prefix + name, [prefix + k for k in known])
             )
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    checked = {}
+    takes, checked = declared(cls), {}
     for name, value in values.items():
         path = prefix + name
         if dataclasses.is_dataclass(known[name]):
@@ -64,33 +64,17 @@ def _section(cls: type, values: dict, prefix: str) -> Any:
                 raise UserError(f"{path}: got {value!r}, takes a section of fields")
             checked[name] = _section(typing.cast(type, known[name]), value, path + ".")
         else:
-            checked[name] = _value(path, value, known[name])
-            _check_range(path, checked[name], fields[name].metadata)
+            checked[name] = _value(value, _plain(known[name]))
+            with as_user_error():
+                takes[name].check(path, checked[name])
     return cls(**checked)
 
 
-def _value(path: str, value: Any, kind: Any) -> Any:
+def _value(value: Any, kind: type) -> Any:
     """The value as its field's type; an integer may stand for a float, a list for a tuple."""
-    if value is None and _optional(kind):
-        return None
-    plain = _plain(kind)
-    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if plain is tuple and isinstance(value, list):
-        return tuple(value)
-    if type(value) is not plain:
-        raise UserError(f"{path}: got {value!r}, takes {type_name(plain)}")
-    return value
-
-
-def _check_range(path: str, value: Any, metadata: typing.Mapping[str, Any]) -> None:
-    if value is None or not metadata:
-        return
-    low, above = metadata["low"], metadata["above"]
-    if low is not None and not value >= low:
-        raise UserError(f"{path}: got {value}, takes a number ≥ {low}")
-    if above is not None and not value > above:
-        raise UserError(f"{path}: got {value}, takes a number > {above}")
+    return tuple(value) if kind is tuple and isinstance(value, list) else value
 
 
 def _types(cls: type) -> dict[str, Any]:
@@ -102,20 +86,7 @@ def _optional(kind: Any) -> bool:
 
 
 def _plain(kind: Any) -> type:
-    """The type of a field without its None."""
-    if not _optional(kind):
-        return kind
-    return next(k for k in typing.get_args(kind) if k is not type(None))
-
-
-def type_name(kind: type) -> str:
-    """A field's type as an error message says it."""
-    names = {
-        int: "an integer",
-        float: "a number",
-        bool: "True or False",
-        str: "a string",
-        tuple: "a tuple",
-        dict: "a section of fields",
-    }
-    return names[kind]
+    """The type of a field, without its None and what a tuple is of."""
+    if _optional(kind):
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    return typing.get_origin(kind) or kind

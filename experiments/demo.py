@@ -32,7 +32,10 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     experiment = resolve(flags.override(flags.load_config("digits"), overrides))
     workdir = Workdir(path)
     print(f"1. train {experiment.training.num_steps} steps on the digits")
-    train(experiment, workdir, mesh)
+    ended = train(experiment, workdir, mesh)
+    if not ended.finished:
+        print(ended.stopped)
+        return
 
     print("\n2. sample by predictor–corrector and by the probability flow")
     base = Trained.open(path, overrides, mesh)

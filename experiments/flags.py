@@ -8,10 +8,10 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments import configs
-from experiments.config import type_name
 from experiments.errors import UserError
 from experiments.paths import expand
 from experiments.spec import literal
+from sde_lib.ranges import type_name
 from sde_lib.registry import unknown_name
 
 _FREE = re.compile(
@@ -63,6 +63,9 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
             continue
         _check_known(config, argument)
         plain[argument.partition("=")[0].replace("--noconfig.", "--config.")] = argument
+    for field in [field for field, argument in plain.items() if argument == f"{field}=None"]:
+        del plain[field]
+        _clear(config, field.removeprefix("--config."))
     values = flags.FlagValues()
     argv = ["scoresde", *plain.values()]
     config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
@@ -114,6 +117,14 @@ def _one_line(error: Exception, arguments: list[str], config: ConfigDict) -> str
             kind = (_section(config, section) if section else config).get_type(name)
             return f"{path}: got {text!r}, takes {type_name(kind)}"
     return " ".join(str(error).split())
+
+
+def _clear(config: ConfigDict, path: str) -> None:
+    """Make a field None, which the parser takes for a text; `resolve` says where it must not be."""
+    section, _, name = path.rpartition(".")
+    node = _section(config, section) if section else config
+    with node.unlocked(), node.ignore_type():
+        node[name] = None
 
 
 def _section(config: ConfigDict, path: str) -> ConfigDict:

@@ -8,6 +8,7 @@ import numpy as np
 import samplers
 from experiments import paths, seeds, solver_choice
 from experiments.errors import UserError
+from experiments.finite import reason
 from experiments.results import JSON, Result
 from experiments.trained import Trained
 
@@ -58,6 +59,10 @@ def fit(trained: Trained, name: str, seed: int) -> str:
             solver=solver,
             **how,
         )
+        if not np.isfinite(fitted.after):
+            grid = solver_choice.grid(config, trained.sde, data_std)
+            why = reason(config, trained.sde, solver=solver, grid=grid)
+            raise UserError(f"fit_grid: the error is not finite: {why}")
         result.record(
             {
                 "solver": config.solver,

@@ -30,6 +30,8 @@ def read_latents(path: str, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"--latents: {path}: {error}; takes an .npz with `latents`") from error
     if latents.shape[1:] != shape or not len(latents):
         raise UserError(f"--latents: {path}: got shape {latents.shape}, takes [N, *{shape}]")
+    if not np.isfinite(latents).all():
+        raise UserError(f"--latents: {path}: got numbers that are not finite, takes normal ones")
     return latents
 
 

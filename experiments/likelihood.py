@@ -151,7 +151,7 @@ def evaluate(
         degrees_of_freedom=estimator.degrees_of_freedom,
         solver_error=_solver_error(estimator, dataset, batches[0]) if checks else None,
     )
-    _warn_of_not_finite(result)
+    _warn_of_not_finite(result, dataset)
     return result
 
 
@@ -194,22 +194,23 @@ def _warn_of_exact(estimator: Estimator, dataset: Dataset, num: int) -> None:
     )
 
 
-def _warn_of_not_finite(result: Likelihood) -> None:
+def _warn_of_not_finite(result: Likelihood, dataset: Dataset) -> None:
     """Say which examples have no finite density.
 
     Raises:
       UserError: all of them.
     """
     bad = np.flatnonzero(~result.finite)
-    if len(bad) == len(result.draws):
-        raise UserError(
-            f"likelihood: none of {len(bad)} log-densities is finite; takes a model that is, more "
-            "likelihood.num_steps, or a larger likelihood.rtol"
-        )
+    given = sum(not np.isfinite(dataset.values[row]).all() for row in bad)
+    if len(bad) and len(bad) == len(result.draws):
+        takes = "takes more likelihood.num_steps, or a larger likelihood.rtol"
+        if given:
+            takes = f"the examples are not in {given} of them"
+        raise UserError(f"likelihood: none of {len(bad)} log-densities is finite; {takes}")
     if len(bad):
         shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         print(
             f"likelihood: {len(bad)} of {len(result.draws)} log-densities are not finite and not "
-            f"in the mean: examples {shown}",
+            f"in the mean: examples {shown}" + f"; {given} are not themselves" * bool(given),
             file=sys.stderr,
         )

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.errors import UserError
-from sde_lib import SDE, Registry
+from experiments.errors import UserError, as_user_error, blaming
+from sde_lib import SDE, Registry, declared
 from sde_lib.registry import unknown_name
 
 
@@ -17,10 +17,8 @@ def lookup(registry: Registry, name: str, path: str) -> Any:
     Raises:
       UserError: no such entry.
     """
-    try:
+    with as_user_error(f"{path}: "):
         return registry[name]
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
 
 
 def one_of(value: str, choices: Any, path: str, kind: str = "value") -> None:
@@ -44,21 +42,35 @@ def t_min_of(given: float | None, noise_to_signal: float, process: SDE) -> float
 
 def construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
     """cls from the fields of the section that it declares, and all of `args`."""
-    declared = {
-        f.name for f in dataclasses.fields(cls) if f.init and f.name not in ("parent", "name")
-    }
+    known = {name: t for name, t in declared(cls).items() if name not in ("parent", "name")}
     given = {**dataclasses.asdict(config), **renamed}
     args = given.pop("args", {})
-    for name in args:
-        if name not in declared:
-            known = sorted(declared)
-            raise UserError(
-                unknown_name(f"field of {cls.__name__}", f"{section}.args.{name}", known)
-            )
-    chosen = {k: v for k, v in given.items() if k in declared and v is not None}
+    # What the section says of a field of its own holds for every class that has it.
+    theirs = declared(type(config))
+    for name, value in args.items():
+        path = f"{section}.args.{name}"
+        if name not in known:
+            raise UserError(unknown_name(f"field of {cls.__name__}", path, sorted(known)))
+        with as_user_error():
+            known[name].check(path, value)
+            theirs.get(name, known[name]).check(path, value)
+    chosen = {k: v for k, v in given.items() if k in known and v is not None}
+    for name, value in chosen.items():
+        with as_user_error():
+            known[name].check(f"{section}.{name}", value)
     # JSON has lists for tuples, and a network must be hashable.
     args = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
-    try:
+    with blaming(f"{section}: {cls.__name__}"), as_user_error(f"{section}."):
         return cls(**chosen | args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{section}.{error}") from error
+
+
+def validated(cls: Any, fields: dict[str, Any], path: str) -> Any:
+    """An object of a class with `validate`, valid.
+
+    Raises:
+      UserError: it is not, or its class raises something else; names the field `path`.
+    """
+    with blaming(f"{path}: {cls.__name__}"), as_user_error(f"{path}: "):
+        built = cls(**fields)
+        built.validate()
+    return built

@@ -9,10 +9,8 @@ spares parameters of one dimension: biases, scales of norms, frequencies.
 """
 
 import inspect
-import types
-import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +18,20 @@ import optax
 from jax import Array
 from optax import GradientTransformation
 
-from experiments.errors import UserError
+from experiments.errors import UserError, as_user_error, blaming
 from experiments.named import lookup
+from experiments.own_code import check_optimizer
 from experiments.schedules import schedules
 from models import STACKED
-from sde_lib import Registry
+from sde_lib import Range, Registry, declared
 from sde_lib.registry import unknown_name
 
-optimizers = Registry("optimizer")
+optimizers = Registry("optimizer", Callable)
 
 Schedule = Callable[[Array], Array]
+
+_DECAY = Range(low=0, below=1)
+_DTYPES = Range(choices=("bfloat16", "float16", "float32"))
 
 
 @optimizers.register("adam")
@@ -40,7 +42,7 @@ def adam(
     beta2: float,
     adam_eps: float,
     nesterov: bool = False,
-    mu_dtype: str | None = None,
+    mu_dtype: Annotated[str | None, _DTYPES] = None,
 ) -> GradientTransformation:
     """Adam. mu_dtype: of the first moment, as "bfloat16".
 
@@ -60,7 +62,7 @@ def adamw(
     adam_eps: float,
     weight_decay: float,
     nesterov: bool = False,
-    mu_dtype: str | None = None,
+    mu_dtype: Annotated[str | None, _DTYPES] = None,
 ) -> GradientTransformation:
     """Adam with weight decay.
 
@@ -80,7 +82,11 @@ def adamw(
 
 @optimizers.register("lion")
 def lion(
-    learning_rate: Schedule, *, beta1: float, weight_decay: float, b2: float = 0.99
+    learning_rate: Schedule,
+    *,
+    beta1: float,
+    weight_decay: float,
+    b2: Annotated[float, _DECAY] = 0.99,
 ) -> GradientTransformation:
     """The sign of a momentum: half the memory of Adam.
 
@@ -100,10 +106,10 @@ def muon(
     beta2: float,
     adam_eps: float,
     weight_decay: float,
-    beta: float = 0.95,
-    ns_steps: int = 5,
+    beta: Annotated[float, _DECAY] = 0.95,
+    ns_steps: Annotated[int, Range(low=1)] = 5,
     nesterov: bool = True,
-    consistent_rms: float | None = 0.2,
+    consistent_rms: Annotated[float | None, Range(above=0)] = 0.2,
 ) -> GradientTransformation:
     """Orthogonalised momentum for kernels, Adam without weight decay for the rest.
 
@@ -200,34 +206,33 @@ def make_optimizer(config: Any) -> GradientTransformation:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     own = [name for name, default in keywords.items() if default is not inspect.Parameter.empty]
-    _check_args(config.optimizer, config.optimizer_args, own, typing.get_type_hints(make))
+    _check_args(config.optimizer, config.optimizer_args, make, own)
     if config.weight_decay and "weight_decay" not in keywords:
         raise UserError(
             f"training.weight_decay: got {config.weight_decay}, takes 0 with optimizer "
             f"{config.optimizer!r}, or one that decays, such as 'adamw'"
         )
     fields = {name: getattr(config, name) for name in keywords if name not in own}
-    try:
+    with blaming(f"training.optimizer: {config.optimizer}"):
         optimizer = make(learning_rate(config), **fields, **config.optimizer_args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"training.optimizer_args: {error}") from error
+    if ":" in config.optimizer:
+        check_optimizer(f"training.optimizer: {config.optimizer}", optimizer)
     return optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)
 
 
-def _check_args(name: str, given: dict[str, Any], own: list[str], hints: dict[str, Any]) -> None:
-    """Stop an argument that the optimizer has not, or of another type than its annotation.
+def _check_args(optimizer: str, given: dict[str, Any], make: Callable, own: list[str]) -> None:
+    """Stop an argument that the optimizer has not, or of another type or out of range.
 
     Raises:
       UserError: the first such argument.
     """
-    for argument, value in given.items():
-        if argument not in own:
-            message = unknown_name(f"argument of {name}", argument, own)
+    takes = declared(make)
+    for name, value in given.items():
+        path = f"training.optimizer_args.{name}"
+        if name in takes and name not in own:
+            raise UserError(f"{path}: got {value!r}, takes nothing: it is training.{name}")
+        if name not in own:
+            message = unknown_name(f"argument of {optimizer}", name, own)
             raise UserError(f"training.optimizer_args: {message}")
-        kind = hints.get(argument)
-        if not isinstance(kind, type | types.UnionType):
-            continue  # a user's own annotation may be any object
-        # An integer may stand for a float.
-        if not (isinstance(value, kind) or (type(value) is int and isinstance(float(value), kind))):
-            takes = inspect.formatannotation(kind)
-            raise UserError(f"training.optimizer_args.{argument}: got {value!r}, takes {takes}")
+        with as_user_error():
+            takes[name].check(path, value)

@@ -12,6 +12,7 @@ from experiments.config import resolve
 from experiments.data import Dataset, LazyDataset, check_crop, in_memory
 from experiments.devices import check_batch
 from experiments.errors import UserError
+from experiments.finite import check_parameters
 from experiments.objective import batch_loss, check_flip, check_weights, make_draw
 from experiments.sections import Experiment
 from experiments.splits import load_split, open_split
@@ -113,6 +114,7 @@ def _params_of_another(
         first = begun(state, averages.names(theirs.training)[0])
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
+    check_parameters(first, f"training.init_from: {other}")
     ours = abstract_state(experiment, network, shape, mesh).params
     if jax.tree.map(jnp.shape, first) != jax.tree.map(jnp.shape, ours):
         raise UserError(f"training.init_from: {other} has another network, takes one like this")

@@ -16,6 +16,7 @@ from experiments import seeds, solver_choice
 from experiments.devices import check_batch, fetch, put, replicated, sharded
 from experiments.errors import UserError
 from experiments.estimator import make_divergence
+from experiments.finite import reason
 from experiments.latents import latents_of
 from experiments.results import digest
 from experiments.sections import Experiment
@@ -146,8 +147,9 @@ class Sampler:
         # A standard error is NaN for one probe, a density never.
         finite &= np.isfinite(parts.get("log_prob", 0.0))
         if not finite.all():
+            why = reason(self.config, self.sde, **self._on_grid)
             raise UserError(
-                f"sampling: {num - finite.sum()} of {num} samples are not finite; takes more steps"
+                f"sampling: {num - finite.sum()} of {num} samples are not finite: {why}"
             )
         if "path" in parts:
             parts["path"] = np.moveaxis(parts["path"], 1, 0)

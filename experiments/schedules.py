@@ -3,12 +3,14 @@
 A schedule is a function of d in [0, 1], the fraction of the steps done.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax import Array
 
 from sde_lib import Registry
 
-schedules = Registry("schedule")
+schedules = Registry("schedule", Callable)
 
 
 @schedules.register("constant")

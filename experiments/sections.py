@@ -7,10 +7,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from models.attention import IMPLEMENTATIONS
+from models.winograd import CONVOLUTIONS
+from sde_lib import Range
 
-def field(default: Any, *, low: float | None = None, above: float | None = None) -> Any:
-    """A field with a default and a range: at least `low`, or more than `above`."""
-    return dataclasses.field(default=default, metadata={"low": low, "above": above})
+
+def field(default: Any, **bounds: Any) -> Any:
+    """A field with a default and a range; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +48,13 @@ class DataConfig:
 
     source: str = "digits"
     image_size: int | None = field(None, low=1)
-    holdout: float = field(0.1, above=0)
+    holdout: float = field(0.1, above=0, below=1)
     centered: bool | None = None
     dequantization: bool = False
     flip: bool = False
     std: float = field(0.5, above=0)
     stream: bool | None = None
-    resident_gib: float = field(2.0, above=0)
+    resident_gib: float = field(2.0, low=0, infinite=True)
     workers: int = field(0, low=0)
     crop: str = "center"
     alpha: str = "compose"
@@ -70,10 +74,10 @@ class ModelConfig:
     conditioning: str | None = None
     embedding: str | None = None
     nf: int = field(128, low=1)
-    ch_mult: tuple = (1, 2, 2, 2)
+    ch_mult: tuple[float, ...] = field((1, 2, 2, 2), above=0)
     num_res_blocks: int = field(4, low=1)
-    attn_resolutions: tuple = (16,)
-    dropout: float = field(0.1, low=0)
+    attn_resolutions: tuple[int, ...] = field((16,), low=1)
+    dropout: float = field(0.1, low=0, below=1)
     resblock: str = "biggan"
     fir: bool = False
     progressive: str = "none"
@@ -84,11 +88,11 @@ class ModelConfig:
     norm_groups: int | None = field(None, low=1)
     head_dim: int | None = field(None, low=1)
     center_input: bool | None = None
-    hidden: tuple = (128, 128, 128)
+    hidden: tuple[int, ...] = field((128, 128, 128), low=1)
     num_classes: int = field(0, low=0)
     cond_dim: int = field(0, low=0)
-    attention: str = "xla"
-    convolution: str | None = None
+    attention: str = field("xla", choices=IMPLEMENTATIONS)
+    convolution: str | None = field(None, choices=CONVOLUTIONS)
     remat: bool = False
     dtype: str = "float32"
     args: dict = dataclasses.field(default_factory=dict)
@@ -111,26 +115,26 @@ class TrainingConfig:
     init_from: a workdir whose averaged parameters are the first ones.
     """
 
-    num_steps: int = field(1_300_000, low=1)
+    num_steps: int = field(1_300_000, low=1, high=2**31 - 1)
     batch_size: int = field(128, low=1)
     optimizer: str = "adam"
     learning_rate: float = field(2e-4, above=0)
-    beta1: float = field(0.9, low=0)
-    beta2: float = field(0.999, low=0)
+    beta1: float = field(0.9, low=0, below=1)
+    beta2: float = field(0.999, low=0, below=1)
     adam_eps: float = field(1e-8, above=0)
     weight_decay: float = field(0.0, low=0)
     optimizer_args: dict = dataclasses.field(default_factory=dict)
     warmup: int = field(5000, low=0)
     schedule: str = "constant"
-    grad_clip: float = field(1.0, above=0)
+    grad_clip: float = field(1.0, above=0, infinite=True)
     accumulate: int = field(1, low=1)
-    ema_decay: float | None = field(None, low=0)
+    ema_decay: float | None = field(None, low=0, below=1)
     averages: tuple = ()
     weighting: str | None = None
     adaptive_weighting: bool = False
     times: str | None = None
     low_discrepancy: bool = True
-    t_min: float | None = field(None, low=0)
+    t_min: float | None = field(None, low=0, below=1)
     steps_per_call: int | None = field(None, low=1)
     max_skipped: int = field(20, low=1)
     log_every: int = field(50, low=1)
@@ -159,12 +163,12 @@ class SamplingConfig:
     corrector: str = "none"
     snr: float = field(0.16, above=0)
     corrector_steps: int = field(1, low=1)
-    corrector_norm: str = "example"
-    discretization: str = "exact"
-    variance: str = "posterior"
+    corrector_norm: str = field("example", choices=("example", "batch"))
+    discretization: str = field("exact", choices=("exact", "published"))
+    variance: str = field("posterior", choices=("posterior", "forward"))
     grid: str | None = None
     num_steps: int | None = field(None, low=1)
-    t_min: float | None = field(None, low=0)
+    t_min: float | None = field(None, low=0, below=1)
     denoise: bool = True
     rtol: float = field(1e-5, above=0)
     atol: float = field(1e-5, above=0)
@@ -190,19 +194,19 @@ class LikelihoodConfig:
     finer solution of the first batch changes. batch_size: examples at a time.
     """
 
-    split: str = "test"
-    estimator: str = "ode"
+    split: str = field("test", choices=("train", "test"))
+    estimator: str = field("ode", choices=("ode", "elbo"))
     dequantization: str = "uniform"
     repeats: int = field(1, low=1)
     noise_to_signal_min: float | None = field(None, above=0)
-    divergence: str = "hutchinson"
+    divergence: str = field("hutchinson", choices=("exact", "hutchinson"))
     probes: int = field(1, low=1)
     probe_kind: str = "rademacher"
     control: bool = True
     chunk: int = field(16, low=1)
     solver: str = "adams"
     num_steps: int = field(0, low=0)
-    grading: float = field(0.8, low=0)
+    grading: float = field(0.8, low=0, below=1)
     rtol: float = field(1e-4, above=0)
     atol: float = field(1e-4, above=0)
     check_solver: bool = False

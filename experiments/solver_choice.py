@@ -6,6 +6,7 @@ Each may be given fields of its own: `unipc:order=2`, `edm:rho=5`. What follows 
 
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,8 +15,9 @@ import numpy as np
 from jax import Array
 
 from experiments.defaults import SAMPLING_NOISE_TO_SIGNAL
-from experiments.errors import UserError
-from experiments.named import construct, lookup, one_of, t_min_of
+from experiments.errors import UserError, as_user_error, blaming
+from experiments.named import construct, lookup, one_of, t_min_of, validated
+from experiments.own_code import check_method
 from experiments.paths import expand
 from experiments.sections import SamplingConfig
 from experiments.spec import check_fields, fields_of, parse
@@ -27,6 +29,7 @@ from samplers import (
     Solver,
     correctors,
     grids,
+    sample_adaptively,
     solvers,
     tableaux,
 )
@@ -67,12 +70,7 @@ def solver(config: SamplingConfig, data_std: float) -> Solver:
         "s": data_std,
     }
     fields = {key: value for key, value in known.items() if key in fields_of(cls)} | given
-    try:
-        built = cls(**fields)
-        built.validate()
-    except (TypeError, ValueError) as error:
-        raise UserError(f"sampling.solver: {error}") from error
-    return built
+    return validated(cls, fields, "sampling.solver")
 
 
 def corrector(config: SamplingConfig) -> Corrector | None:
@@ -110,14 +108,26 @@ def grid(
         return _fitted(asked.removeprefix(_FITTED), folder, process)
     if asked.endswith(".npy"):
         return _read(expand(asked))
-    name, given = parse(asked)
-    make = lookup(grids, name, "sampling.grid")
-    check_fields(given, make, "sampling.grid")
+    make, given = named_grid(asked)
     if "data_std" in fields_of(make):
         given = {"data_std": data_std} | given
     steps = num_steps(config, data_std)
-    # In one program: operation by operation it would be compiled for seconds.
-    return jax.jit(lambda process: make(process, steps, t_min, **given))(process)
+    with blaming(f"sampling.grid: {asked}"):
+        # In one program: operation by operation it would be compiled for seconds.
+        times = jax.jit(lambda process: make(process, steps, t_min, **given))(process)
+        return _falling(np.asarray(times), asked) if ":" in parse(asked)[0] else times
+
+
+def named_grid(spec: str) -> tuple[Callable, dict[str, Any]]:
+    """What makes a grid, and the fields that it is given.
+
+    Raises:
+      UserError: an unknown name or field, or a value out of range.
+    """
+    name, given = parse(spec)
+    make = lookup(grids, name, "sampling.grid")
+    check_fields(given, make, "sampling.grid")
+    return make, given
 
 
 def num_steps(config: SamplingConfig, data_std: float) -> int:
@@ -134,12 +144,7 @@ def named_sde(spec: str) -> SDE:
     name, given = parse(spec)
     cls = lookup(sdes, name, "--sde")
     check_fields(given, cls, "--sde")
-    try:
-        built = cls(**given)
-        built.validate()
-    except (TypeError, ValueError) as error:
-        raise UserError(f"--sde: {error}") from error
-    return built
+    return validated(cls, given, "--sde")
 
 
 def integrator(config: SamplingConfig) -> Integrator:
@@ -157,10 +162,9 @@ def adaptive_fields(config: SamplingConfig) -> dict[str, Any]:
     """
     name, given = parse(config.solver)
     known = ["rtol", "atol", "max_evaluations"] if name == ADAPTIVE_SDE else []
-    for field, value in given.items():
+    for field in given:
         one_of(field, known, "sampling.solver", "field")
-        if not isinstance(value, int | float) or value <= 0:
-            raise UserError(f"sampling.solver: {field}: got {value!r}, takes a positive number")
+    check_fields(given, sample_adaptively, "sampling.solver")
     return given
 
 
@@ -175,23 +179,23 @@ def check_sampling(config: SamplingConfig, data_std: float) -> None:
     Raises:
       UserError: the first that is wrong.
     """
-    one_of(config.discretization, ("exact", "published"), "sampling.discretization")
-    one_of(config.variance, ("posterior", "forward"), "sampling.variance")
     if config.grid and not config.grid.startswith(_FITTED) and not config.grid.endswith(".npy"):
-        lookup(grids, parse(config.grid)[0], "sampling.grid")
+        named_grid(config.grid)
     if is_adaptive(config):
         adaptive_fields(config)
     else:
         name = parse(config.solver)[0]
         if ":" not in name:
             one_of(name, [*solvers, *ADAPTIVE], "sampling.solver", "solver")
-        _try_out(solver(config, data_std))
+        _try_out(config.solver, solver(config, data_std))
     if config.corrector != "none":
         name = parse(config.corrector)[0]
         if ":" not in name:
             one_of(name, ["none", *correctors], "sampling.corrector", "corrector")
         corrector(config)
-    one_of(config.corrector_norm, ("example", "batch"), "sampling.corrector_norm")
+    own = [name for name in (config.solver, config.corrector) if ":" in parse(name)[0]]
+    if own and not is_adaptive(config):
+        check_method(f"sampling: {', '.join(own)}", solver(config, data_std), corrector(config))
     one_of(config.tableau, ("adams", *tableaux), "sampling.tableau", "integrator")
     if config.solver == config.corrector == "none":
         raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
@@ -199,16 +203,12 @@ def check_sampling(config: SamplingConfig, data_std: float) -> None:
         raise UserError(
             f"sampling.log_prob: got True, takes solver {PROBABILITY_FLOW!r}, not {config.solver!r}"
         )
-    if not 0 <= (config.t_min or 0) < 1:
-        raise UserError(f"sampling.t_min: got {config.t_min}, takes a time in [0, 1)")
 
 
-def _try_out(built: Solver) -> None:
+def _try_out(name: str, built: Solver) -> None:
     """Plan two steps, which is where a solver looks at its fields."""
-    try:
+    with blaming(f"sampling.solver: {name}"), as_user_error("sampling.solver: "):
         jax.eval_shape(lambda grid: built.plan(VP(), built.steps(VP(), grid)), jnp.ones(3))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"sampling.solver: {error}") from error
 
 
 def _fitted(name: str, folder: pathlib.Path | None, process: SDE) -> Array:
@@ -228,16 +228,25 @@ def _read(file: pathlib.Path) -> Array:
     """Times from a .npy file.
 
     Raises:
-      UserError: they do not fall, or leave [0, 1].
+      UserError: it has none, or they do not fall.
     """
     try:
         times = np.load(file)
     except (OSError, ValueError) as error:
         raise UserError(f"sampling.grid: {file}: {error}") from error
+    return _falling(times, file)
+
+
+def _falling(times: np.ndarray, where: object) -> Array:
+    """Times that fall within [0, 1].
+
+    Raises:
+      UserError: they do not.
+    """
     if times.ndim != 1 or len(times) < 2 or not np.all(np.diff(times) < 0):
-        raise UserError(f"sampling.grid: {file}: got shape {times.shape}, takes falling times [N]")
+        raise UserError(f"sampling.grid: {where}: got shape {times.shape}, takes falling times [N]")
     if not (times[-1] >= 0 and times[0] <= 1):
         raise UserError(
-            f"sampling.grid: {file}: got times from {times[0]:g} to {times[-1]:g}, takes 1 ≥ t ≥ 0"
+            f"sampling.grid: {where}: got times from {times[0]:g} to {times[-1]:g}, takes 1 ≥ t ≥ 0"
         )
     return jnp.asarray(times, dtype=float)

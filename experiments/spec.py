@@ -1,12 +1,11 @@
 """Choices with fields of their own: NAME, NAME:field=value,…, module:Class:field=value."""
 
 import ast
-import dataclasses
-import inspect
 from collections.abc import Callable
 from typing import Any
 
-from experiments.errors import UserError
+from experiments.errors import UserError, as_user_error
+from sde_lib import declared
 from sde_lib.registry import unknown_name
 
 
@@ -21,25 +20,21 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 def fields_of(make: Callable) -> list[str]:
     """What may be given: the fields of a dataclass, or a function's keyword-only arguments."""
-    if dataclasses.is_dataclass(make):
-        return [field.name for field in dataclasses.fields(make) if field.init]
-    return [
-        name
-        for name, parameter in inspect.signature(make).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
+    return list(declared(make))
 
 
 def check_fields(given: dict[str, Any], make: Callable, path: str) -> None:
-    """Stop a field that there is not.
+    """Stop a field that there is not, or whose value is of another type or out of range.
 
     Raises:
       UserError: the first such field.
     """
-    known = fields_of(make)
-    for name in given:
+    known = declared(make)
+    for name, value in given.items():
         if name not in known:
-            raise UserError(f"{path}: {unknown_name('field', name, known)}")
+            raise UserError(f"{path}: {unknown_name('field', name, list(known))}")
+        with as_user_error(f"{path}: "):
+            known[name].check(name, value)
 
 
 def literal(text: str) -> Any:

@@ -3,7 +3,6 @@
 They come from files alone, while a run may be writing them; nothing here imports JAX.
 """
 
-import fcntl
 import json
 import math
 import pathlib
@@ -16,6 +15,7 @@ from experiments.errors import UserError
 from experiments.metrics import read_metrics
 from experiments.paths import command, expand
 from experiments.progress_line import seconds_left
+from experiments.run_lock import is_held
 from experiments.sparkline import resample
 
 # The most columns of a sparkline.
@@ -110,7 +110,7 @@ def read_status(workdir: str | pathlib.Path) -> Status:
         num_steps=num_steps,
         checkpoints=checkpoints,
         finished=finished,
-        running=_is_locked(path / ".lock"),
+        running=is_held(path / ".lock"),
         seconds_since_metrics=_age(path / "metrics.jsonl") if lines else None,
         metrics={k: v for k, v in lines[-1].items() if k != "step"} if lines else {},
         losses=resample(losses, WIDTH),
@@ -146,19 +146,6 @@ def _checkpoints(folder: pathlib.Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-
-
-def _is_locked(path: pathlib.Path) -> bool:
-    """Whether a process holds the lock of a run."""
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8") as file:
-        try:
-            # Shared, so that two who look do not take each other for a run; closing gives it back.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _age(path: pathlib.Path) -> float:

@@ -1,22 +1,35 @@
-"""SIGTERM asks a run to save and to end, on every process at the same step."""
+"""SIGTERM and Ctrl-C ask a run to save and to end, on every process at the same step.
 
+Python calls its own handlers between two of its instructions, so not while XLA compiles or a file
+system hangs. A thread hears of a signal at once, and ends the process where there is nothing to be
+saved, or at the second signal.
+"""
+
+import os
 import signal
+import socket
+import sys
 import threading
 from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Stop:
-    """Whether to stop: `with Stop() as stop: … if stop.asked()`.
+    """Whether to stop: `with Stop() as stop: … stop.asked()`.
 
-    Among many processes JAX's own handler spreads the word, and they agree on the next of their
-    questions, by number; so all must ask as often.
+    Until `must_save` is called a signal ends the process at once.
+
+    Among many processes JAX's own handler of SIGTERM spreads the word, and they agree on the next
+    of their questions, by number; so all must ask as often. It has one signal alone, and Ctrl-C
+    ends a process.
     """
 
     def __init__(self) -> None:
-        self._asked, self._questions = False, 0
+        self._asked, self._must_save, self._questions = False, False, 0
 
     def __enter__(self) -> "Stop":
         # Python allows handlers in its main thread alone.
@@ -24,12 +37,24 @@ class Stop:
             jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
         )
         if self._handles:
-            self._before = signal.signal(signal.SIGTERM, self._ask)
+            heard, self._told = socket.socketpair()
+            self._told.setblocking(False)
+            self._before = [signal.signal(number, self._ask) for number in _SIGNALS]
+            # To it the system's own handler writes the number of a signal.
+            self._wakeup = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._listen, args=[heard], daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._handles:
-            signal.signal(signal.SIGTERM, self._before)
+            signal.set_wakeup_fd(self._wakeup)
+            for number, handler in zip(_SIGNALS, self._before, strict=True):
+                signal.signal(number, handler)
+            self._told.close()
+
+    def must_save(self) -> None:
+        """From here on there are updates that no checkpoint has."""
+        self._must_save = True
 
     def asked(self) -> bool:
         """Whether to stop now."""
@@ -41,3 +66,20 @@ class Stop:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._asked = True
+
+    def _listen(self, heard: socket.socket) -> None:
+        """Until the other end is closed."""
+        with heard:
+            for count, number in enumerate(iter(lambda: heard.recv(1), b"")):
+                if number[0] in _SIGNALS and (count or not self._must_save):
+                    self._end(signal.Signals(number[0]))
+                _say("stopping after this step, to save; once more ends the run at once")
+
+    def _end(self, number: signal.Signals) -> None:
+        what = "the updates since the last checkpoint are" if self._must_save else "nothing is"
+        _say(f"ended by {number.name}; {what} lost")
+        os._exit(128 + number)
+
+
+def _say(line: str) -> None:
+    print(f"scoresde: {line}", file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from experiments.data_facts import DataFacts
 from experiments.devices import fetch
 from experiments.errors import UserError
 from experiments.feed import Feed, Rate, Resident, Streamed
+from experiments.finite import check_parameters
 from experiments.pictures import save_png
 from experiments.preparation import Prepared, prepare
 from experiments.resuming import check_network, complete
@@ -44,6 +45,12 @@ class Ended(NamedTuple):
 
     state: TrainState
     finished: bool
+
+    @property
+    def stopped(self) -> str:
+        """What to say of a run that was asked to stop."""
+        step = int(self.state.step)
+        return f"stopped and saved at step {step}; the same command goes on from there"
 
 
 def train(
@@ -90,6 +97,7 @@ def train(
         if checkpoints.latest is not None:
             state = checkpoints.restore(abstract)
             check_network(state, workdir.checkpoints)
+            check_parameters(state.params, workdir.checkpoints / str(int(state.step)))
             state, begun = complete(experiment, network, data.shape, mesh, state)
             new = f"; new there: {', '.join(begun)}" if begun else ""
             _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
@@ -136,6 +144,7 @@ class _Run:
             while step < config.num_steps:
                 count = self._count(step)
                 state, metrics = train_step(state, feed.values, feed.read(count))
+                self.stop.must_save()
                 step += count
                 last, save = step == config.num_steps, step % config.save_every == 0
                 if last or step % config.log_every == 0:

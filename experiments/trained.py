@@ -12,6 +12,7 @@ from experiments.config import resolve
 from experiments.data import WHOLE, Dataset, LazyDataset
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
+from experiments.finite import check_parameters
 from experiments.results import digest, versions
 from experiments.resuming import check_network, is_whole
 from experiments.sections import Experiment
@@ -82,11 +83,12 @@ class Trained:
         train = facts.split(experiment) if facts else open_split(experiment, "train")
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
+        parameters = "raw" if raw else average or "ema"
+        check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
         sde = build.sde(experiment.sde)
         divergence = divergence or experiment.sampling.log_prob
         network = build.network(experiment.model, divergence=divergence)
         model = build.model(experiment, sde, network, params)
-        parameters = "raw" if raw else average or "ema"
         return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
 
     @property

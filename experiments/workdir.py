@@ -14,11 +14,9 @@ likelihood/           log-densities
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,6 +28,7 @@ from experiments.data import absolute, is_here
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
 from experiments.paths import expand
+from experiments.run_lock import HeldError, hold
 from experiments.sections import Experiment
 from sde_lib.registry import unknown_name
 
@@ -178,23 +177,15 @@ class Workdir:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """The system frees the lock when the process ends, however it does.
-
-        Raises:
-          UserError: another process has it.
-        """
-        with (self.path / ".lock").open("a+", encoding="utf-8") as file:
+        """Raises UserError where another process holds the folder."""
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
+                stack.enter_context(hold(self.path / ".lock"))
+            except HeldError as error:
                 raise UserError(
-                    f"--workdir: {self.path} is in use by a run ({file.read()}), takes another "
-                    "folder, or that run's end"
+                    f"--workdir: {self.path} is in use by a run ({error}), takes another folder, "
+                    "or that run's end"
                 ) from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
             yield
 
     @property

@@ -8,12 +8,14 @@ log_noise  log σ/α    means the same under every SDE; from −12 to 12, where 
                       but for a part in e¹² ≈ 2e5 (at α = 0 the logarithm is infinite)
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jax import Array
 
 from sde_lib import SDE, Registry
 
-conditionings = Registry("conditioning")
+conditionings = Registry("conditioning", Callable)
 
 
 @conditionings.register("time")

@@ -30,7 +30,7 @@ from jax import Array
 from models.conditioning import smld_step
 from sde_lib import SDE, Prediction, Registry, expand, prediction
 
-parameterizations = Registry("parameterization")
+parameterizations = Registry("parameterization", Callable)
 
 DDPM_STEPS = 1000
 

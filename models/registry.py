@@ -1,8 +1,10 @@
 """The score networks by name, and the check of a field that takes one of a few words."""
 
+import flax.linen as nn
+
 from sde_lib.registry import Registry, unknown_name
 
-networks = Registry("model")
+networks = Registry("model", nn.Module)
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:

@@ -56,5 +56,12 @@ class ScoreModel(Pytree):
             train=dropout_key is not None,
             rngs=rngs,
         )
+
+        def network(x: Array) -> Array:
+            out: Any = apply(x)
+            if jnp.shape(out) != x.shape:
+                raise ValueError(f"returns shape {jnp.shape(out)} for states of shape {x.shape}")
+            return out
+
         predict = parameterizations[self.parameterization]
-        return predict(apply, self.sde, x, t, self.data_std)
+        return predict(network, self.sde, x, t, self.data_std)

@@ -25,7 +25,7 @@ Montanari 2023, "Sampling, diffusions, and stochastic localization" (1).
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ from jax import Array
 from samplers import brownian, noise
 from samplers.angle import Angle
 from samplers.step_control import chosen, error_size
-from sde_lib import SDE, Model, expand
+from sde_lib import SDE, Model, Range, expand
 
 _SAFETY, _SHRINK, _GROW = 0.8, 0.2, 3.0
 
@@ -109,14 +109,14 @@ def sample_adaptively(
     *,
     t_min: Array | float,
     t_max: Array | float = 1.0,
-    rtol: Array | float = 0.005,
-    atol: Array | float = 0.005,
+    rtol: Annotated[Array | float, Range(above=0)] = 0.005,
+    atol: Annotated[Array | float, Range(above=0)] = 0.005,
     data_std: Array | float = 0.5,
     cond: Any = None,
     indices: Array | None = None,
     latents: Array | None = None,
     denoise: bool = True,
-    max_evaluations: int = 2000,
+    max_evaluations: Annotated[int, Range(low=1)] = 2000,
 ) -> Adaptive:
     """Samples of `shape` [B, ...] by eq. 2 and 3.
 

@@ -39,7 +39,7 @@ class DPMSolverPP(LinearSolver):
     reference = "Lu et al. 2022, DPM-Solver++"
     grid = "log_snr"
 
-    eta: float = static(default=0.0)
+    eta: float = static(default=0.0, low=0)
 
     @property
     def claimed_order(self) -> int:

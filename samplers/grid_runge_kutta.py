@@ -20,7 +20,7 @@ from samplers.linear import LinearSolver, Row
 from samplers.multistep import ddim_step
 from samplers.runge_kutta import tableaux
 from samplers.solver import Plan, Steps, solvers
-from sde_lib import SDE, Registry, static
+from sde_lib import SDE, Registry, number, static
 
 explicit = Registry("tableau")
 
@@ -65,7 +65,7 @@ class GridRungeKutta(LinearSolver):
 
     tableau: str = static(default="rk4")
     form: str = static(default="rectified")
-    s: Array | float = 0.5
+    s: Array | float = number(default=0.5, above=0)
 
     @property
     def evaluations(self) -> int:

@@ -6,14 +6,15 @@ or stops at n = 150 or 1/20000, the end itself excepted.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax.numpy as jnp
 from jax import Array
 
 from samplers.forms import Form, Rectified, Velocity
-from sde_lib import SDE, Registry
+from sde_lib import SDE, Range, Registry
 
-grids = Registry("grid")
+grids = Registry("grid", Callable)
 
 # −log n, between which a quantity that may be infinite is spaced.
 _MOST_NOISE, _LEAST_NOISE = -5.0, 10.0
@@ -40,7 +41,14 @@ def log_snr(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Array
 
 
 @grids.register("edm")
-def edm(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, rho: float = 7.0) -> Array:
+def edm(
+    sde: SDE,
+    num_steps: int,
+    t_min: float,
+    t_max: float = 1.0,
+    *,
+    rho: Annotated[float, Range(above=0)] = 7.0,
+) -> Array:
     """Uniform in (σ/α)^{1/ρ} (Karras et al. 2022, eq. 5)."""
     return _spaced(
         sde,
@@ -54,7 +62,12 @@ def edm(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, rho: floa
 
 @grids.register("rectified")
 def rectified(
-    sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, data_std: float = 0.5
+    sde: SDE,
+    num_steps: int,
+    t_min: float,
+    t_max: float = 1.0,
+    *,
+    data_std: Annotated[float, Range(above=0)] = 0.5,
 ) -> Array:
     """Uniform in n/(s + n): the time of a rectified flow of data with deviation s."""
     return _of_form(Rectified(s=data_std), sde, num_steps, t_min, t_max)
@@ -62,7 +75,12 @@ def rectified(
 
 @grids.register("cosine")
 def cosine(
-    sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0, *, data_std: float = 0.5
+    sde: SDE,
+    num_steps: int,
+    t_min: float,
+    t_max: float = 1.0,
+    *,
+    data_std: Annotated[float, Range(above=0)] = 0.5,
 ) -> Array:
     """Uniform in arctan(n/s): the time of a cosine schedule for data with deviation s."""
     return _of_form(Velocity(s=data_std), sde, num_steps, t_min, t_max)

@@ -36,7 +36,7 @@ from jax import Array
 
 from samplers.predictors import kernel
 from samplers.solver import Corrector, Draw, Steps, correctors
-from sde_lib import SDE, Prediction, expand, static
+from sde_lib import SDE, Prediction, expand, number, static
 
 
 class Scales(NamedTuple):
@@ -55,9 +55,9 @@ class _Langevin(Corrector):
       discretization: where a comes from, as for the predictors: "exact" or "published".
     """
 
-    snr: float = 0.16
-    num_steps: int = static(1)
-    discretization: str = static("exact")
+    snr: float = number(default=0.16, above=0)
+    num_steps: int = static(1, low=1)
+    discretization: str = static("exact", choices=("exact", "published"))
 
     def plan(self, sde: SDE, steps: Steps) -> Scales:
         """a and σ_t at the start of each step."""
@@ -91,7 +91,7 @@ class Langevin(_Langevin):
       norm: "example" (2) or "batch" (4).
     """
 
-    norm: str = static("example")
+    norm: str = static("example", choices=("example", "batch"))
 
     def step_size(self, z: Array, noise: Array, scales: Scales) -> Array:
         """Eq. 2 or 4.

@@ -32,7 +32,7 @@ from samplers.forms import Form, forms
 from samplers.lagrange import integrals
 from samplers.linear import LinearSolver, Row
 from samplers.solver import Plan, Steps, solvers
-from sde_lib import SDE, static
+from sde_lib import SDE, number, static
 
 
 class Multistep(LinearSolver):
@@ -46,11 +46,11 @@ class Multistep(LinearSolver):
       s: the scale of the data, for the forms that have one.
     """
 
-    order: int = static(default=3)
-    corrector: int = static(default=4)
+    order: int = static(default=3, low=1, high=6)
+    corrector: int = static(default=4, choices=(0, 2, 3, 4, 5, 6))
     form: str = static(default="rectified")
-    variable: str = static(default="measure")
-    s: Array | float = 0.5
+    variable: str = static(default="measure", choices=("measure", "log_snr", "time"))
+    s: Array | float = number(default=0.5, above=0)
 
     @property
     def memory(self) -> int:
@@ -202,7 +202,7 @@ class IPNDM(LinearSolver):
     reference = "Liu et al. 2022; Zhang & Chen 2023"
     grid = "edm"
 
-    order: int = static(default=4)
+    order: int = static(default=4, low=1, high=4)
 
     @property
     def memory(self) -> int:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from samplers.solver import Draw, Plan, Solver, Steps, Update, solvers
-from sde_lib import SDE, Prediction, Transition, static
+from sde_lib import SDE, Prediction, Transition, number, static
 
 
 class Linear(NamedTuple):
@@ -64,7 +64,7 @@ class Predictor(Solver):
 
     usual_steps = 1000
 
-    discretization: str = static("exact")
+    discretization: str = static("exact", choices=("exact", "published"))
 
     @abc.abstractmethod
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
@@ -155,13 +155,8 @@ class Ancestral(Predictor):
 
     reference = "Ho et al. 2020; Song et al. 2021, DDIM (eta)"
 
-    variance: str = static("posterior")
-    eta: Array | float = 1.0
-
-    def validate(self) -> None:
-        """Raises ValueError unless 0 ≤ eta ≤ 1."""
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta: got {self.eta}, takes a number from 0 to 1")
+    variance: str = static("posterior", choices=("posterior", "forward"))
+    eta: Array | float = number(default=1.0, low=0, high=1)
 
     def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
         """Eq. 4.

@@ -18,7 +18,7 @@ from jax import Array
 
 from samplers.grid_runge_kutta import Heun
 from samplers.solver import Draw, Plan, Solver, Steps, Update, solvers
-from sde_lib import SDE, Prediction, static
+from sde_lib import SDE, Prediction, number, static
 
 
 class Lifted(Solver):
@@ -92,17 +92,10 @@ class Churn(Lifted):
     reference = "Karras et al. 2022, EDM"
     grid = "edm"
 
-    churn: Array | float = 40.0
-    low: Array | float = 0.05
-    high: Array | float = 50.0
-    inflation: Array | float = 1.003
-
-    def validate(self) -> None:
-        """Raises ValueError unless churn ≥ 0 and inflation > 0."""
-        if not self.churn >= 0:
-            raise ValueError(f"churn: got {self.churn}, takes a number ≥ 0")
-        if not self.inflation > 0:
-            raise ValueError(f"inflation: got {self.inflation}, takes a number > 0")
+    churn: Array | float = number(default=40.0, low=0)
+    low: Array | float = number(default=0.05, low=0)
+    high: Array | float = number(default=50.0, low=0, infinite=True)
+    inflation: Array | float = number(default=1.003, above=0)
 
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """Those of the grid, started earlier; the first not before t = 1."""
@@ -127,10 +120,10 @@ class Restart(Lifted):
     reference = "Xu et al. 2023, Restart"
     grid = "edm"
 
-    low: Array | float = 0.1
+    low: Array | float = number(default=0.1, above=0)
     high: Array | float = 1.0
-    repeats: int = static(default=2)
-    num_steps: int = static(default=4)
+    repeats: int = static(default=2, low=1)
+    num_steps: int = static(default=4, low=1)
 
     @property
     def claimed_order(self) -> int:
@@ -139,11 +132,9 @@ class Restart(Lifted):
 
     def validate(self) -> None:
         """Raises ValueError unless 0 < low < high, and repeats and num_steps are 1 or more."""
-        if not 0 < self.low < self.high:
-            raise ValueError(f"low: got {self.low}, takes a number from 0 to high = {self.high}")
-        for name, value in (("repeats", self.repeats), ("num_steps", self.num_steps)):
-            if value < 1:
-                raise ValueError(f"{name}: got {value}, takes an integer ≥ 1")
+        super().validate()
+        if not self.low < self.high:
+            raise ValueError(f"low: got {self.low}, takes a number < high = {self.high}")
 
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """Those of the grid, with the repeats after the one that crosses `low`."""

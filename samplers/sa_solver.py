@@ -30,9 +30,9 @@ class SASolver(LinearSolver):
     reference = "Xue et al. 2023, SA-Solver"
     grid = "log_snr"
 
-    order: int = static(default=3)
-    eta: float = static(default=1.0)
-    corrector: int = static(default=3)
+    order: int = static(default=3, low=1, high=4)
+    eta: float = static(default=1.0, low=0)
+    corrector: int = static(default=3, choices=(0, 2, 3, 4))
 
     @property
     def memory(self) -> int:

@@ -13,10 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sde_lib import SDE, Prediction, Pytree, Registry
-
-solvers = Registry("solver")
-correctors = Registry("corrector")
+from sde_lib import SDE, Prediction, Pytree, Registry, check_ranges
 
 Draw = Callable[[], Array]
 """Standard normal noise of the state's shape, fresh for this update."""
@@ -91,12 +88,12 @@ class Solver(Pytree, abc.ABC):
     """How many steps a trained model usually wants of it."""
 
     def validate(self) -> None:
-        """Check numbers that are leaves; called where a config becomes a solver, never in a trace.
+        """Check the fields; called where a config becomes a solver, never in a trace.
 
         Raises:
           ValueError: one is out of range.
         """
-        return
+        check_ranges(self)
 
     @property
     def evaluations(self) -> int:
@@ -181,3 +178,7 @@ class Corrector(Pytree, abc.ABC):
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any
     ) -> tuple[Array, Array]:
         """(x, x without its new noise) after the network's evaluation at x."""
+
+
+solvers = Registry("solver", Solver)
+correctors = Registry("corrector", Corrector)

@@ -38,8 +38,8 @@ class UniPC(LinearSolver):
     reference = "Zhao et al. 2023, UniPC"
     grid = "log_snr"
 
-    order: int = static(default=3)
-    variant: str = static(default="bh2")
+    order: int = static(default=3, low=1, high=3)
+    variant: str = static(default="bh2", choices=("bh1", "bh2"))
 
     @property
     def memory(self) -> int:

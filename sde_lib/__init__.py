@@ -9,7 +9,8 @@ from sde_lib.learned import LearnedLogSNR
 from sde_lib.loss import denoising_loss, weightings
 from sde_lib.model import Model, from_score
 from sde_lib.prediction import Prediction
-from sde_lib.pytree import Pytree, static
+from sde_lib.pytree import Pytree, number, static
+from sde_lib.ranges import Range, check_ranges, declared
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, Transition, expand, register, sdes
 from sde_lib.subvp import SubVP
@@ -32,13 +33,17 @@ __all__ = [
     "Model",
     "Prediction",
     "Pytree",
+    "Range",
     "Registry",
     "SubVP",
     "Transition",
     "Translated",
+    "check_ranges",
+    "declared",
     "denoising_loss",
     "expand",
     "from_score",
+    "number",
     "register",
     "sdes",
     "static",

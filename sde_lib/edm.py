@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from sde_lib.exploding import Exploding
+from sde_lib.pytree import number
 from sde_lib.sde import register
 
 
@@ -28,13 +29,7 @@ class EDM(Exploding):
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
-    rho: float = 7.0
-
-    def validate(self) -> None:
-        """Raises ValueError unless 0 < sigma_min < sigma_max and rho ≥ 1."""
-        if not self.rho >= 1:
-            raise ValueError(f"rho: got {self.rho}, takes a number ≥ 1")
-        super().validate()
+    rho: float = number(default=7.0, low=1)
 
     def _ends(self) -> tuple[Array, Array]:
         low, high = (jnp.asarray(s, dtype=float) for s in (self.sigma_min, self.sigma_max))

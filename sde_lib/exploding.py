@@ -4,19 +4,20 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from sde_lib.pytree import number
+from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
 
 
 class Exploding(SDE):
     """α = 1, and σ between two values."""
 
-    sigma_min: float
+    sigma_min: float = number(above=0)
     sigma_max: float
 
     def validate(self) -> None:
         """Raises ValueError unless 0 < sigma_min < sigma_max."""
-        if not self.sigma_min > 0:
-            raise ValueError(f"sigma_min: got {self.sigma_min}, takes a number > 0")
+        check_ranges(self)
         if not self.sigma_max > self.sigma_min:
             raise ValueError(
                 f"sigma_max: got {self.sigma_max}, takes a number > sigma_min = {self.sigma_min}"

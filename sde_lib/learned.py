@@ -8,13 +8,12 @@ the a, which are leaves, so that gradients reach them like a network's parameter
 Reference: Kingma et al. 2021 "VDM", §5.1 and App. H.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE, register
 
 
@@ -34,8 +33,7 @@ class LearnedLogSNR(SDE):
 
     def validate(self) -> None:
         """Raises ValueError unless log_snr_min < log_snr_max, both finite, and K ≥ 1."""
-        if not (math.isfinite(self.log_snr_max) and math.isfinite(self.log_snr_min)):
-            raise ValueError("log_snr_max, log_snr_min: takes finite numbers")
+        check_ranges(self)
         if not self.log_snr_min < self.log_snr_max:
             raise ValueError(
                 f"log_snr_min: got {self.log_snr_min}, takes a number < log_snr_max = "

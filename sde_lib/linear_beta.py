@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from sde_lib.pytree import number
+from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
 
 
@@ -19,13 +21,12 @@ class LinearBeta(SDE):
       beta_max: β(1) > β(0).
     """
 
-    beta_min: float = 0.1
+    beta_min: float = number(default=0.1, low=0)
     beta_max: float = 20.0
 
     def validate(self) -> None:
         """Raises ValueError unless 0 ≤ beta_min < beta_max."""
-        if not self.beta_min >= 0:
-            raise ValueError(f"beta_min: got {self.beta_min}, takes a number ≥ 0")
+        check_ranges(self)
         if not self.beta_max > self.beta_min:
             raise ValueError(
                 f"beta_max: got {self.beta_max}, takes a number > beta_min = {self.beta_min}"

@@ -24,6 +24,7 @@ References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood traini
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array
@@ -33,7 +34,7 @@ from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
 from sde_lib.time_sampling import log_normal_density, snr_decay, time_samplers
 
-weightings = Registry("weighting")
+weightings = Registry("weighting", Callable)
 
 _NODES = 1024
 

@@ -7,14 +7,21 @@ from typing import Any
 
 import jax
 
+from sde_lib.ranges import Range
 
-def static(default: Any = dataclasses.MISSING) -> Any:
-    """A field that is part of the program (a name, a count), not a leaf."""
-    return dataclasses.field(default=default, metadata={"static": True})
+
+def static(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field that is part of the program (a name, a count), not a leaf; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"static": True, "range": Range(**bounds)})
+
+
+def number(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A leaf that is a number; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
 
 
 @typing.dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static)
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static, number)
 )
 class Pytree:
     """Every subclass becomes a frozen keyword-only dataclass, registered as a pytree.

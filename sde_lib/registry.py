@@ -32,10 +32,11 @@ class Registry:
 
     Args:
       kind: what the entries are, as it should read in an error message ("SDE", "solver").
+      base: the class whose subclasses the entries are, or `Callable` for functions.
     """
 
-    def __init__(self, kind: str):
-        self.kind = kind
+    def __init__(self, kind: str, base: Any = None):
+        self.kind, self.base = kind, base
         self._entries: dict[str, Any] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -69,8 +70,28 @@ class Registry:
         return iter(sorted(self._entries))
 
     def _import(self, path: str) -> Any:
-        module, _, attribute = path.partition(":")
+        name, _, attribute = path.partition(":")
+        what = f"{self.kind} {path!r}"
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"{self.kind} {path!r} cannot be imported: {error}") from error
+            module = importlib.import_module(name)
+        # Whatever its lines do when they run.
+        except (Exception, SystemExit) as error:
+            cause = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"{what} cannot be imported: {type(error).__name__}: {cause}"
+            ) from error
+        file = getattr(module, "__file__", None) or name
+        if not hasattr(module, attribute):
+            known = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
+            message = unknown_name("name", attribute, known)
+            raise ValueError(f"{what} cannot be imported: the module is {file}: {message}")
+        entry = getattr(module, attribute)
+        if not self._takes(entry):
+            takes = "a function" if self.base is Callable else f"a subclass of {self.base.__name__}"
+            raise ValueError(f"{what}: got {repr(entry)[:99]} of {file}, takes {takes}")
+        return entry
+
+    def _takes(self, entry: Any) -> bool:
+        if self.base is None or self.base is Callable:
+            return self.base is None or callable(entry)
+        return isinstance(entry, type) and issubclass(entry, self.base)

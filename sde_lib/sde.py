@@ -19,7 +19,6 @@ ICLR 2021, eq. 5, 6, 13 and 29.
 """
 
 import abc
-import dataclasses
 import math
 import typing
 from typing import NamedTuple
@@ -30,10 +29,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from sde_lib.pytree import Pytree
+from sde_lib.ranges import check_ranges
 from sde_lib.registry import Registry
-
-sdes = Registry("SDE")
-register = sdes.register
 
 # Halvings of [0, 1] that locate any time above 1e-7 to the last bit of float32 (2⁻⁴⁸ ≈ 4e-15).
 _BISECTIONS = 48
@@ -76,13 +73,17 @@ class SDE(Pytree, abc.ABC):
         """Check the field values; called where a config becomes an SDE, never under tracing.
 
         Raises:
-          ValueError: a field is not a finite number, or log-SNR does not decrease with t.
+          ValueError: a field is out of its range, a curve is not one number a time, or log-SNR does
+            not decrease with t.
         """
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{field.name}: got {value!r}, takes a finite number")
-        log_snr = self.log_snr(jnp.linspace(1e-3, 0.999, 64))
+        check_ranges(self)
+        t = jnp.linspace(1e-3, 0.999, 64)
+        for curve in (self.alpha, self.sigma):
+            got = getattr(curve(t), "shape", None)
+            if got != t.shape:
+                name = f"{type(self).__name__}.{curve.__name__}"
+                raise ValueError(f"{name}: returns shape {got} for times of shape {t.shape}")
+        log_snr = self.log_snr(t)
         if not bool(jnp.all(jnp.diff(log_snr) < 0)):
             raise ValueError(f"{type(self).__name__}: log α²/σ² must decrease with t, it does not")
 
@@ -218,6 +219,10 @@ class SDE(Pytree, abc.ABC):
         squares = jnp.sum((x / std) ** 2, axis=tuple(range(1, x.ndim)))
         dim = math.prod(x.shape[1:])
         return -squares / 2 - dim * (jnp.log(std) + math.log(2 * math.pi) / 2)
+
+
+sdes = Registry("SDE", SDE)
+register = sdes.register
 
 
 def _value_and_slope(curve: typing.Callable[[Array], Array], t: ArrayLike) -> tuple[Array, Array]:

@@ -25,6 +25,8 @@ Kingma et al. 2021 "Variational diffusion models" App. I.1 (low-discrepancy u); 
 "Elucidating the design space of diffusion-based generative models" Table 1 (log_normal).
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -35,7 +37,7 @@ from jax.typing import ArrayLike
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE
 
-time_samplers = Registry("time sampler")
+time_samplers = Registry("time sampler", Callable)
 
 _LOG_NORMAL_MEAN, _LOG_NORMAL_STD = -1.2, 1.2
 _LEAST_SIGNAL = 1e-3

@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"--fsdp: got {options.fsdp}, takes an integer ≥ 1")
     given = [options.coordinator, options.num_processes, options.process_id]
     many = options.distributed or any(value is not None for value in given)
-    devices.start(deterministic=options.deterministic)
+    devices.start(deterministic=options.deterministic, connects=many)
     if many:
         processes.connect(
             options.coordinator, options.num_processes, options.process_id, options.wait
@@ -82,12 +82,10 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
         explain_sharding=options.explain_sharding,
     )
     if processes.is_first():
-        print(_summary(int(ended.state.step), ended.finished, workdir))
+        print(_summary(int(ended.state.step), workdir) if ended.finished else ended.stopped)
 
 
-def _summary(step: int, finished: bool, workdir: Any) -> str:
-    if not finished:
-        return f"stopped and saved at step {step}; the same command goes on from there"
+def _summary(step: int, workdir: Any) -> str:
     return (
         f"trained {step} steps: {workdir.checkpoints}, {workdir.metrics}\n"
         f"next: {command('sample', f'--workdir={workdir.path}')}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import UserError, blaming
 from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
@@ -85,7 +85,7 @@ class Request:
     background: tuple[int, ...] | None = (255, 255, 255)
 
 
-sources = Registry("data source")
+sources = Registry("data source", Callable)
 
 
 def load(source: str, split: str, **options: Any) -> Dataset:
@@ -102,11 +102,17 @@ def load(source: str, split: str, **options: Any) -> Dataset:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
     request = make_request(source, split, **options)
-    loader, _ = _find(source)
-    dataset = loader(request)
-    if not isinstance(dataset, Dataset):
-        raise UserError(f"data.source: {source} made {type(dataset).__name__}, takes a Dataset")
-    return dataclasses.replace(dataset, source=source)
+    loader, argument = _find(source)
+    if argument or ":" not in source:
+        loaded = loader(request)
+    else:
+        with blaming(f"data.source: {source}"):
+            loaded = loader(request)
+        if not isinstance(loaded, Dataset):
+            raise UserError(
+                f"data.source: {source} returned {type(loaded).__name__}, takes a Dataset"
+            )
+    return dataclasses.replace(loaded, source=source)
 
 
 def make_request(

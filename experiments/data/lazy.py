@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -80,7 +81,7 @@ class LazyDataset:
 
 
 # From a `Request` to a `LazyDataset`.
-lazy_sources = Registry("data source")
+lazy_sources = Registry("data source", Callable)
 
 
 def open_lazy(source: str, split: str, **options: Any) -> LazyDataset:

@@ -1,7 +1,11 @@
 """Training batches that are read while the device computes."""
 
 import dataclasses
+import multiprocessing
+import os
+import signal
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -139,7 +143,25 @@ def _in_workers(dataset: Any, workers: int) -> Any:
     # of it is leaked.
     pipes = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
     dataset = grain.experimental.WithOptionsIterDataset(dataset, pipes)
-    return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    options = grain.MultiprocessingOptions(num_workers=workers)
+    return dataset.mp_prefetch(options, worker_init_fn=_follow_parent)
+
+
+def _follow_parent(worker: int, workers: int) -> None:
+    """Let a worker end with the process that reads from it, and not by the terminal's Ctrl-C.
+
+    Grain tells its workers to end; a process that was killed does not.
+    """
+    del worker, workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def check_crop(crop: str, lazy: LazyDataset) -> None:

@@ -15,6 +15,7 @@ from experiments.config import default_config, resolve
 from experiments.data import absolute
 from experiments.data_facts import DataFacts
 from experiments.errors import UserError
+from experiments.finite import check_parameters
 from experiments.interchange.formats import Format, formats
 from experiments.interchange.imported import Imported
 from experiments.named import lookup
@@ -167,6 +168,7 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
         raise UserError(f"{path}: is of step {imported.step}, takes a number of updates")
     takes = _expected(experiment, facts.shape)
     for tree in (imported.params, imported.averages):
+        check_parameters(tree, path)
         got = takes if tree is None else _shapes(tree)
         for name in [*takes, *got]:
             if got.get(name) != takes.get(name):

@@ -1,17 +1,22 @@
 """Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from experiments import trained as trained_module
 from experiments.cli import main
 from experiments.config import default_config, resolve
 from experiments.errors import UserError
+from experiments.flags import load_config, override
 from tests.experiments.conftest import DIGITS, TOY
 
 
@@ -30,9 +35,20 @@ def refused(arguments: list[str], capsys) -> str:
         ("--config.training.batchsize=3", ["batchsize", "training.batch_size"]),
         ("--config.trainin.num_steps=3", ["trainin", "training.num_steps"]),
         ("--config.training.batch_size=many", ["training.batch_size", "'many'", "an integer"]),
-        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "≥ 1"]),
+        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "from 1 to"]),
         ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
-        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "[0, 1)"]),
+        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "≥ 0 and < 1"]),
+        ("--config.training.beta1=1", ["training.beta1", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.ema_decay=1", ["training.ema_decay", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.learning_rate=inf", ["training.learning_rate", "inf", "finite"]),
+        ("--config.training.num_steps=None", ["training.num_steps", "got None", "an integer"]),
+        ("--config.model.hidden=(8,0)", ["model.hidden", "(8, 0)", "integers ≥ 1"]),
+        ("--config.model.args.hidden=3", ["model.args.hidden", "got 3", "a tuple"]),
+        ("--config.sampling.grid=edm:rho=abc", ["sampling.grid", "rho", "'abc'", "> 0"]),
+        ("--config.sampling.grid=edm:rho=-7", ["sampling.grid", "rho", "-7", "> 0"]),
+        ("--config.sampling.solver=adams:order=2.5", ["order", "2.5", "an integer from 1 to 6"]),
+        ("--config.sampling.solver=churn:solver=ddim", ["solver", "'ddim'", "takes Solver"]),
+        ("--config.sampling.corrector=langevin:snr=a", ["sampling.corrector", "snr", "'a'"]),
         ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
         ("--config.training.schedule=step", ["training.schedule", "'step'", "cosine"]),
         ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
@@ -109,6 +125,16 @@ def test_config_file(tmp_path, capsys):
     assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
     (tmp_path / "other.py").write_text("def get_config():\n    return 3\n", encoding="utf-8")
     assert "takes ConfigDict" in refused([*arguments, f"--config={tmp_path}/other.py"], capsys)
+
+
+def test_none_is_what_the_sde_decides():
+    """Whatever the field held before, and however often it is given."""
+    given = [f"--config.{x}" for x in ("data.image_size=3", "data.image_size=None")]
+    given += ["--config.model.parameterization=None", "--config.training.t_min=None"]
+    experiment = resolve(override(load_config("toy2d"), given))
+    assert experiment.data.image_size is None
+    assert experiment.model.parameterization == "noise"
+    assert experiment.training.t_min == 1e-5
 
 
 def test_config_from_a_file_is_checked_like_flags():
@@ -208,6 +234,38 @@ def test_too_many_devices(trained, capsys):
 def test_a_folder_that_cannot_be_written(capsys):
     line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
     assert "/proc/nothing" in line
+
+
+def with_params(monkeypatch, change):
+    """The averages of every checkpoint that is read are changed."""
+    restore = trained_module.restore
+
+    def changed(*arguments):
+        state = restore(*arguments)
+        averages = {name: jax.tree.map(change, tree) for name, tree in state.averages.items()}
+        return dataclasses.replace(state, averages=averages)
+
+    monkeypatch.setattr(trained_module, "restore", changed)
+
+
+def test_what_is_not_finite(trained, tmp_path, monkeypatch, capsys):
+    """The coefficients, with their time; the latents; the parameters; and only then the state."""
+    draw = ["sample", f"--workdir={trained}", f"--output={tmp_path / 'x'}", "--devices=1"]
+    # g of the rectified flow is infinite at t = 1.
+    line = refused([*draw, "--solver=euler_maruyama", "--sde=flow"], capsys)
+    assert "20 of 20 samples are not finite: the coefficients of solver 'euler_maruyama'" in line
+    assert "at t = 1 under Flow; takes another, more steps cannot help" in line
+    np.savez(tmp_path / "z.npz", latents=np.full((2, 2), np.nan))
+    line = refused([*draw, f"--latents={tmp_path / 'z.npz'}"], capsys)
+    assert "z.npz: got numbers that are not finite" in line
+    with monkeypatch.context() as patched:
+        with_params(patched, lambda p: p.at[(0,) * p.ndim].set(np.nan) if p.ndim > 1 else p)
+        line = refused(draw, capsys)
+        assert "checkpoints/6 (ema): " in line
+        assert "arrays of parameters have numbers that are not finite, first dense_0/kernel" in line
+    with_params(monkeypatch, lambda p: p * 1e30)
+    line = refused(draw, capsys)
+    assert "20 samples are not finite: the state grew beyond float32; takes more steps" in line
 
 
 FULL_DISK = """

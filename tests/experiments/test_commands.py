@@ -1,6 +1,7 @@
 """The commands end to end: what they make, and that they make it again."""
 
 import json
+import types
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from experiments import devices, sample
 from experiments.cli import main
 from experiments.data import batches, load
 from experiments.devices import make_mesh
+from experiments.train import Ended
 from experiments.trained import Trained
 from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 
@@ -138,6 +140,14 @@ def test_the_demo_on_images_end_to_end(tmp_path, capsys):
     assert report["examples"] == 360
     # Hardly trained, EDM's skip is a Gaussian of the data's scale: near log2(17) = 4.09 bits.
     assert 3.0 < report["bits_per_dim"] < 6.0
+
+
+def test_a_demo_that_is_stopped_ends_there(tmp_path, monkeypatch, capsys):
+    ended = Ended(types.SimpleNamespace(step=2), finished=False)
+    monkeypatch.setattr("experiments.demo.train", lambda *_: ended)
+    assert main(["demo", f"--workdir={tmp_path}"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "stopped and saved at step 2; the same command goes on from there"
 
 
 def test_batches_are_permutations_and_can_start_anywhere():

@@ -281,11 +281,18 @@ def test_damaged_safetensors_are_refused(trained, tmp_path, capsys):
     capsys.readouterr()
     whole, command = file.read_bytes(), ["import", "--from=safetensors", str(file)]
     command.append(f"--workdir={workdir}")
+    (copy := tmp_path / "whole.safetensors").write_bytes(whole)
     for content in (b"", whole[:100], whole[:-5], b"\x80\x02" + whole):
         file.write_bytes(content)
         assert "is damaged" in refused(command, capsys)
     safetensors.numpy.save_file({"a": np.ones(3, np.float32)}, file)
     assert "takes 1: a file of `scoresde export`" in refused(command, capsys)
+    with safetensors.safe_open(copy, framework="numpy") as opened:
+        metadata = opened.metadata()
+    tensors = safetensors.numpy.load_file(copy)
+    tensors["dense_0/kernel"][0, 0] = np.nan
+    safetensors.numpy.save_file(tensors, file, metadata)
+    assert "not finite, first dense_0/kernel" in refused(command, capsys)
     file.write_bytes(whole)
     line = refused([*command, "--config.model.hidden=(16,17)"], capsys)
     assert "the config's network takes" in line

@@ -172,11 +172,12 @@ def test_a_users_own():
             "training.optimizer_args: unknown argument of adam 'nestrov'; did you mean 'nesterov'. "
             "Known: mu_dtype, nesterov",
         ),
-        ({"optimizer_args": {"beta1": 0.5}}, "unknown argument of adam 'beta1'"),
-        ({"optimizer_args": {"nesterov": 1}}, "optimizer_args.nesterov: got 1, takes bool"),
-        ({"optimizer": "muon", "optimizer_args": {"ns_steps": 2.5}}, "got 2.5, takes int"),
-        ({"optimizer": "muon", "optimizer_args": {"beta": "x"}}, "got 'x', takes float"),
-        ({"optimizer_args": {"mu_dtype": "float33"}}, "training.optimizer_args: .*float33"),
+        ({"optimizer_args": {"beta1": 0.5}}, "args.beta1: got 0.5, takes .*: it is training.beta1"),
+        ({"optimizer_args": {"nesterov": 1}}, "optimizer_args.nesterov: got 1, takes True or"),
+        ({"optimizer": "muon", "optimizer_args": {"ns_steps": 2.5}}, "got 2.5, takes an integer"),
+        ({"optimizer": "muon", "optimizer_args": {"beta": "x"}}, "beta: got 'x', takes a number"),
+        ({"optimizer": "muon", "optimizer_args": {"beta": 1}}, "beta: got 1, .* ≥ 0 and < 1"),
+        ({"optimizer_args": {"mu_dtype": "float33"}}, "optimizer_args.mu_dtype: .*'float33'"),
         ({"weight_decay": 0.1}, "training.weight_decay: got 0.1, takes 0 with optimizer 'adam'"),
     ],
 )

@@ -126,7 +126,7 @@ def test_listing(capsys):
         (["--solver=dpmpp_2m:eta=-1"], ["eta", "got -1", "≥ 0"]),
         (["--solver=churn:churn=-1"], ["churn", "got -1"]),
         (["--solver=restart:low=2,high=1"], ["low", "got 2", "high = 1"]),
-        (["--solver=adaptive_sde:rtol=-1"], ["rtol", "-1", "positive"]),
+        (["--solver=adaptive_sde:rtol=-1"], ["rtol", "-1", "> 0"]),
         (["--solver=adams", "--rtol=1e-3"], ["--rtol", "adaptive"]),
         (["--solver=probability_flow", "--steps=4"], ["--steps", "grid"]),
         (["--steps=4", "--rtol=1e-3"], ["--rtol", "--steps"]),

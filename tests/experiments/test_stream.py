@@ -382,3 +382,27 @@ def test_workers_read_the_same_and_neither_an_error_nor_the_end_hangs(tmp_path):
     with np.load(tmp_path / "out.npz") as out:
         batches = zip(out["values"], out["labels"], strict=True)
         assert_same([data.Batch(*batch) for batch in batches], expected)
+
+
+ORPHAN = """
+import multiprocessing, os, signal, time
+from experiments.data.stream import _follow_parent
+
+def work():
+    _follow_parent(0, 1)
+    os.kill(os.getpid(), signal.SIGINT)
+    print("working", flush=True)
+    time.sleep(100)
+
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+worker.join()
+"""
+
+
+def test_a_worker_does_not_hear_of_ctrl_c_and_ends_with_its_parent():
+    """Both hold the pipe, which ends when both have."""
+    process = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"working\n"
+    process.kill()
+    assert process.communicate(timeout=20) == (b"", None)

@@ -4,8 +4,11 @@ import dataclasses
 import fcntl
 import itertools
 import os
+import pathlib
 import shutil
 import signal
+import subprocess
+import sys
 import zlib
 
 import jax
@@ -29,30 +32,72 @@ def same(ours, theirs):
     assert metrics_of(ours) == metrics_of(theirs)
 
 
-def stop_before(monkeypatch, call):
-    """SIGTERM to this process before the call-th batch is read."""
+def stop_before(monkeypatch, call, number):
+    """A signal to this process before the call-th batch is read."""
     read, calls = feed.Resident.read, []
 
     def reading(self, count):
         calls.append(count)
         if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return read(self, count)
 
     monkeypatch.setattr(feed.Resident, "read", reading)
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
-    """In the middle between two lines of metrics, whose sums are part of the state."""
-    handler = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patched:
-        stop_before(patched, 3)
-        assert train(tmp_path / "run") == 0
-    assert "stopped and saved at step 3; the same command goes on" in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGTERM) == handler
-    assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2]
+def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
+    """SIGTERM, in the middle between two lines of metrics, whose sums are part of the state; then
+    Ctrl-C.
+    """
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    for call, number, step in ((3, signal.SIGTERM, 3), (2, signal.SIGINT, 5)):
+        with monkeypatch.context() as patched:
+            stop_before(patched, call, number)
+            assert train(tmp_path / "run") == 0
+        said = f"stopped and saved at step {step}; the same command goes on"
+        assert said in capsys.readouterr().out
+        # By then the thread that listens has ended too.
+        assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == handlers
+        assert signal.set_wakeup_fd(-1) == -1
+    assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2, 4]
     assert train(tmp_path / "run") == 0
     same(tmp_path / "run", trained)
+
+
+BUSY = """
+import hashlib, sys
+from experiments.stopping import Stop
+with Stop() as stop:
+    if sys.argv[1] == "updated":
+        stop.must_save()
+    print("busy", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes, in C, as XLA compiles
+"""
+
+
+def test_a_signal_ends_what_does_not_come_back():
+    """At once where nothing is to be saved, else the second one."""
+    for name, numbers, said in (
+        ("new", [signal.SIGTERM], ["ended by SIGTERM; nothing is lost"]),
+        (
+            "updated",
+            [signal.SIGTERM, signal.SIGINT],
+            [
+                "stopping after this step, to save; once more ends the run at once",
+                "ended by SIGINT; the updates since the last checkpoint are lost",
+            ],
+        ),
+    ):
+        root = pathlib.Path(__file__).parents[2]
+        command = [sys.executable, "-c", BUSY, name]
+        with subprocess.Popen(
+            command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout.readline() == "busy\n"
+            for number, line in zip(numbers, said, strict=True):
+                process.send_signal(number)
+                assert process.stderr.readline() == f"scoresde: {line}\n"
+            assert process.wait(timeout=10) == 128 + numbers[-1]
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(trained, tmp_path, capsys):

@@ -75,8 +75,30 @@ def test_a_users_own_that_is_not_there(path):
     assert "\n" not in str(error.value)
 
 
-def test_a_failure_inside_a_users_module_is_not_hidden(tmp_path, monkeypatch):
-    (tmp_path / "broken_module.py").write_text("1 / 0\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("def Thing(:", "cannot be imported: SyntaxError: "),
+        ("import nothing_of_that_name", "No module named 'nothing_of_that_name'"),
+        (
+            "class Thin: pass",
+            r"the module is .*/own_2.*\.py: unknown name 'Thing'; did you .* 'Thin'",
+        ),
+        ("class Thing: pass", "got <class 'own_.*'> of .*/own_.*py, takes a subclass of SDE"),
+        ("from tests.user_sde import StraightPath; Thing = StraightPath()", "a subclass of SDE"),
+    ],
+)
+def test_whatever_a_users_module_does_is_one_line(lines, words, tmp_path, monkeypatch):
+    name = f"own_2{abs(hash(lines))}"
+    (tmp_path / f"{name}.py").write_text(lines + "\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ZeroDivisionError):
-        sdes["broken_module:Thing"]
+    with pytest.raises(ValueError, match=f"^SDE '{name}:Thing'.*{words}") as error:
+        sdes[f"{name}:Thing"]
+    assert "\n" not in str(error.value)
+
+
+def test_functions_must_be_called():
+    with pytest.raises(ValueError, match="takes a function"):
+        grids["math:pi"]
