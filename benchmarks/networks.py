@@ -34,7 +34,7 @@ import jax
 from benchmarks import our_networks
 from benchmarks.parts import keep, some_of
 from benchmarks.report import here, into_readme, machine
-from benchmarks.timing import in_turns, ratio
+from benchmarks.timing import OF_PEAK, in_turns, ratio
 from experiments import devices
 
 NETWORKS = ("ddpmpp", "ncsnpp", "dit")

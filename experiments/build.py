@@ -23,7 +23,7 @@ from experiments.optimizers import make_optimizer
 from experiments.own_code import check_functions
 from experiments.sections import Experiment, LikelihoodConfig, ModelConfig, SDEConfig
 from experiments.solver_choice import check_sampling, sampling_t_min
-from models import ScoreModel, networks, parameterizations, rounding
+from models import ScoreModel, conditionings, networks, parameterizations, rounding
 from samplers import (
     REPLICATES,
     Adams,

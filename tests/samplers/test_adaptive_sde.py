@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import brownian, noise, sample_adaptively
-from sde_lib import VE, VP, Gaussian, sdes
+from sde_lib import VE, VP, Gaussian, Prediction, sdes
 from tests.cases import mixture
 
 KEY = jax.random.key(0)
@@ -80,3 +80,57 @@ def test_what_does_not_arrive_is_returned_and_flagged():
     assert not result.finished.any()
     assert np.isfinite(result.x).all()
     assert result.evaluations.tolist() == [5] * 4
+
+
+def test_without_noise_it_is_an_integral(monkeypatch):
+    """D = cos log ς alone: U' − U = [ς (cos log ς + sin log ς)/2], in few evaluations.
+
+    A step errs by at most 1e-3, with signs that add up to as much. Without the correction the lines
+    are extrapolated, which errs by 5/2 times as much and to the other side; without the trend the
+    estimated error is of the first order, which takes 270 evaluations.
+    """
+    monkeypatch.setattr(brownian, "path", lambda keys, clock, at, shape: jnp.zeros((3, *shape)))
+    sde, std = VP(), 0.5
+
+    def predict(x, t, cond):
+        return Prediction(jnp.broadcast_to(jnp.cos(sde.log_snr(t))[:, None], x.shape), x)
+
+    t_max, t_min = (float(sde.time_of_noise_to_signal(n)) for n in (20.0, 0.05))
+    z = jnp.array([[1.0], [-2.0], [0.3]])
+    options = {"rtol": 1e-3, "atol": 1e-3, "data_std": std, "latents": z, "denoise": False}
+    model = jax.tree_util.Partial(predict)
+    result = sample_adaptively(KEY, sde, model, (3, 1), t_min=t_min, t_max=t_max, **options)
+
+    def u(x, t):
+        return sde.alpha(t) * x / sde.sigma(t) ** 2
+
+    def integral(t):
+        level = sde.log_snr(t)
+        return jnp.exp(level) * (jnp.cos(level) + jnp.sin(level)) / 2
+
+    # It starts with the law of data of that deviation, wherever it starts.
+    start = z * np.hypot(std * sde.alpha(t_max), sde.sigma(t_max))
+    expected = u(start, t_max) + integral(t_min) - integral(t_max)
+    assert_allclose(u(result.x, t_min), expected, rtol=1.5e-3)
+    assert result.evaluations.max() < 150
+
+
+@pytest.mark.parametrize("name", ["flow", "ve"])
+def test_any_tolerance_keeps_the_law_in_one_dimension(name):
+    """The variance to 3 %, as the longest step leaves it, and four standard errors, 2.2 % each.
+
+    Steps that E alone chooses grow without bound before there is a signal, or by chance.
+    """
+    sde, oracle = sdes[name](), Gaussian.isotropic(1, 0.5)
+    result = draw(sde, oracle, (4000, 1), denoise=False, rtol=0.1, atol=0.1)
+    t_min = sde.time_of_noise_to_signal(1e-2)
+    variance = sde.alpha(t_min) ** 2 / 4 + sde.sigma(t_min) ** 2
+    assert_allclose(result.x.var(), variance, rtol=0.03 + 4 * np.sqrt(2 / 4000))
+
+
+@pytest.mark.parametrize("t_max", [0.2])
+def test_it_may_start_late(t_max):
+    """From the law at t_max, whose memory the steps down to t_min keep."""
+    sde, oracle = VE(), Gaussian.isotropic(1, 0.5)
+    result = draw(sde, oracle, (4000, 1), denoise=False, t_max=t_max)
+    assert_allclose(result.x.var(), 0.25, rtol=0.01 + 4 * np.sqrt(2 / 4000))
