@@ -123,7 +123,9 @@ def test_density_does_not_depend_on_the_scale_of_the_coordinate():
     assert np.any(narrow.evaluations != wide.evaluations)
 
 
+@float64
 def test_an_example_does_not_depend_on_its_batch():
+    """In float64, as a rounding in float32 may decide whether a step is accepted."""
     sde, oracle = VP(), mixture()
     x = oracle.sample(jax.random.key(1), (5, 2))
     together = log_prob(sde, oracle.model(sde), x, t_min=T_MIN)
@@ -131,9 +133,9 @@ def test_an_example_does_not_depend_on_its_batch():
     alone = log_prob(sde, oracle.model(sde), x[:1], t_min=T_MIN)
     for result in (others, alone):
         assert result.evaluations[0] == together.evaluations[0]
-        # Float32 in another order.
-        assert_allclose(result.log_prob[0], together.log_prob[0], atol=1e-5)
-        assert_allclose(result.latents[0], together.latents[0], atol=1e-5)
+        # Some fifty steps in another order, spread by what lies between the components.
+        assert_allclose(result.log_prob[0], together.log_prob[0], atol=1e-11)
+        assert_allclose(result.latents[0], together.latents[0], atol=1e-11)
 
 
 @float64
