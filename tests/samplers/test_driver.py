@@ -20,6 +20,7 @@ from samplers import (
     integrate,
     noise,
     sample,
+    sample_path,
     solvers,
 )
 from sde_lib import VP, Prediction
@@ -238,6 +239,20 @@ def test_progress_bar(monkeypatch):
     assert [(bar.total, bar.n, bar.closed) for bar in bars] == [(7, 7, True)]
     # The bar is another program, so its float32 may be fused in another way.
     assert_allclose(loud, silent, atol=1e-5)
+
+
+def test_the_path_is_of_what_the_data_are_taken_to_be():
+    """E[x_0 | x_t] at the last evaluation of each of K equal parts, here the time itself."""
+
+    def predict(x, t, cond):
+        return Prediction(data=jnp.full_like(x, t), noise=-x)
+
+    options = {"solver": Ancestral(), "grid": GRID, "denoise": True}
+    run = partial(sample_path, KEY, SDE, jax.tree_util.Partial(predict), (3, 2), **options)
+    # Seven evaluations, at the six starts and at the end: two, two and three a part.
+    assert_allclose(run(keep=3).data[:, 0, 0], GRID[jnp.array([2, 4, 6])])
+    assert_allclose(run(keep=7).data[:, 1, 1], GRID)
+    assert_allclose(run(keep=3).x, GRID[-1])
 
 
 def test_nothing_to_do_is_refused():

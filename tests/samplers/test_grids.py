@@ -28,15 +28,18 @@ def test_shape_and_ends(sde, name):
 @pytest.mark.usefixtures("float64")
 @every_sde
 @pytest.mark.parametrize(
-    ("name", "level"),
+    ("name", "fields", "level"),
     [
-        ("uniform", lambda sde, t: t),
-        ("log_snr", lambda sde, t: sde.log_snr(t)),
-        ("edm", lambda sde, t: sde.noise_to_signal(t) ** (1 / 7)),
+        ("uniform", {}, lambda sde, t: t),
+        ("quadratic", {}, lambda sde, t: t**0.5),
+        ("log_snr", {}, lambda sde, t: sde.log_snr(t)),
+        ("edm", {"rho": 5.0}, lambda sde, t: sde.noise_to_signal(t) ** (1 / 5)),
+        ("rectified", {"data_std": 1.3}, lambda sde, t: 1 / (1 + 1.3 / sde.noise_to_signal(t))),
+        ("cosine", {"data_std": 1.3}, lambda sde, t: np.arctan(sde.noise_to_signal(t) / 1.3)),
     ],
 )
-def test_uniform_in_its_own_variable(sde, name, level):
-    steps = np.diff(level(sde, grids[name](sde, 20, T_MIN, T_MAX)))
+def test_uniform_in_its_own_variable(sde, name, fields, level):
+    steps = np.diff(level(sde, grids[name](sde, 20, T_MIN, T_MAX, **fields)))
     # 1e-8: inversion of log-SNR to 1e-10, over steps a twentieth of the range.
     assert_allclose(steps, steps[0], rtol=1e-8)
 
