@@ -18,9 +18,10 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from benchmarks.mutants import Mutant
-from benchmarks.report import ROOT, save
+from benchmarks.report import ROOT, into_readme, save
 
 ROOMS = ("sde_lib", "models", "samplers", "objective", "likelihood", "experiments")
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
@@ -59,9 +60,16 @@ def main() -> None:
     killed = sum(verdict == "killed" for verdict in verdicts.values())
     print(f"{killed} of {len(verdicts)} killed")
     if not options.room and not options.only:
-        save("mutations", {"mutants": len(verdicts), "killed": killed, "verdicts": verdicts})
+        result = {"mutants": len(verdicts), "killed": killed, "verdicts": verdicts}
+        save("mutations", result)
+        into_readme("mutations", words(result))
     if killed < len(verdicts):
         sys.exit(1)
+
+
+def words(result: dict[str, Any]) -> str:
+    """The README's."""
+    return f"{result['killed']} of {result['mutants']}"
 
 
 def _copy(copy: pathlib.Path) -> pathlib.Path:

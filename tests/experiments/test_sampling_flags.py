@@ -102,10 +102,23 @@ def test_grids(workdir, tmp_path, capsys):
     fit += ["--devices=1"]
     assert main(fit) == 0
     assert "--grid=fitted:mine" in capsys.readouterr().out
-    drawn = draw(
-        workdir, tmp_path, "--solver=adams", "--grid=fitted:mine", "--num=4", name="fitted"
-    )
+    fitted = ["--solver=adams", "--grid=fitted:mine", "--num=4"]
+    drawn = draw(workdir, tmp_path, *fitted, name="fitted")
     assert drawn["evaluations"].tolist() == [7] * 4
+    fine = draw(workdir, tmp_path, "--solver=adams", "--steps=60", "--num=4", name="fine")["points"]
+    # Of six steps; and under a wider SDE, which has its levels at later times than t = 1.
+    np.testing.assert_allclose(drawn["points"], fine, atol=0.1)
+    wider = draw(workdir, tmp_path, *fitted, "--sde=ve:sigma_max=500", name="wider")["points"]
+    np.testing.assert_allclose(wider, drawn["points"], atol=0.01)
+
+
+def test_every_way_starts_from_the_same_latents(workdir, tmp_path):
+    """The flow by steps of its own and on a grid, where the prior's deviation is not 1."""
+    grid, own = (
+        draw(workdir, tmp_path, "--num=6", "--sde=ve", *flow, name=flow[0][9:])["points"]
+        for flow in (["--solver=adams", "--steps=60"], ["--solver=probability_flow"])
+    )
+    np.testing.assert_allclose(own, grid, atol=0.02)
 
 
 def test_listing(capsys):

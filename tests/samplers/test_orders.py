@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import EulerMaruyama, ReverseDiffusion, RungeKutta, decode, grids, solvers
+from samplers import EulerMaruyama, Restart, ReverseDiffusion, RungeKutta, decode, grids, solvers
 from sde_lib import VP
 from tests.cases import SDES, every_sde, mixture
 from tests.samplers.reference import Line, loop, propagate
@@ -45,6 +45,22 @@ def test_weak_order(sde, name):
     assert_allclose(slope(errors[:, 1]), solvers[name]().claimed_order, atol=0.3)
     if np.abs(errors[-1, 0]) > 1e-10:  # the mean may be exact
         assert slope(errors[:, 0]) > solvers[name]().claimed_order - 0.3
+
+
+def test_restart_errs_by_its_own_steps():
+    """Of order 0 in the grid's steps, as it says; of Heun's order in those of the repeats."""
+    sde, data, t_min = VP(), Line(), float(VP().time_of_noise_to_signal(0.05))
+
+    def error(num_steps, own):
+        grid = grids["log_snr"](sde, num_steps, t_min, T_MAX)
+        start = data.moments(sde, T_MAX)
+        ended = propagate(sde, Restart(num_steps=own), grid, start, data)
+        return ended.variance / data.moments(sde, t_min)[1] - 1
+
+    assert Restart().claimed_order == 0
+    rough = error(25, 4)
+    assert_allclose(error(50, 4), rough, rtol=0.05)
+    assert_allclose(np.log2(rough / error(25, 8)), 2, atol=0.3)
 
 
 DETERMINISTIC = [

@@ -133,6 +133,29 @@ def test_heun_is_edms():
     assert_allclose(end(Heun(), sde, grid), x, rtol=1e-7)
 
 
+@pytest.mark.parametrize("churn", [1.0, 40.0])
+def test_churn_is_edms(churn):
+    """Karras et al. 2022, Algorithm 2, with α = 1 and S_tmax = 1; Heun's steps as above."""
+    sde, model = sdes["edm"](), mixture().model(sdes["edm"]())
+    solver, num = Churn(churn=churn, high=1.0, inflation=1.1), 6
+    grid = sde.time_of_noise_to_signal(jnp.array([3.0, 1.5, 0.9, 0.5, 0.2, 0.1, 0.05]))
+    ended = end(solver, sde, grid)
+    levels, x = np.asarray(sde.sigma(grid)), sde.prior_std() * X
+    for i in range(num):
+        start, finish = levels[i], levels[i + 1]
+        gamma = min(churn / num, np.sqrt(2) - 1) if 0.05 <= start <= 1 else 0.0
+        raised = start * (1 + gamma)
+        # Noise of its own: numbered after the two evaluations of every step.
+        x = x + np.sqrt(raised**2 - start**2) * 1.1 * Z[2 * num + 2 * i]
+        time = sde.time_of_noise_to_signal(raised)
+        d = (x - model(x, time).data) / raised
+        ahead = x + (finish - raised) * d
+        d_ahead = (ahead - model(ahead, grid[i + 1]).data) / finish
+        x = x + (finish - raised) * (d + d_ahead) / 2
+    # Inverting log-SNR is exact to 1e-10, and x is as large as the prior: 80.
+    assert_allclose(ended, x, atol=1e-6)
+
+
 EVERY = {name: solvers[name]() for name in solvers if solvers[name]().evaluations}
 for _name in ("bh1", "bh2"):
     EVERY[_name] = samplers.UniPC(variant=_name)
