@@ -64,7 +64,8 @@ class Range:
 
     def holds(self, value: Any) -> bool:
         """Whether a number is in the range; NaN never is."""
-        value = np.asarray(value)
+        # Whole numbers beyond 64 bits are no numbers to NumPy otherwise.
+        value = np.asarray(value, dtype=float)
         lowest = -math.inf if self.low is None else self.low
         highest = math.inf if self.high is None else self.high
         inside = (value >= lowest) & (value <= highest) & (self.infinite | np.isfinite(value))

@@ -65,7 +65,7 @@ def test_nobody_has_no_home():
 
 def test_commands_are_words_to_a_shell(tmp_path):
     workdir = Workdir(tmp_path / "it's my run; $(rm)")
-    line = train._summary(3, True, workdir).splitlines()[-1].removeprefix("next: ")
+    line = train._summary(3, workdir).splitlines()[-1].removeprefix("next: ")
     assert shlex.split(line) == ["scoresde", "sample", f"--workdir={workdir.path}"]
 
 
