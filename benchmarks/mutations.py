@@ -103,7 +103,8 @@ def _pytest(copy: pathlib.Path, tests: tuple[str, ...] | list[str]) -> subproces
         cwd=copy,
         # Each copy keeps compiled programs of its own: JAX does not write them atomically.
         env=os.environ | {"PYTHONPATH": str(copy), "PYTEST_XDIST_WORKER": f"mutant{copy.name}"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
 

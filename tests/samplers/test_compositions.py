@@ -17,7 +17,8 @@ from tests.samplers.reference import Line, driven
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-LINE, NUM, SNR = Line(), 40, 0.16
+# Narrower than what the solvers take the data for, so that none has it easy.
+LINE, NUM, SNR = Line(variance=0.04), 40, 0.16
 MOVING = [name for name in solvers if solvers[name]().evaluations]
 
 
@@ -53,18 +54,22 @@ def errors(sde: SDE, grid: jnp.ndarray, ended: tuple) -> tuple[float, float]:
 def test_corrections_are_carried_along(name):
     """Two corrections before each step do to every solver what they do to a Runge–Kutta method.
 
-    That errs by 1e-9 alone, so what is left of it is the corrections' own: 1 % of the variance,
+    That errs by 1e-9 alone, so what is left of it is the corrections' own: 1.5 % of the variance,
     since snr² = 2.6 % is what they would end at. Of its own error a solver has as much as without
-    them, and 0.4 % more for steps that start elsewhere. A method that forgets a correction, or
-    mixes evaluations before and after it, is off by 3 % to 90 %.
+    them, and 1 % more for steps that start elsewhere. A method that forgets a correction, or mixes
+    evaluations before and after it, is off by 3 % to 90 %; one that is not settled first has not
+    its order, from which at 40 steps 2.5 % (second) and 1 % (higher) follow.
     """
     sde, _, grid = case(name)
     fine = driven(sde, AnyRungeKutta(), AnnealedLangevin(num_steps=2), LINE)
     expected = errors(sde, grid, fine(jnp.append(grid, grid[-1]), SNR))
     (mean, variance), (alone_mean, alone) = run(name, NUM, SNR), run(name, NUM, 0.0)
     assert abs(mean) <= abs(alone_mean) + 1e-12
-    assert abs(variance - expected[1]) <= abs(alone) + 0.004
-    assert abs(expected[1]) < 0.016
+    assert abs(variance - expected[1]) <= abs(alone) + 0.01
+    assert abs(expected[1]) < 0.017
+    solver = solvers[name]()
+    if not solver.draws and not solver.lifts and solver.claimed_order > 1:
+        assert abs(alone) < (0.025 if solver.claimed_order == 2 else 0.01)
 
 
 @pytest.mark.parametrize("double", [0, NUM // 2])
@@ -72,12 +77,12 @@ def test_corrections_are_carried_along(name):
 def test_a_step_of_no_length(name, double):
     """A time that stands twice, at the start or in the middle, does what it does at the end.
 
-    There no step follows, so nothing but the denoising could go wrong. In the middle a method with
-    a memory has one value less to go by for a while, and churn has other steps.
+    There no step follows, so nothing but the denoising could go wrong. Elsewhere a method with a
+    memory has one value less to go by for a while, and churn has other steps: 0.3 % at most.
     """
     (mean, variance), (last_mean, last) = run(name, double, 0.0), run(name, NUM, 0.0)
     assert_allclose(mean, last_mean, atol=1e-12)
-    assert_allclose(variance, last, atol=0.002 if double else 5e-4)
+    assert_allclose(variance, last, atol=0.004)
 
 
 @pytest.mark.parametrize("name", ["dpmpp_3m", "ipndm", "heun", "ancestral"])

@@ -174,6 +174,14 @@ def test_from_no_signal_to_no_noise(name):
         assert np.abs(ended).max() < 3
 
 
+@pytest.mark.parametrize("name", ["ddim", "heun", "midpoint", "rk"])
+def test_a_step_to_no_noise_is_denoising(name):
+    """σ' = 0 leaves of x what the data are taken to be: one evaluation, as the last denoising."""
+    process, grid = sdes["flow"](), jnp.linspace(1.0, 0.0, 9)
+    denoised = end(EVERY[name], process, grid[:-1], denoise=True)
+    assert_allclose(end(EVERY[name], process, grid), denoised, rtol=1e-9)
+
+
 @every_solver
 def test_what_draws_says_so(name):
     """A solver that says it draws nothing never asks for noise; the others do."""
