@@ -192,47 +192,7 @@ def _run(
     """The loop. Evaluation k of M is kept as number ⌊k · keep/M⌋, over those before it."""
     schedule = schedule_of(sde, solver, jnp.asarray(grid), corrector, denoise)
     turns, total = schedule.turns, len(schedule.turns.number)
-
-    def settle(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        x, mean, state = carry
-        x, state = solver.settle(prediction, x, turn.solver, state)
-        return x, mean, state
-
-    def correct(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        assert corrector is not None
-        x, _, state = carry
-        fresh = partial(draw, turn.number)
-        return *corrector.update(fresh, prediction, x, turn.corrector), state
-
-    def settle_and_correct(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        return correct(turn, prediction, settle(turn, prediction, carry))
-
-    def solve(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        x, _, state = carry
-        return tuple(solver.update(partial(draw, turn.number), prediction, x, turn.solver, state))
-
-    def solve_corrected(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        x, _, state = carry
-        fresh = partial(draw, turn.number)
-        return tuple(solver.update_moved(fresh, prediction, x, turn.solver, state))
-
-    def finish(turn: Evaluation, prediction: Any, carry: tuple) -> tuple:
-        if not schedule.closes:
-            return prediction.data, prediction.data, carry[2]
-        x = settle(turn, prediction, carry)[0]
-        # Where σ = 0 there is no noise to remove, and none to know.
-        sigma = sde.sigma(turn.t)
-        noise = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
-        data = (x - noise) / sde.alpha(turn.t)
-        return data, data, carry[2]
-
-    actions = {
-        "settle_and_correct": settle_and_correct,
-        "correct": correct,
-        "solve_corrected": solve_corrected,
-        "solve": solve,
-        "finish": finish,
-    }
+    actions = _actions(draw, sde, solver, corrector, schedule.closes)
     branches = [actions[purpose] for purpose in schedule.purposes]
 
     def body(carry: tuple, turn: Evaluation) -> tuple[tuple, None]:
@@ -245,14 +205,69 @@ def _run(
         prediction = predict(x, turn.t)
         if keep:
             kept = kept.at[turn.number * keep // total].set(prediction.data)
-        if len(branches) == 1:
-            return (branches[0](turn, prediction, (x, *rest)), kept), None
-        moved = jax.lax.switch(turn.purpose, branches, turn, prediction, (x, *rest))
+        moved = jax.lax.switch(turn.purpose, branches, turn, prediction, _Carry(x, *rest))
         return (moved, kept), None
 
-    kept = jnp.zeros((keep, *x.shape), x.dtype)
-    ((_, mean, _), kept), _ = jax.lax.scan(body, ((x, x, solver.init(x)), kept), turns)
-    return Path(mean, kept)
+    start = _Carry(x, x, solver.init(x)), jnp.zeros((keep, *x.shape), x.dtype)
+    (end, kept), _ = jax.lax.scan(body, start, turns)
+    return Path(end.mean, kept)
+
+
+class _Carry(NamedTuple):
+    """The state, without the noise of its last update, and what the solver keeps."""
+
+    x: Array
+    mean: Array
+    state: Any
+
+
+def _actions(
+    draw: Callable[[Array], Array],
+    sde: SDE,
+    solver: Solver,
+    corrector: Corrector | None,
+    closes: bool,
+) -> dict[str, Callable[[Evaluation, Any, _Carry], _Carry]]:
+    """What is done after an evaluation, by its purpose."""
+
+    def settle(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        x, state = solver.settle(prediction, carry.x, turn.solver, carry.state)
+        return _Carry(x, carry.mean, state)
+
+    def correct(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        assert corrector is not None
+        fresh = partial(draw, turn.number)
+        moved = corrector.update(fresh, prediction, carry.x, turn.corrector)
+        return _Carry(*moved, carry.state)
+
+    def settle_and_correct(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        return correct(turn, prediction, settle(turn, prediction, carry))
+
+    def solve(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        fresh = partial(draw, turn.number)
+        return _Carry(*solver.update(fresh, prediction, carry.x, turn.solver, carry.state))
+
+    def solve_corrected(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        fresh = partial(draw, turn.number)
+        return _Carry(*solver.update_moved(fresh, prediction, carry.x, turn.solver, carry.state))
+
+    def finish(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
+        if not closes:
+            return _Carry(prediction.data, prediction.data, carry.state)
+        x = settle(turn, prediction, carry).x
+        # Where σ = 0 there is no noise to remove, and none to know.
+        sigma = sde.sigma(turn.t)
+        noise = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
+        data = (x - noise) / sde.alpha(turn.t)
+        return _Carry(data, data, carry.state)
+
+    return {
+        "settle_and_correct": settle_and_correct,
+        "correct": correct,
+        "solve_corrected": solve_corrected,
+        "solve": solve,
+        "finish": finish,
+    }
 
 
 def evaluations(
