@@ -4,8 +4,8 @@
 
 Each mutant of benchmarks/mutants changes one piece of mathematics in a copy of the checkout and
 names the tests that must notice. It is killed if they pass on the unchanged copy and one of them
-fails on the changed one; a copy that cannot be imported or collected does not count. The result,
-mutant by mutant, goes to benchmarks/results/mutations.json.
+fails on the changed one; a copy that cannot be imported or collected does not count. The verdicts
+go to benchmarks/results/mutations.json, beside those on mutants that were not asked for.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.mutants import Mutant
-from benchmarks.report import ROOT, into_readme, save
+from benchmarks.report import ROOT, into_readme, read, save
 
 ROOMS = ("sde_lib", "models", "samplers", "objective", "likelihood", "experiments")
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
@@ -36,9 +36,14 @@ def main() -> None:
     options = parser.parse_args()
     mutants = {
         f"{room}: {mutant.name}": mutant
-        for room in ([options.room] if options.room else ROOMS)
+        for room in ROOMS
         for mutant in importlib.import_module(f"benchmarks.mutants.{room}").MUTANTS
-        if options.only in mutant.name
+    }
+    every, verdicts = list(mutants), dict(read("mutations").get("verdicts", {}))
+    mutants = {
+        name: mutant
+        for name, mutant in mutants.items()
+        if name.startswith(options.room or "") and options.only in mutant.name
     }
     with tempfile.TemporaryDirectory() as folder:
         copies = [_copy(pathlib.Path(folder, str(k))) for k in range(options.workers)]
@@ -47,29 +52,35 @@ def main() -> None:
         if failed.returncode:
             sys.exit(f"{failed.stdout}\nThe tests do not pass on the unchanged program.")
 
-        def judge(name: str) -> str:
+        def judge(name: str) -> None:
             copy = copies.pop()
             start = time.perf_counter()
-            verdict = _judge(copy, mutants[name])
+            verdicts[name] = _judge(copy, mutants[name])
             copies.append(copy)
-            print(f"{verdict:9} {time.perf_counter() - start:5.0f} s  {name}", flush=True)
-            return verdict
+            print(f"{verdicts[name]:9} {time.perf_counter() - start:5.0f} s  {name}", flush=True)
+            keep(verdicts, every)
 
         with ThreadPoolExecutor(options.workers) as pool:
-            verdicts = dict(zip(mutants, pool.map(judge, mutants), strict=True))
-    killed = sum(verdict == "killed" for verdict in verdicts.values())
-    print(f"{killed} of {len(verdicts)} killed")
-    if not options.room and not options.only:
-        result = {"mutants": len(verdicts), "killed": killed, "verdicts": verdicts}
-        save("mutations", result)
-        into_readme("mutations", words(result))
-    if killed < len(verdicts):
+            list(pool.map(judge, mutants))
+    survived = [name for name in mutants if verdicts[name] != "killed"]
+    print(f"{len(mutants) - len(survived)} of {len(mutants)} killed")
+    if survived:
         sys.exit(1)
+
+
+def keep(verdicts: dict[str, str], every: list[str]) -> None:
+    """Write the verdicts on mutants that there are, those of other runs among them."""
+    kept = {name: verdicts[name] for name in every if name in verdicts}
+    killed = sum(verdict == "killed" for verdict in kept.values())
+    result = {"mutants": len(every), "judged": len(kept), "killed": killed, "verdicts": kept}
+    save("mutations", result)
+    into_readme("mutations", words(result))
 
 
 def words(result: dict[str, Any]) -> str:
     """The README's."""
-    return f"{result['killed']} of {result['mutants']}"
+    rest = result["mutants"] - result["judged"]
+    return f"{result['killed']} of {result['judged']}" + f", {rest} not judged yet" * (rest > 0)
 
 
 def _copy(copy: pathlib.Path) -> pathlib.Path:

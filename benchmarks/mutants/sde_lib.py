@@ -45,8 +45,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a transition's α turned over",
         "sde_lib/sde.py",
-        "alpha=self.alpha(t) / self.alpha(s)",
-        "alpha=self.alpha(s) / self.alpha(t)",
+        "jnp.where(same, 1.0, self.alpha(t) / self.alpha(s))",
+        "jnp.where(same, 1.0, self.alpha(s) / self.alpha(t))",
         (_KERNELS + "test_transitions_compose[user]",),
     ),
     Mutant(
