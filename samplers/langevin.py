@@ -12,13 +12,10 @@ to the noise's. r → 0 moves nothing; published values are 0.16 (CIFAR-10, VE) 
 pixels).
 
 Why K: steps with ε(x) have a law ∝ p/ε, not p, so ε must hardly depend on x. Under (4) with one
-example the variance is off by 2/D of itself, and where ‖score‖ = 0 is likely, at D ≤ 2, the step
-has no mean. Given the data, though, σ_t² E‖score‖² = D exactly. (2) counts K such unit squares with
-the D predicted ones, so that the variance is off by 2/(K + D) at most, and no step is longer than
-1 + D/K times that of (3).
-
-What a, the scale, is: α²_{t|s} of the step the corrector precedes, 1 for VE and 1 − β_i in DDPM's
-table; it shortens the move where the forward step forgets much.
+example the variance is off by 4/D of itself, half of it by ‖z‖, and where ‖score‖ = 0 is likely, at
+D ≤ 2, the step has no mean. Given the data, though, σ_t² E‖score‖² = D exactly. (2) counts K such
+unit squares with the D predicted ones, so that the variance is off by 2/(K + D) at most, and no
+step is longer than 1 + D/K times that of (3).
 
 (2) is of one example, so a sample does not depend on its batch. `norm="batch"` is (4), as the
 reference does; it takes K numbers in a batch or more, for the same reason.
