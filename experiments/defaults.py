@@ -9,6 +9,8 @@ Reference: Song et al. 2021, App. C and H.
 import copy
 from typing import Any
 
+from experiments.paths import expand
+
 _NOISE_PREDICTION = {
     "model.parameterization": "noise",
     "model.conditioning": "time",
@@ -74,4 +76,9 @@ def fill(config: dict[str, Any]) -> dict[str, Any]:
         # As published, but where the input is scaled by EDM's preconditioning.
         scaled = filled["model"]["parameterization"] == "edm"
         filled["model"]["center_input"] = not filled["data"]["centered"] and not scaled
+    grid = filled["sampling"]["grid"]
+    if grid and grid.endswith(".npy"):
+        # A relative path is one in the folder that it was given in, whatever folder a later
+        # command runs in.
+        filled["sampling"]["grid"] = str(expand(grid).absolute())
     return filled

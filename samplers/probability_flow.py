@@ -124,6 +124,7 @@ def log_prob(
     """log-densities of x [B, ...] at t_min under the probability flow, eq. 1.
 
     Args:
+      t_max: where the latents have the SDE's prior, N(0, σ(1)² I), whatever their time.
       divergence: `Exact()`, the default, or `Hutchinson`.
       Others as for `decode`. The tolerances hold for w and for the log-density per dimension.
 

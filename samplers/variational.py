@@ -86,8 +86,8 @@ def elbo(
       t_min, t_max: the ends, with σ(t_min) > 0.
       num_times: M, a multiple of 4 from 8 on: network evaluations an example.
       data_std: s_r of eq. 4 [S], or one for all directions. Any positive values are right; the
-        data's own give the smallest errors. Their intervals hold from 8 times on, those of half or
-        twice as much in many dimensions from 32 on.
+        data's own give the smallest errors, and intervals that hold from 8 times on; others' can be
+        too narrow in many dimensions at few times.
       indices: the examples' numbers [B]; 0 … B − 1 by default.
 
     Raises:

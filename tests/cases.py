@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,6 +23,11 @@ every_sde = pytest.mark.parametrize("sde", list(SDES.values()), ids=list(SDES))
 
 # Away from both ends, so that f and g are finite under every SDE; the ends have their own tests.
 TIMES = np.array([1e-3, 0.01, 0.1, 0.35, 0.6, 0.9, 0.98])
+
+
+def takes_devices(num: int) -> pytest.MarkDecorator:
+    """Skip a test of what `num` devices share where there are fewer."""
+    return pytest.mark.skipif(jax.device_count() < num, reason=f"takes {num} devices")
 
 
 def float32_tolerance(terms: ArrayLike) -> float:

@@ -1,4 +1,7 @@
-"""What tests run on: the CPU as eight virtual devices; float32 unless a test asks for more."""
+"""What tests run on: the CPU as eight virtual devices; float32 unless a test asks for more.
+
+`SCORESDE_TEST_DEVICES=1` and the like run them on as many.
+"""
 
 import getpass
 import os
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 jax.config.update("jax_platforms", "cpu")
-jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_num_cpu_devices", int(os.environ.get("SCORESDE_TEST_DEVICES", "8")))
 # Programs here run once or twice on a few numbers: compiling them well costs more than it gains.
 jax.config.update("jax_disable_most_optimizations", True)
 if jax.__version_info__ < (0, 11):

@@ -3,12 +3,12 @@
 import dataclasses
 import glob
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.errors import UserError, blaming
+from experiments.paths import expand
 from sde_lib.registry import Registry, unknown_name
 
 SPLITS = ("train", "test")
@@ -187,13 +187,13 @@ def absolute(source: str) -> str:
     prefix, _, argument = source.partition(":")
     if prefix not in OF_FILES or not argument:
         return source
-    return f"{prefix}:{Path(argument).expanduser().absolute()}"
+    return f"{prefix}:{expand(argument).absolute()}"
 
 
 def is_here(source: str) -> bool:
     """Whether a source has a path, and something is there."""
     prefix, _, argument = source.partition(":")
-    path = Path(argument).expanduser()
+    path = expand(argument)
     return prefix in OF_FILES and (path.exists() or bool(glob.glob(str(path))))
 
 

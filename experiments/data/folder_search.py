@@ -10,6 +10,7 @@ from experiments.data.dataset import HELD_OUT
 from experiments.data.decoding import SUFFIXES
 from experiments.data.notes import say_once
 from experiments.errors import UserError
+from experiments.paths import expand
 
 
 class Found(NamedTuple):
@@ -37,7 +38,7 @@ def search(argument: str) -> Found:
       UserError: no folder, or one without images.
       OSError: a folder cannot be read.
     """
-    root = Path(argument).expanduser()
+    root = expand(argument)
     if not argument or not root.is_dir():
         raise UserError(f"data.source: no folder {argument!r}; takes folder:DIR")
     tops = _split_folders(root)

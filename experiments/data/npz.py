@@ -20,6 +20,7 @@ from experiments.data.npz_keys import (
 )
 from experiments.data.npz_shards import are_shards, find_shards, load_shards, open_shards
 from experiments.errors import UserError
+from experiments.paths import expand
 
 
 @sources.register("npz")
@@ -51,7 +52,7 @@ def open_npz(request: Request) -> LazyDataset:
 @digests.register("npz")
 def digest_npz(argument: str) -> str:
     """Of every key that counts in the one file, or in each of the shards."""
-    files = find_shards(argument) if are_shards(argument) else [Path(argument).expanduser()]
+    files = find_shards(argument) if are_shards(argument) else [expand(argument)]
     return of_facts([fingerprints(path) for path in files])
 
 
@@ -59,7 +60,7 @@ def _load_file(request: Request) -> Dataset:
     """The split asked for of one file."""
     if not request.argument:
         raise UserError("data.source: got 'npz:', which names no file; takes npz:FILE")
-    path = Path(request.argument).expanduser()
+    path = expand(request.argument)
     arrays = read_arrays(path)
     say_what_is_left_out(path)
     levels = read_levels(arrays, path)

@@ -24,6 +24,7 @@ from experiments.data.npz_keys import (
     read_levels,
 )
 from experiments.errors import UserError
+from experiments.paths import expand
 
 MEMBER = "images.npy"
 
@@ -50,7 +51,7 @@ class Shard:
 
 def are_shards(argument: str) -> bool:
     """Whether what follows "npz:" is a folder or a pattern, and no file."""
-    path = Path(argument).expanduser()
+    path = expand(argument)
     return bool(argument) and (path.is_dir() or (glob.has_magic(argument) and not path.is_file()))
 
 
@@ -60,7 +61,7 @@ def find_shards(argument: str) -> list[Path]:
     Raises:
       UserError: none.
     """
-    path = Path(argument).expanduser()
+    path = expand(argument)
     pattern = str(Path(glob.escape(str(path)), "*.npz")) if path.is_dir() else str(path)
     files = [Path(name) for name in sorted(glob.glob(pattern))]
     if not files:

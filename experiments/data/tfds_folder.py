@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.paths import expand
 
 VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -24,7 +25,7 @@ def find_prepared(argument: str) -> Path:
     configs = [part for part in rest if part not in versions]
     if not name or "" in rest or len(versions) > 1 or len(configs) > 1:
         raise UserError(f"data.source: got 'tfds:{argument}'; takes tfds:NAME[:config][/version]")
-    data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    data_dir = expand(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     found = _prepared(data_dir / name)
     if not found:
         raise UserError(_not_prepared(name, configs, data_dir))

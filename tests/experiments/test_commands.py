@@ -14,6 +14,7 @@ from experiments.data import batches, load
 from experiments.devices import make_mesh
 from experiments.train import Ended
 from experiments.trained import Trained
+from tests.cases import takes_devices
 from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 
 USER_SDE = """
@@ -50,6 +51,7 @@ def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(trained, tmp_path):
     assert metrics_of(tmp_path / "toy") == metrics_of(trained)
 
 
+@takes_devices(8)
 def test_the_loss_is_the_same_on_one_device_and_on_eight(trained, tmp_path):
     assert train(tmp_path / "eight", "--devices=8") == 0
     ours, theirs = metrics_of(tmp_path / "eight"), metrics_of(trained)

@@ -22,6 +22,7 @@ from experiments.data import Dataset
 from experiments.devices import make_mesh
 from experiments.trained import Trained, restore
 from experiments.workdir import Workdir
+from tests.cases import takes_devices
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
 
 
@@ -281,8 +282,10 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--devices=8", "--fsdp=2"],
-        ["--devices=4", "--fsdp=4", "--config.training.accumulate=2"],
+        pytest.param(["--devices=8", "--fsdp=2"], marks=takes_devices(8)),
+        pytest.param(
+            ["--devices=4", "--fsdp=4", "--config.training.accumulate=2"], marks=takes_devices(4)
+        ),
     ],
 )
 def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, arguments, monkeypatch):
@@ -301,6 +304,7 @@ def test_streamed_data_is_the_same_data(trained, tmp_path):
     same(tmp_path / "run", trained)
 
 
+@takes_devices(4)
 def test_parameters_lie_where_the_table_says(tmp_path, capsys):
     hidden = "--config.model.hidden=(64,64)"
     assert train(tmp_path / "run", hidden, "--devices=4", "--fsdp=2", "--explain-sharding") == 0
@@ -342,7 +346,9 @@ def test_cut_entries_of_the_compilation_cache_are_removed(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--fsdp=3", "--devices=4"], ["--fsdp", "got 3", "4 devices"]),
+        pytest.param(
+            ["--fsdp=3", "--devices=4"], ["--fsdp", "got 3", "4 devices"], marks=takes_devices(4)
+        ),
         (["--config.training.accumulate=3"], ["training.batch_size", "3 parts"]),
         (["--config.training.averages=('power:2',)"], ["training.averages", "power:2"]),
         (["--config.training.optimizer=adm"], ["training.optimizer", "'adam'"]),

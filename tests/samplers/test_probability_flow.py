@@ -21,7 +21,7 @@ from samplers import (
     log_prob,
 )
 from sde_lib import VP, Gaussian, GaussianMixture, Prediction
-from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
+from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture, takes_devices
 
 T_MIN = 1e-3
 TIGHT = {"t_min": T_MIN, "integrator": RungeKutta(rtol=1e-7, atol=1e-7)}
@@ -272,11 +272,12 @@ def test_a_conditional_model():
     assert_allclose(moved.log_prob - prior, still.log_prob, atol=2e-3)
 
 
+@takes_devices(2)
 def test_on_several_devices():
-    """The same numbers from a batch that eight devices share."""
+    """The same numbers from a batch that devices share."""
     sde, oracle = VP(), mixture()
     x = oracle.sample(jax.random.key(7), (16, 2))
-    mesh = jax.make_mesh((8,), ("data",), (AxisType.Auto,))
+    mesh = jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
     shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     for integrator in (FixedAdams(num_steps=20), Adams()):
         options = {"t_min": T_MIN, "integrator": integrator}
