@@ -17,6 +17,7 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("SCORESDE_TEST_DEVICES", "8")))
 # Programs here run once or twice on a few numbers: compiling them well costs more than it gains.
 jax.config.update("jax_disable_most_optimizations", True)
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # in the processes that tests start, too
 if jax.__version_info__ < (0, 11):
     # Half the time of compiling; XLA stops at flags that it does not know, so for a known version.
     flag = "--xla_cpu_use_fusion_emitters=false"

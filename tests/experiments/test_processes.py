@@ -15,7 +15,7 @@ from tests.experiments.conftest import TOY, metrics_of, train
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = [argument for argument in TOY if not argument.startswith("--devices")]
 RUN += ["--config.training.num_steps=20", "--config.training.save_every=10"]
-RUN += ["--config.training.sample_every=10", "--config.training.averages=('power:0.1',)"]
+RUN += ["--config.training.sample_every=20", "--config.training.averages=('power:0.1',)"]
 
 
 def launch(workdir: pathlib.Path, *arguments: str, second: tuple[str, ...] = ()):

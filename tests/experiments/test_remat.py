@@ -10,7 +10,8 @@ from experiments.training import init_state, make_train_step
 SMALL = [
     "--config.model.nf=8",
     "--config.model.ch_mult=(1,)",
-    "--config.model.num_res_blocks=8",
+    "--config.model.num_res_blocks=6",
+    "--config.model.convolution=xla",  # compiles in half the time of what training takes
     "--config.model.attn_resolutions=()",
 ]
 
@@ -26,5 +27,5 @@ def memory(*arguments: str) -> int:
 
 
 def test_a_step_with_remat_takes_less_memory():
-    # 0.58 as measured; 1.00 where XLA drops the barriers.
+    # 0.64 as measured, and less for more blocks; 1.00 where XLA drops the barriers.
     assert memory("--config.model.remat=True") < 0.7 * memory()

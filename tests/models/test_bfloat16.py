@@ -10,48 +10,45 @@ from jax.flatten_util import ravel_pytree
 
 from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.named import t_min_of
-from models import NCSNpp, ScoreModel, init_params, parameterizations
+from models import MLP, NCSNpp, ScoreModel, init_params, parameterizations
 from sde_lib import denoising_loss, sdes
 
-# The last convolution starts at ordinary size, so that the output and its gradients are not zero.
-NETWORK = partial(NCSNpp, nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), init_scale=1.0)
-SHAPE = (2, 4, 4, 1)
+# The last layer starts at ordinary size, so that the output and its gradients are not zero.
+POINTS = partial(MLP, hidden=(16, 16), embedding_dim=8, init_scale=1.0)
+IMAGES = partial(NCSNpp, nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=(), init_scale=1.0)
 
 
-@pytest.fixture(scope="module")
-def params():
-    return init_params(jax.random.key(0), NETWORK(), SHAPE[1:])
-
-
-def losses(params, sde, t, parameterization, conditioning, dtype):
+def losses(network, params, shape, sde, t, parameterization, conditioning):
     """Each example's loss."""
     model = ScoreModel(
-        network=NETWORK(dtype=dtype),
+        network=network,
         params=params,
         sde=sde,
         parameterization=parameterization,
         conditioning=conditioning,
     )
-    data, noise = jax.random.normal(jax.random.key(1), (2, *SHAPE))
+    data, noise = jax.random.normal(jax.random.key(1), (2, *t.shape, *shape))
     return denoising_loss(sde, model, data / 2, t, noise)
 
 
 @pytest.mark.parametrize(
-    ("sde", "conditioning", "name"),
+    ("sde", "conditioning", "name", "network", "shape"),
     [
-        (sde, conditioning, name)
+        (sde, conditioning, name, POINTS, (16,))
         for sde, conditioning in (("vp", "time"), ("ve", "log_sigma"))
         for name in sorted(parameterizations)
         # VE has no such chain, VP no such table
         if (sde, name) not in (("ve", "ddpm_noise"), ("vp", "smld_score"))
-    ],
+    ]
+    + [("vp", "time", "noise", IMAGES, (4, 4, 1)), ("ve", "log_sigma", "edm", IMAGES, (4, 4, 1))],
 )
-def test_gradients_are_finite_and_near_those_of_float32(params, sde, conditioning, name):
-    process = sdes[sde]()
+def test_gradients_are_finite_and_near_those_of_float32(sde, conditioning, name, network, shape):
+    process, params = sdes[sde](), init_params(jax.random.key(0), network(), shape)
     ends = jnp.array([t_min_of(None, TRAINING_NOISE_TO_SIGNAL, process), 1.0])
 
     def total(params, dtype):
-        return losses(params, process, ends, name, conditioning, dtype).sum()
+        net = network(dtype=dtype)
+        return losses(net, params, shape, process, ends, name, conditioning).sum()
 
     slope = jax.jit(jax.grad(total), static_argnums=1)
     half, full = slope(params, "bfloat16"), slope(params, "float32")
