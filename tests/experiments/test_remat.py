@@ -11,7 +11,6 @@ SMALL = [
     "--config.model.nf=8",
     "--config.model.ch_mult=(1,)",
     "--config.model.num_res_blocks=6",
-    "--config.model.convolution=xla",  # compiles in half the time of what training takes
     "--config.model.attn_resolutions=()",
 ]
 
