@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.report import into_readme, save
 from benchmarks.runs import train_once
-from experiments import devices
-from experiments.measure import measure
-from experiments.trained import Trained
+from experiments.likelihood.measure import measure
+from experiments.runtime import devices
+from experiments.workdir.trained_model import Trained
 
 SDES = ("vp", "subvp", "ve")
 DEQUANTIZATIONS = ("uniform", "truncated_normal")

@@ -18,9 +18,9 @@ import numpy as np
 import samplers
 from benchmarks.report import ROOT, into_readme, save
 from benchmarks.runs import train_once
-from experiments import devices
 from experiments.data import Dataset, Request
-from experiments.trained import Trained
+from experiments.runtime import devices
+from experiments.workdir.trained_model import Trained
 from samplers import Adams
 
 _SIDE = 200

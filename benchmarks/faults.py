@@ -36,11 +36,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.report import into_readme, read, save
-from experiments.config import resolve
-from experiments.devices import make_mesh
-from experiments.metrics import CLOCK
-from experiments.trained import restore
-from experiments.workdir import Workdir
+from experiments.config_schema.resolve import resolve
+from experiments.runtime.devices import make_mesh
+from experiments.workdir.folder import Workdir
+from experiments.workdir.metrics import CLOCK
+from experiments.workdir.trained_model import restore
 
 DIGITS = [
     "--config=digits",

@@ -11,10 +11,10 @@ import numpy as np
 import samplers
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Problem
-from experiments import devices
 from experiments.data import to_model
-from experiments.data_gaussian import data_gaussian
-from experiments.trained import Trained
+from experiments.likelihood.control_variate import data_gaussian
+from experiments.runtime import devices
+from experiments.workdir.trained_model import Trained
 from samplers import Adams, FixedAdams, Hutchinson
 from sde_lib import Gaussian
 

@@ -34,15 +34,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="mutants with this text in their name alone")
     parser.add_argument("--workers", type=int, default=2, help="how many are judged at once")
     options = parser.parse_args()
-    mutants = {
-        f"{room}: {mutant.name}": mutant
-        for room in ROOMS
-        for mutant in importlib.import_module(f"benchmarks.mutants.{room}").MUTANTS
-    }
-    every, verdicts = list(mutants), dict(read("mutations").get("verdicts", {}))
+    every, verdicts = listed(), dict(read("mutations").get("verdicts", {}))
     mutants = {
         name: mutant
-        for name, mutant in mutants.items()
+        for name, mutant in every.items()
         if name.startswith(options.room or "") and options.only in mutant.name
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +53,7 @@ def main() -> None:
             verdicts[name] = _judge(copy, mutants[name])
             copies.append(copy)
             print(f"{verdicts[name]:9} {time.perf_counter() - start:5.0f} s  {name}", flush=True)
-            keep(verdicts, every)
+            keep(verdicts, list(every))
 
         with ThreadPoolExecutor(options.workers) as pool:
             list(pool.map(judge, mutants))
@@ -66,6 +61,15 @@ def main() -> None:
     print(f"{len(mutants) - len(survived)} of {len(mutants)} killed")
     if survived:
         sys.exit(1)
+
+
+def listed() -> dict[str, Mutant]:
+    """All mutants by "ROOM: NAME"."""
+    return {
+        f"{room}: {mutant.name}": mutant
+        for room in ROOMS
+        for mutant in importlib.import_module(f"benchmarks.mutants.{room}").MUTANTS
+    }
 
 
 def keep(verdicts: dict[str, str], every: list[str]) -> None:

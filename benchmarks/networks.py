@@ -35,7 +35,7 @@ from benchmarks import our_networks
 from benchmarks.parts import keep, some_of
 from benchmarks.report import here, into_readme, machine
 from benchmarks.timing import OF_PEAK, in_turns, ratio
-from experiments import devices
+from experiments.runtime import devices
 
 NETWORKS = ("ddpmpp", "ncsnpp", "dit")
 TIMED = ("forward", "step")

@@ -12,7 +12,7 @@ import optax
 from benchmarks import timing
 from benchmarks.operations import operations
 from benchmarks.timing import seconds
-from experiments.devices import compiler_options, make_mesh, put, replicated, sharded
+from experiments.runtime.devices import compiler_options, make_mesh, put, replicated, sharded
 from models import DiT, NCSNpp, abstract_params, init_params
 
 SIZE = 32

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.report import into_readme, save
-from experiments import build
-from experiments.config import default_config, resolve
-from experiments.interchange import score_sde_pytorch
-from experiments.interchange.importing import filled
-from experiments.sections import Experiment
+from experiments.builders.model import build_network, build_sde
+from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.sections import Experiment
+from experiments.conversion.convert import filled
+from experiments.conversion.score_sde import checkpoint
 from models import ScoreModel
 
 _SAME = ("nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv")
@@ -64,7 +64,7 @@ def net(path: pathlib.Path) -> dict[str, dict[str, float]]:
     with np.load(path.with_suffix(".npz")) as file:
         golden = dict(file)
     experiment = experiment_of(described)
-    imported = score_sde_pytorch.read(path, experiment)
+    imported = checkpoint.read(path, experiment)
     rows = {}
     for which, params in {"raw": imported.params, "ema": imported.averages}.items():
         for name, ours in computed(experiment, params, golden).items():
@@ -106,7 +106,7 @@ def computed(
     experiment: Experiment, params: Any, golden: dict[str, np.ndarray]
 ) -> dict[str, jax.Array]:
     """Outputs, scores and the gradient of Σ out·c by x."""
-    network = build.network(experiment.model)
+    network = build_network(experiment.model)
     labels = jnp.asarray(golden["labels"])
     # VE's networks take σ, and divide their output by it where they are told to.
     log_sigma = experiment.model.conditioning == "log_sigma"
@@ -128,9 +128,9 @@ def score(
     experiment: Experiment, params: Any, golden: dict[str, np.ndarray], parameterization: str
 ) -> jax.Array:
     """∇ log p_t(x) of a parameterization."""
-    sde = build.sde(experiment.sde)
+    sde = build_sde(experiment.sde)
     model = ScoreModel(
-        network=build.network(experiment.model),
+        network=build_network(experiment.model),
         params=params,
         sde=sde,
         parameterization=parameterization,

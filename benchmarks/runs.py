@@ -3,11 +3,12 @@
 import pathlib
 from collections.abc import Sequence
 
-from experiments import devices, flags
-from experiments.config import resolve
-from experiments.sections import Experiment
-from experiments.train import train
-from experiments.workdir import Workdir
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
+from experiments.runtime import devices
+from experiments.training.train import train
+from experiments.workdir.folder import Workdir
 
 
 def experiment_of(config: str, overrides: Sequence[str]) -> Experiment:

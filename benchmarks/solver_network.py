@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import samplers
-from experiments import devices
 from experiments.data import to_levels
-from experiments.trained import Trained
+from experiments.runtime import devices
+from experiments.workdir.trained_model import Trained
 from samplers import Adams, Solver
 
 BUDGETS = (6, 10, 15, 20, 30, 50)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.devices import make_mesh, put, replicated, sharded
+from experiments.runtime.devices import make_mesh, put, replicated, sharded
 
 OF_PEAK = (
     "operations / seconds / peak; operations: of the matrix products and direct convolutions by "

@@ -35,21 +35,17 @@ from benchmarks.parts import keep, some_of
 from benchmarks.report import ROOT, here, into_readme
 from benchmarks.runs import experiment_of
 from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
-from experiments import build, devices
-from experiments.devices import make_mesh
-from experiments.feed import Feed, Resident, Streamed
-from experiments.metrics import read_metrics
-from experiments.preparation import prepare
-from experiments.sections import Experiment
-from experiments.train import train
-from experiments.training import (
-    TrainState,
-    abstract_state,
-    init_state,
-    make_train_step,
-    steps_per_call,
-)
-from experiments.workdir import Workdir
+from experiments.builders.model import build_network, build_sde
+from experiments.config_schema.sections import Experiment
+from experiments.runtime import devices
+from experiments.runtime.devices import make_mesh
+from experiments.state.train_state import TrainState, abstract_state, init_state
+from experiments.training.input_pipeline import Feed, Resident, Streamed
+from experiments.training.setup import prepare
+from experiments.training.step import make_train_step, steps_per_call
+from experiments.training.train import train
+from experiments.workdir.folder import Workdir
+from experiments.workdir.metrics import read_metrics
 
 ROUNDS, STEPS, BATCH = 5, 100, 8
 SMALL = [
@@ -158,7 +154,7 @@ def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
     network, data = prepared.network, prepared.lazy
-    step = make_train_step(experiment, build.sde(experiment.sde), network, data.levels, mesh)
+    step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
     state = init_state(experiment, network, data.shape, mesh)
     if prepared.dataset is not None:
         feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
@@ -211,8 +207,8 @@ def step_operations(sde: str, batch: int) -> int:
     """Of an update of CIFAR-10's network with direct convolutions and plain attention."""
     plain = ["--config.model.convolution=xla", "--config.model.attention=xla"]
     experiment, mesh, shape = experiment_of(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
-    net = build.network(experiment.model, training=True)
-    step = make_train_step(experiment, build.sde(experiment.sde), net, 256, mesh)
+    net = build_network(experiment.model, training=True)
+    step = make_train_step(experiment, build_sde(experiment.sde), net, 256, mesh)
     rows = jax.ShapeDtypeStruct((1, batch, *shape), "uint8")
     return operations(step, abstract_state(experiment, net, shape, mesh), None, rows)
 

@@ -4,17 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from experiments import devices, flags, sample_report
-from experiments.config import resolve
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
 from experiments.data import to_levels
-from experiments.digit_classifier import recognise
-from experiments.measure import measure
-from experiments.pictures import provenance
-from experiments.results import Result
-from experiments.sample import Sampler, Samples
-from experiments.train import train
-from experiments.trained import Trained
-from experiments.workdir import Workdir
+from experiments.display.pictures import provenance
+from experiments.evaluation.digit_classifier import recognise
+from experiments.likelihood.measure import measure
+from experiments.runtime import devices
+from experiments.sampling import files
+from experiments.sampling.sampler import Sampler, Samples
+from experiments.training.train import train
+from experiments.workdir.folder import Workdir
+from experiments.workdir.results import Result
+from experiments.workdir.trained_model import Trained
 
 _NUM, _SEED = 500, 0
 
@@ -54,15 +56,15 @@ def _draw(trained: Trained) -> Samples:
     sampler = Sampler(
         trained.experiment, trained.sde, trained.model, train.shape, trained.mesh, folder / "grids"
     )
-    protocol = sample_report.protocol(sampler, trained, seed=_SEED, num=_NUM)
-    words = sample_report.words(sampler, trained, None, _SEED)
+    protocol = files.protocol(sampler, trained, seed=_SEED, num=_NUM)
+    words = files.words(sampler, trained, None, _SEED)
     result = Result.named(folder / "samples", words, protocol)
-    before = result.is_there(*sample_report.suffixes(frames=0))
+    before = result.is_there(*files.suffixes(frames=0))
     samples = sampler.draw(_NUM, _SEED)
     if not before:
         about = provenance(["scoresde", "demo"], _SEED)
-        sample_report.save(samples, trained.experiment, train, result, about)
-    print(sample_report.summary(samples, result))
+        files.save(samples, trained.experiment, train, result, about)
+    print(files.summary(samples, result))
     return samples
 
 

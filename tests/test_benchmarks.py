@@ -234,3 +234,12 @@ def test_the_command_of_the_readme_resolves():
     assert name == "train"
     experiment = training.experiment_of(config.removeprefix("--config="), flags)
     assert experiment.training.batch_size == report.read("cifar10_h200")["train"]["batch"]
+
+
+def test_every_mutant_is_one_change_that_tests_there_are_judge():
+    for name, mutant in mutations.listed().items():
+        text = (report.ROOT / mutant.file).read_text(encoding="utf-8")
+        assert text.count(mutant.old) == 1, name
+        for test in mutant.tests:
+            file, _, function = test.partition("[")[0].partition("::")
+            assert f"{function}(" in (report.ROOT / file).read_text(encoding="utf-8"), name

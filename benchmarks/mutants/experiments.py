@@ -9,35 +9,35 @@ _SURVIVING = "tests/experiments/test_surviving.py"
 MUTANTS: list[Mutant] = [
     Mutant(
         "seeds are cut to 32 bits",
-        "experiments/seeds.py",
+        "experiments/runtime/seeds.py",
         "[check(seed) >> 32, seed % 2**32]",
         "[0 * check(seed), seed % 2**32]",
         ("tests/experiments/test_seeds.py::test_a_key_is_the_two_words_of_its_seed",),
     ),
     Mutant(
         "the order of the examples takes 32 bits of the seed",
-        "experiments/seeds.py",
+        "experiments/runtime/seeds.py",
         "[seed % 2**32, number, stream, seed >> 32]",
         "[seed % 2**32, number, stream]",
         ("tests/experiments/test_seeds.py::test_streams_of_numbers_are_apart",),
     ),
     Mutant(
         "the times of a grid do not decide the name",
-        "experiments/sample.py",
+        "experiments/sampling/sampler.py",
         '"times_digest": digest(self._on_grid["grid"]),',
         '"times_digest": None,',
         ("tests/experiments/test_results.py::test_a_grid_of_the_same_name_with_other_times",),
     ),
     Mutant(
         "any result of a name is taken for this one",
-        "experiments/results.py",
+        "experiments/workdir/results.py",
         'if self.report.get("protocol") == self.protocol:',
         "if self.report:",
         ("tests/experiments/test_results.py::test_a_result_replaces_no_other",),
     ),
     Mutant(
         "points are drawn along the directions of least variance",
-        "experiments/pictures.py",
+        "experiments/display/pictures.py",
         "directions[:2].T",
         "directions[-2:].T",
         (
@@ -89,7 +89,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         name="the learning rate of a new optimizer starts over",
-        file="experiments/resuming.py",
+        file="experiments/state/resuming.py",
         old="fresh = dataclasses.replace(fresh, opt_state=_at_step(fresh.opt_state, state.step))",
         new="fresh = dataclasses.replace(fresh)",
         tests=(
@@ -98,7 +98,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         name="a checkpoint of a deeper network taken for one of this",
-        file="experiments/checkpoints.py",
+        file="experiments/state/checkpoints.py",
         old="if shapes[1].get(part) == leaves}",
         new="if leaves.items() <= shapes[1].get(part, {}).items()}",
         tests=(f"{_SURVIVING}::test_accepting_another_network_changes_nothing",),

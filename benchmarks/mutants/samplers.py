@@ -311,14 +311,14 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "fitted grids read as times",
-        "experiments/solver_choice.py",
+        "experiments/builders/sampling.py",
         "return process.time_of_noise_to_signal(jnp.asarray(levels))",
         "return jnp.asarray(levels)",
         (f"{_FLAGS}::test_grids",),
     ),
     Mutant(
         "the probability flow starts at deviation one",
-        "experiments/sample.py",
+        "experiments/sampling/sampler.py",
         "latents = self.sde.prior_std() * latents",
         "latents = 1.0 * latents",
         (f"{_FLAGS}::test_every_way_starts_from_the_same_latents",),

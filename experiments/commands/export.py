@@ -20,11 +20,11 @@ def add_to(commands: Any) -> None:
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     import dataclasses
 
-    from experiments import devices
-    from experiments.config import resolve
-    from experiments.data_facts import DataFacts
-    from experiments.interchange import safetensors_file
-    from experiments.trained import Trained
+    from experiments.config_schema.resolve import resolve
+    from experiments.conversion import safetensors_file
+    from experiments.runtime import devices
+    from experiments.workdir.data_facts import DataFacts
+    from experiments.workdir.trained_model import Trained
 
     if overrides:
         raise UserError(f"unknown argument {overrides[0]!r}; takes --workdir, --output, --average")

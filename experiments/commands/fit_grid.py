@@ -17,7 +17,7 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments.grid_fitting import fit
+    from experiments.sampling.grid_fitting import fit
 
     chosen = {
         "sampling.solver": options.solver or "adams",

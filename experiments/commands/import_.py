@@ -22,9 +22,9 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import devices
-    from experiments.interchange.importing import import_file
-    from experiments.workdir import Workdir
+    from experiments.conversion.convert import import_file
+    from experiments.runtime import devices
+    from experiments.workdir.folder import Workdir
 
     devices.start()
     workdir = Workdir(options.workdir)

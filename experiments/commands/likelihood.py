@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments.measure import measure
+    from experiments.likelihood.measure import measure
 
     chosen = {
         "likelihood.split": options.split,

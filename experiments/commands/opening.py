@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
-    from experiments.trained import Trained
+    from experiments.workdir.trained_model import Trained
 
 
 def open_trained(
@@ -28,8 +28,8 @@ def open_trained(
     Raises:
       UserError: a seed out of range, a field of another section, or what `Trained.open` raises.
     """
-    from experiments import devices, seeds
-    from experiments.trained import Trained
+    from experiments.runtime import devices, seeds
+    from experiments.workdir.trained_model import Trained
 
     seeds.check(options.seed, "--seed")
     devices.start()

@@ -12,8 +12,8 @@ from experiments.paths import expand
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.results import Result
-    from experiments.trained import Trained
+    from experiments.workdir.results import Result
+    from experiments.workdir.trained_model import Trained
 
 
 def add_to(commands: Any) -> None:
@@ -45,9 +45,9 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import sample_report
-    from experiments.pictures import provenance
-    from experiments.sample import Sampler
+    from experiments.display.pictures import provenance
+    from experiments.sampling import files
+    from experiments.sampling.sampler import Sampler
 
     if options.rtol and (options.solver or "").startswith("adaptive_sde"):
         options.solver += f":rtol={options.rtol},atol={options.rtol}"
@@ -59,13 +59,13 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     frames = options.trajectory or 0
     grids = trained.workdir.path / "grids"
     sampler = Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
-    protocol = sample_report.protocol(
+    protocol = files.protocol(
         sampler, trained, seed=options.seed, num=num, latents=latents, frames=frames
     )
-    words = sample_report.words(sampler, trained, options.sde, options.seed)
+    words = files.words(sampler, trained, options.sde, options.seed)
     result = _result(options, trained, words, protocol)
-    if result.is_there(*sample_report.suffixes(frames)):
-        print(sample_report.drawn_before(result))
+    if result.is_there(*files.suffixes(frames)):
+        print(files.drawn_before(result))
         return
     samples = sampler.draw(
         num,
@@ -75,8 +75,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         latents=latents,
     )
     about = provenance(sys.argv, options.seed)
-    sample_report.save(samples, experiment, train, result, about)
-    print(sample_report.summary(samples, result))
+    files.save(samples, experiment, train, result, about)
+    print(files.summary(samples, result))
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
     """Stop flags of an adaptive solver with one on a grid, and the other way round."""
-    from experiments.solver_choice import is_adaptive
+    from experiments.builders.sampling import is_adaptive
 
     adaptive = is_adaptive(trained.experiment.sampling)
     for name in ("steps", "corrector", "grid", "trajectory") if adaptive else ("rtol",):
@@ -108,7 +108,7 @@ def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
 
 def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.ndarray | None]":
     """How many samples, and their latents where they are not drawn one by one."""
-    from experiments.latents import between, read_latents
+    from experiments.sampling.latents import between, read_latents
 
     num, shape, given = trained.experiment.sampling.num, trained.train.shape, None
     if options.latents:
@@ -129,8 +129,8 @@ def _result(
     Raises:
       UserError: a folder is no name.
     """
-    from experiments.results import JSON, Result
-    from experiments.sample_report import suffixes
+    from experiments.sampling.files import suffixes
+    from experiments.workdir.results import JSON, Result
 
     if options.output is None:
         return Result.named(trained.workdir.path / "samples", words, protocol)

@@ -12,6 +12,6 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments.solver_table import table
+    from experiments.sampling.solver_table import table
 
     print(table())

@@ -17,8 +17,8 @@ def add_to(commands: Any) -> None:
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     # Reading metrics takes NumPy, which `--help` does not wait for.
-    from experiments.status import read_status
-    from experiments.status_report import as_json, as_text
+    from experiments.status.facts import read_status
+    from experiments.status.text import as_json, as_text
 
     if overrides:
         raise UserError(f"unknown argument {overrides[0]!r}; takes --workdir and --json")

@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import devices, processes
+    from experiments.runtime import devices, processes
 
     if options.fsdp < 1:
         raise UserError(f"--fsdp: got {options.fsdp}, takes an integer ≥ 1")
@@ -60,10 +60,11 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _train(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments import devices, flags, processes
-    from experiments.config import resolve
-    from experiments.train import train
-    from experiments.workdir import Workdir
+    from experiments.config_schema import flags
+    from experiments.config_schema.resolve import resolve
+    from experiments.runtime import devices, processes
+    from experiments.training.train import train
+    from experiments.workdir.folder import Workdir
 
     if options.init_from:
         overrides = [*overrides, f"--config.training.init_from={options.init_from}"]

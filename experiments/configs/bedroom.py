@@ -11,7 +11,7 @@ Data: `--config.data.source=folder:DIR`; by default TFDS's lsun/bedroom.
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments.configs import _published
 
 
 def get_config(words: str = "ve") -> ConfigDict:
@@ -23,9 +23,9 @@ def get_config(words: str = "ve") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    sde = presets.chosen(words, sde=("ve", "vp"))["sde"]
-    config = presets.published(
+    sde = _published.chosen(words, sde=("ve", "vp"))["sde"]
+    config = _published.published(
         sde, "ncsnpp_256" if sde == "ve" else "ddpm_256", "tfds:lsun/bedroom"
     )
-    presets.at_high_resolution(config, image_size=256, sigma_max=378.0)
+    _published.at_high_resolution(config, image_size=256, sigma_max=378.0)
     return config.lock()

@@ -10,7 +10,7 @@ Data: `--config.data.source=folder:DIR`; by default TFDS's celeb_a, resized.
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments.configs import _published
 
 
 def get_config(words: str = "ve") -> ConfigDict:
@@ -22,8 +22,8 @@ def get_config(words: str = "ve") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    sde = presets.chosen(words, sde=("ve", "vp", "subvp"))["sde"]
-    config = presets.published(sde, "ncsnpp" if sde == "ve" else "ddpmpp", "tfds:celeb_a")
+    sde = _published.chosen(words, sde=("ve", "vp", "subvp"))["sde"]
+    config = _published.published(sde, "ncsnpp" if sde == "ve" else "ddpmpp", "tfds:celeb_a")
     config.sde.sigma_max = 90.0
     config.data.image_size = 64
     config.sampling.snr = 0.17

@@ -10,7 +10,7 @@ Data: `--config.data.source=folder:DIR`; by default TFDS's celeb_a_hq/256 or /10
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments.configs import _published
 
 
 def get_config(words: str = "ve,256") -> ConfigDict:
@@ -22,11 +22,11 @@ def get_config(words: str = "ve,256") -> ConfigDict:
     Raises:
       ValueError: unknown words, or VP at 1024 pixels.
     """
-    choice = presets.chosen(words, sde=("ve", "vp"), size=("256", "1024"))
+    choice = _published.chosen(words, sde=("ve", "vp"), size=("256", "1024"))
     sde, size = choice["sde"], choice["size"]
     if sde == "vp" and size == "1024":
         raise ValueError("words: got vp and 1024, takes vp at 256 pixels")
     network = f"ncsnpp_{size}" if sde == "ve" else "ddpm_256"
-    config = presets.published(sde, network, f"tfds:celeb_a_hq/{size}")
-    presets.of_faces(config, int(size))
+    config = _published.published(sde, network, f"tfds:celeb_a_hq/{size}")
+    _published.of_faces(config, int(size))
     return config.lock()

@@ -21,7 +21,7 @@ Data: `--config.data.source=npz:FILE` or `folder:DIR`; by default TFDS's cifar10
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments.configs import _published
 
 
 def get_config(words: str = "vp") -> ConfigDict:
@@ -33,7 +33,7 @@ def get_config(words: str = "vp") -> ConfigDict:
     Raises:
       ValueError: unknown words, or two of a kind.
     """
-    choice = presets.chosen(
+    choice = _published.chosen(
         words,
         sde=("vp", "subvp", "ve"),
         network=("usual", "ddpm", "ddpmpp", "ncsnpp"),
@@ -43,7 +43,7 @@ def get_config(words: str = "vp") -> ConfigDict:
     network = choice["network"]
     if network == "usual":
         network = "ncsnpp" if choice["sde"] == "ve" else "ddpmpp"
-    config = presets.published(choice["sde"], network, "tfds:cifar10")
+    config = _published.published(choice["sde"], network, "tfds:cifar10")
     if choice["depth"] == "deep":
         config.model.num_res_blocks *= 2
         config.training.num_steps = 950_000

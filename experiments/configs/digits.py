@@ -8,7 +8,7 @@ recognises, and about 1.8 bits/dim (17 grey levels; a uniform guess has 4.09).
 
 from ml_collections import ConfigDict
 
-from experiments.config import default_config
+from experiments.config_schema.resolve import default_config
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,7 @@ Data: `--config.data.source=folder:DIR`, by default the folder ffhq.
 
 from ml_collections import ConfigDict
 
-from experiments import presets
+from experiments.configs import _published
 
 
 def get_config(words: str = "256") -> ConfigDict:
@@ -22,7 +22,7 @@ def get_config(words: str = "256") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    size = presets.chosen(words, size=("256", "1024"))["size"]
-    config = presets.published("ve", f"ncsnpp_{size}", "folder:ffhq")
-    presets.of_faces(config, int(size))
+    size = _published.chosen(words, size=("256", "1024"))["size"]
+    config = _published.published("ve", f"ncsnpp_{size}", "folder:ffhq")
+    _published.of_faces(config, int(size))
     return config.lock()

@@ -9,7 +9,7 @@ Bits/dim are of the density (differential), by the exact trace.
 
 from ml_collections import ConfigDict
 
-from experiments.config import default_config
+from experiments.config_schema.resolve import default_config
 
 
 def get_config() -> ConfigDict:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments import seeds
+from experiments.runtime import seeds
 
 
 def batches(seed: int, num: int, batch_size: int, start: int) -> Iterator[np.ndarray]:

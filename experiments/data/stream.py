@@ -13,10 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from experiments import seeds
 from experiments.data.lazy import Batch, LazyDataset
 from experiments.data.order import rows_of_step
 from experiments.errors import UserError
+from experiments.runtime import seeds
 from sde_lib.registry import unknown_name
 
 CROPS = ("center", "random")

@@ -6,13 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import devices
-from experiments.checkpoints import Checkpoints
 from experiments.cli import main
-from experiments.config import resolve
-from experiments.metrics import CLOCK, read_metrics
-from experiments.training import abstract_state
-from experiments.workdir import Workdir
+from experiments.config_schema.resolve import resolve
+from experiments.runtime import devices
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.train_state import abstract_state
+from experiments.workdir.folder import Workdir
+from experiments.workdir.metrics import CLOCK, read_metrics
 from models import networks
 
 # Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments import averages
-from experiments.averages import combine, gamma, parse, profile_error, reconstruction_weights
 from experiments.errors import UserError
+from experiments.state import averages
+from experiments.state.averages import combine, gamma, parse, profile_error, reconstruction_weights
 
 WIDTHS = [0.01, 0.05, 0.1, 0.25]
 STEPS = 800

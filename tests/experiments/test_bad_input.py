@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import trained as trained_module
 from experiments.cli import main
-from experiments.config import default_config, resolve
+from experiments.config_schema.flags import load_config, override
+from experiments.config_schema.resolve import default_config, resolve
 from experiments.errors import UserError
-from experiments.flags import load_config, override
+from experiments.workdir import trained_model as trained_module
 from tests.cases import takes_devices
 from tests.experiments.conftest import DIGITS, TOY
 

@@ -9,11 +9,11 @@ import pytest
 
 from experiments import data
 from experiments.cli import main
-from experiments.config import default_config, resolve
+from experiments.config_schema.resolve import default_config, resolve
 from experiments.data import Dataset, digest
-from experiments.data_facts import DataFacts
 from experiments.errors import UserError
-from experiments.workdir import Workdir
+from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.folder import Workdir
 from tests.experiments.conftest import train
 from tests.experiments.test_stream import WRITE, noise
 

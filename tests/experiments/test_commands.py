@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import devices, sample
 from experiments.cli import main
 from experiments.data import batches, load
-from experiments.devices import make_mesh
-from experiments.train import Ended
-from experiments.trained import Trained
+from experiments.runtime import devices
+from experiments.runtime.devices import make_mesh
+from experiments.sampling import sampler as sample
+from experiments.training.train import Ended
+from experiments.workdir.trained_model import Trained
 from tests.cases import takes_devices
 from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 

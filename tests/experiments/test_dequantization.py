@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.special import ndtr
 from scipy.stats import kstest, truncnorm
 
-from experiments.dequantization import Levels, dequantizations, noise_to_signal_min
+from experiments.data.dequantization import Levels, dequantizations, noise_to_signal_min
 from samplers import noise
 from sde_lib import VP
 from tests.cases import every_sde, float32_tolerance, line_mixture

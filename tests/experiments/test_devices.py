@@ -8,13 +8,13 @@ import sys
 import jax
 import pytest
 
-from experiments import devices
 from experiments.errors import UserError
+from experiments.runtime import devices
 
 SCRIPT = """
 import sys
 import jax
-from experiments import devices
+from experiments.runtime import devices
 jax.config.update("jax_compilation_cache_dir", None)
 if sys.argv[1] == "notebook":
     jax.numpy.ones(3)

@@ -12,10 +12,10 @@ import pytest
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
-from experiments import build
-from experiments.config import default_config, resolve, to_config
+from experiments.builders.model import build_model, build_network, build_sde
+from experiments.config_schema.resolve import default_config, resolve, to_config
+from experiments.conversion.diffusers.folder import CONFIG, TENSORS, read
 from experiments.errors import UserError
-from experiments.interchange.diffusers import CONFIG, TENSORS, read
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden/diffusers"
 MODELS = ("adm", "ddpm", "ncsnpp")
@@ -46,7 +46,7 @@ def test_is_the_same_function(imported, name):
     values, params = np.load(GOLDEN / name / "values.npz"), imported[name].params
     # What remat computes again is the same too.
     config = dataclasses.replace(experiment_of(imported[name].fields).model, remat=True)
-    network = build.network(config)
+    network = build_network(config)
     # NCSN++ is told log σ here, and its output is divided by σ there.
     sigma = values["t"][:, None, None, None] if name == "ncsnpp" else np.float32(1)
     c = np.log(values["t"]) if name == "ncsnpp" else values["t"]
@@ -66,8 +66,8 @@ def test_is_the_same_function(imported, name):
 @pytest.mark.parametrize("name", ["adm", "ncsnpp"])
 def test_the_output_means_the_same(imported, name):
     values, experiment = np.load(GOLDEN / name / "values.npz"), experiment_of(imported[name].fields)
-    sde = build.sde(experiment.sde)
-    model = build.model(experiment, sde, build.network(experiment.model), imported[name].params)
+    sde = build_sde(experiment.sde)
+    model = build_model(experiment, sde, build_network(experiment.model), imported[name].params)
     t = values["t"] / 999
     if name == "ncsnpp":
         t = np.log(values["t"] / 0.01) / np.log(90 / 0.01)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments import devices, flags
-from experiments.config import resolve
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
 from experiments.data import Dataset, to_levels, to_model
-from experiments.estimator import Estimator
+from experiments.likelihood.estimator import Estimator
+from experiments.runtime import devices
 from sde_lib import VP
 from tests.cases import gaussian
 

@@ -12,17 +12,18 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from experiments import build, devices
-from experiments.checkpoints import Checkpoints
+from experiments.builders.model import build_network
 from experiments.cli import main
-from experiments.data_facts import DataFacts
+from experiments.conversion.imported import Imported
+from experiments.conversion.score_sde import torch_file
+from experiments.conversion.score_sde.layout import our_shapes
 from experiments.errors import UserError
-from experiments.interchange import torch_file
-from experiments.interchange.imported import Imported
-from experiments.interchange.score_sde_layout import our_shapes
-from experiments.trained import Trained
-from experiments.trees import flatten, unflatten
-from experiments.workdir import Workdir
+from experiments.runtime import devices
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.trees import flatten, unflatten
+from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.folder import Workdir
+from experiments.workdir.trained_model import Trained
 from models import NCSNpp
 from tests.experiments.conftest import DIGITS, metrics_of, train
 from tests.experiments.published import checkpoint, listed
@@ -85,7 +86,7 @@ def test_attention_and_convolutions_follow_the_platform(published, tmp_path, mon
     assert (config.attention, config.convolution) == ("cudnn", None)
 
     def kinds(**fields):
-        network = build.network(config, **fields)
+        network = build_network(config, **fields)
         return network.attention, network.convolution
 
     assert kinds(training=True) == ("xla", "winograd_vjp")
@@ -214,7 +215,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     drawn = unflatten({k: rng.standard_normal(v, np.float32) for k, v in shapes.items()})
     fields = {f"model.{name}": value for name, value in FLAT.items()}
     fields |= {"model.args.fourier_scale": 3.0, "sde.name": "ve"}
-    module: Any = types.ModuleType("experiments.interchange.diffusers")
+    module: Any = types.ModuleType("experiments.conversion.diffusers.folder")
     module.read = lambda folder: Imported(fields, drawn, None, step=9)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     command = ["import", "--from=diffusers", str(tmp_path), f"--workdir={tmp_path / 'run'}"]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments import devices, likelihood
 from experiments.cli import main
 from experiments.data import load
-from experiments.likelihood import Likelihood, Mean
-from experiments.trained import Trained
+from experiments.likelihood import measure as likelihood
+from experiments.likelihood.result import Likelihood, Mean
+from experiments.runtime import devices
+from experiments.workdir.trained_model import Trained
 from samplers import RungeKutta, log_prob
 from tests.experiments.conftest import DIGITS
 

@@ -11,10 +11,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from experiments import build
-from experiments.devices import make_mesh
+from experiments.builders.check import check_parameterization
+from experiments.config_schema.sections import (
+    DataConfig,
+    Experiment,
+    ModelConfig,
+    SDEConfig,
+    TrainingConfig,
+)
 from experiments.errors import UserError
-from experiments.objective import (
+from experiments.runtime.devices import make_mesh
+from experiments.state.train_state import init_state
+from experiments.training.objective import (
     Draws,
     check_flip,
     check_weights,
@@ -22,9 +30,8 @@ from experiments.objective import (
     make_gradient,
     to_model_units,
 )
-from experiments.sections import DataConfig, Experiment, ModelConfig, SDEConfig, TrainingConfig
-from experiments.trained import Trained
-from experiments.training import init_state, make_update
+from experiments.training.step import make_update
+from experiments.workdir.trained_model import Trained
 from sde_lib import VP, adaptive_weighting, sdes, time_samplers, weightings
 from tests.experiments.conftest import state_of
 
@@ -405,4 +412,4 @@ def test_points_are_not_flipped():
 @pytest.mark.parametrize("name", ["noise", "scaled_score", "score", "ddpm_noise"])
 def test_a_meaning_without_data_where_no_signal_is_left_is_refused(sde, name):
     with pytest.raises(UserError, match="takes data, edm, v, velocity"):
-        build.check_parameterization(experiment(sde, parameterization=name), sdes[sde]())
+        check_parameterization(experiment(sde, parameterization=name), sdes[sde]())

@@ -10,9 +10,9 @@ import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from experiments.config_schema.sections import TrainingConfig
 from experiments.errors import UserError
-from experiments.optimizers import learning_rate, make_optimizer, optimizers
-from experiments.sections import TrainingConfig
+from experiments.state.optimizers import learning_rate, make_optimizer, optimizers
 from tests.cases import float32_tolerance
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from experiments.config_schema.sections import Experiment
 from experiments.data import Dataset, in_memory
-from experiments.pictures import _principal, image_grid, plot, stretched
-from experiments.sample_report import picture
-from experiments.sections import Experiment
+from experiments.display.pictures import _principal, image_grid, plot, stretched
+from experiments.sampling.files import picture
 
 BLUE = (0x1F, 0x77, 0xB4)  # matplotlib's C0
 

@@ -3,8 +3,9 @@
 import jax
 import pytest
 
-from experiments import build, flags
-from experiments.config import resolve
+from experiments.builders.model import build_network
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
 from experiments.errors import UserError
 
 
@@ -13,7 +14,7 @@ def experiment(config):
 
 
 def num_parameters(config, size):
-    network = build.network(experiment(config).model)
+    network = build_network(experiment(config).model)
     x = jax.ShapeDtypeStruct((1, size, size, 3), "float32")
     c = jax.ShapeDtypeStruct((1,), "float32")
     params = jax.eval_shape(network.init, jax.random.key(0), x, c)["params"]

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from experiments import progress_line
+from experiments.display import progress_line
 
 
 @pytest.mark.parametrize(

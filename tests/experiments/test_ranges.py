@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import pytest
 
-from experiments.optimizers import optimizers
-from experiments.sections import Experiment, TrainingConfig
+from experiments.config_schema.sections import Experiment, TrainingConfig
+from experiments.state.optimizers import optimizers
 from samplers import correctors, grids, solvers
 from sde_lib import Pytree, Range, check_ranges, declared, number, sdes, static
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from experiments import build, flags
-from experiments.config import resolve
-from experiments.devices import make_mesh
-from experiments.training import init_state, make_train_step
+from experiments.builders.model import build_network, build_sde
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
+from experiments.runtime.devices import make_mesh
+from experiments.state.train_state import init_state
+from experiments.training.step import make_train_step
 
 SMALL = [
     "--config.model.nf=8",
@@ -18,8 +20,8 @@ SMALL = [
 def memory(*arguments: str) -> int:
     """Bytes that a step on one device takes besides its arguments."""
     experiment = resolve(flags.override(flags.load_config("digits"), [*SMALL, *arguments]))
-    network, mesh, shape = build.network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
-    step = make_train_step(experiment, build.sde(experiment.sde), network, 17, mesh)
+    network, mesh, shape = build_network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
+    step = make_train_step(experiment, build_sde(experiment.sde), network, 17, mesh)
     state = init_state(experiment, network, shape, mesh)
     rows = np.zeros((1, 32, *shape), np.uint8)
     return step.lower(state, None, rows).compile().memory_analysis().temp_size_in_bytes

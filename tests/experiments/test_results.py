@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import samplers
-from experiments import likelihood_report, sample_report
 from experiments.cli import main
 from experiments.errors import UserError
-from experiments.results import Result, digest
-from experiments.sample import Sampler, Samples
+from experiments.likelihood import report as likelihood_report
+from experiments.sampling import files
+from experiments.sampling.sampler import Sampler, Samples
+from experiments.workdir.results import Result, digest
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def draws(monkeypatch):
 
     monkeypatch.setattr(Sampler, "draw", draw)
     tiny = np.zeros((1, 1, 3), np.uint8)
-    monkeypatch.setattr(sample_report, "picture", lambda *_: tiny)
+    monkeypatch.setattr(files, "picture", lambda *_: tiny)
     return seeds
 
 
@@ -143,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_work(workdir, monkeypatc
         raise AssertionError("worked before it looked")
 
     monkeypatch.setattr(Sampler, "draw", never)
-    monkeypatch.setattr("experiments.measure.evaluate", never)
+    monkeypatch.setattr("experiments.likelihood.measure.measure_dataset", never)
     monkeypatch.setattr("samplers.fit_grid", never)
     fit = ["--steps=3", "--name=mine"]
     for command, folder, more in (
@@ -181,7 +182,7 @@ def test_what_was_measured_is_not_measured_again(workdir, monkeypatch, capsys):
     command = ["likelihood", f"--workdir={workdir}", "--limit=8", "--devices=1"]
     assert main(command) == 0
     first = capsys.readouterr().out
-    monkeypatch.setattr("experiments.measure.evaluate", None)
+    monkeypatch.setattr("experiments.likelihood.measure.measure_dataset", None)
     assert main(command) == 0
     told, rest = capsys.readouterr().out.split("\n", 1)
     assert told.startswith("measured before")
@@ -192,7 +193,7 @@ def test_arrays_are_kept_whatever_becomes_of_the_picture(workdir, draws, monkeyp
     def broken(*_, **__):
         raise RuntimeError("no fonts")
 
-    monkeypatch.setattr(sample_report, "picture", broken)
+    monkeypatch.setattr(files, "picture", broken)
     monkeypatch.setattr(likelihood_report, "histogram", broken)
     for command, folder, key in (
         (["sample"], "samples", "points"),

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.optimizers import make_optimizer
-from experiments.schedules import schedules
-from experiments.sections import TrainingConfig
+from experiments.config_schema.sections import TrainingConfig
+from experiments.state.optimizers import make_optimizer
+from experiments.state.schedules import schedules
 
 
 @pytest.mark.parametrize(

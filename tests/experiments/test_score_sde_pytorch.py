@@ -4,14 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build
-from experiments.config import default_config, resolve
+from experiments.builders.model import build_model, build_network, build_sde
+from experiments.config_schema.flags import load_config
+from experiments.config_schema.resolve import default_config, resolve
+from experiments.conversion.convert import filled
+from experiments.conversion.score_sde.checkpoint import convert
+from experiments.conversion.score_sde.inference import infer
 from experiments.errors import UserError
-from experiments.flags import load_config
-from experiments.interchange.importing import filled
-from experiments.interchange.score_sde_inference import infer
-from experiments.interchange.score_sde_pytorch import convert
-from experiments.trees import flatten
+from experiments.state.trees import flatten
 from tests.experiments.published import TINY, checkpoint, listed
 
 NETS = {
@@ -56,8 +56,8 @@ def test_the_averages_of_a_published_network_give_its_outputs(name, golden):
     shadow = [v for k, v in tensors.items() if k != frozen]
     experiment = resolve(filled(default_config(), NETS[name] | {"data.image_size": 16}))
     imported = convert(model, shadow, 3, experiment)
-    sde, net = build.sde(experiment.sde), build.network(experiment.model)
-    predict = build.model(experiment, sde, net, imported.averages)
+    sde, net = build_sde(experiment.sde), build_network(experiment.model)
+    predict = build_model(experiment, sde, net, imported.averages)
     run = jax.jit(lambda predict, x: predict(x, values["t"]).noise)
     noise = run.lower(predict, values["x"]).compile(QUICK)(predict, values["x"])
     score = -np.asarray(noise) / np.asarray(sde.sigma(values["t"]))[:, None, None, None]

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import seeds
 from experiments.cli import main
 from experiments.errors import UserError
-from experiments.latents import between
+from experiments.runtime import seeds
+from experiments.sampling.latents import between
 from tests.experiments.conftest import TOY
 
 LARGE = (2**31, 2**32 - 1, 2**32, 2**32 + 7, 2**53 + 1, 2**63 - 1)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from experiments import averages
 from experiments.errors import UserError
-from experiments.snapshots import load_snapshots, reconstruct, save_snapshot
+from experiments.state import averages
+from experiments.state.snapshots import load_snapshots, reconstruct, save_snapshot
 
 LIKE = {
     "params": {

@@ -12,11 +12,11 @@ import time
 
 import pytest
 
-from experiments import metrics
 from experiments.cli import main
-from experiments.sparkline import resample, spans_a_decade, sparkline
-from experiments.status import read_status
-from experiments.status_report import as_text
+from experiments.display.sparkline import resample, spans_a_decade, sparkline
+from experiments.status.facts import read_status
+from experiments.status.text import as_text
+from experiments.workdir import metrics
 
 CONFIG = {
     "sde": {"name": "subvp"},

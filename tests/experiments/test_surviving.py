@@ -15,13 +15,14 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compile_cache, feed
 from experiments.cli import main
-from experiments.config import resolve
+from experiments.config_schema.resolve import resolve
 from experiments.data import Dataset
-from experiments.devices import make_mesh
-from experiments.trained import Trained, restore
-from experiments.workdir import Workdir
+from experiments.runtime import compile_cache
+from experiments.runtime.devices import make_mesh
+from experiments.training import input_pipeline as feed
+from experiments.workdir.folder import Workdir
+from experiments.workdir.trained_model import Trained, restore
 from tests.cases import takes_devices
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
 
@@ -67,7 +68,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypa
 
 BUSY = """
 import hashlib, sys
-from experiments.stopping import Stop
+from experiments.runtime.stopping import Stop
 with Stop() as stop:
     if sys.argv[1] == "updated":
         stop.must_save()
@@ -289,7 +290,7 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     ],
 )
 def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, arguments, monkeypatch):
-    monkeypatch.setattr("experiments.sharding.LEAST", 1)
+    monkeypatch.setattr("experiments.runtime.sharding.LEAST", 1)
     assert train(tmp_path / "run", *arguments) == 0
     ours, theirs = metrics_of(tmp_path / "run"), metrics_of(trained)
     # Sums over the batch in another order: float32 rounding, 1e-7, grown over six steps of Adam.

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from experiments.conversion.score_sde.torch_file import load
 from experiments.errors import UserError
-from experiments.interchange.torch_file import load
 from tests.experiments.published import checkpoint, listed
 from tests.experiments.test_bad_input import refused
 from tests.experiments.test_import import FLAT

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from experiments.defaults import TRAINING_NOISE_TO_SIGNAL
-from experiments.named import t_min_of
+from experiments.builders.model import t_min_of
+from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from models import MLP, NCSNpp, ScoreModel, init_params, parameterizations
 from sde_lib import denoising_loss, sdes
 

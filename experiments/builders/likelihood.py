@@ -1,0 +1,115 @@
+"""From the `likelihood` section to an integrator, a divergence, and where the flow starts."""
+
+import sys
+
+from jax import Array
+
+from experiments.builders.model import t_min_of
+from experiments.config_schema.lookup import lookup, one_of
+from experiments.config_schema.sections import LikelihoodConfig
+from experiments.data.dequantization import Levels, dequantizations, noise_to_signal_min
+from experiments.errors import UserError
+from samplers import (
+    REPLICATES,
+    Adams,
+    Divergence,
+    Exact,
+    FixedAdams,
+    FixedRungeKutta,
+    Hutchinson,
+    Integrator,
+    RungeKutta,
+    probe_kinds,
+    tableaux,
+)
+from sde_lib import SDE, Gaussian
+
+# Beyond it rounding in float32 decides which steps are accepted.
+_LEAST_RTOL = 1e-6
+
+
+def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
+    """The integrator of a likelihood config.
+
+    Args:
+      config: the section.
+      finer: with twice the steps, or a tenth of the tolerances.
+    """
+    if config.num_steps:
+        steps = config.num_steps * (1 + finer)
+        if config.solver == "adams":
+            return FixedAdams(num_steps=steps, grading=config.grading)
+        return FixedRungeKutta(tableau=config.solver, num_steps=steps)
+    rtol, atol = config.rtol, config.atol
+    if finer:
+        rtol, atol = max(rtol / 10, _LEAST_RTOL / 10), max(atol / 10, _LEAST_RTOL / 10)
+    if config.solver == "adams":
+        return Adams(rtol=rtol, atol=atol)
+    return RungeKutta(tableau=config.solver, rtol=rtol, atol=atol)
+
+
+def make_divergence(
+    config: LikelihoodConfig,
+    key: Array,
+    shape: tuple[int, ...],
+    indices: Array,
+    control: Gaussian | None,
+) -> Divergence:
+    """The divergence of a config, with probes that depend on (key, indices[i]) alone."""
+    if config.divergence == "exact":
+        return Exact(chunk=config.chunk)
+    return Hutchinson.draw(
+        key, shape, config.probes, kind=config.probe_kind, indices=indices, control=control
+    )
+
+
+def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | None) -> float:
+    """Where the flow of a likelihood starts: at the σ/α given, else what the dequantization takes.
+
+    An SDE that never has so little noise starts at t = 0, and says so where the value was given.
+
+    Raises:
+      UserError: σ/α is never so large.
+    """
+    asked = config.noise_to_signal_min
+    if asked is None:
+        asked = noise_to_signal_min(config.dequantization, levels)
+    most = float(process.noise_to_signal(1.0))
+    if asked >= most:
+        raise UserError(
+            f"likelihood.noise_to_signal_min: got {asked:g}, takes less than {most:g}, σ/α at t = 1"
+        )
+    t_min = t_min_of(None, asked, process)
+    got = float(process.noise_to_signal(t_min))
+    if config.noise_to_signal_min is not None and got > 1.01 * asked:
+        print(
+            f"likelihood.noise_to_signal_min: got {asked:g}, below σ/α = {got:g} at t = 0, which "
+            "is used",
+            file=sys.stderr,
+        )
+    return t_min
+
+
+def check_likelihood(config: LikelihoodConfig) -> None:
+    """The names and ranges of a likelihood config.
+
+    Raises:
+      UserError: the first that is wrong.
+    """
+    one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
+    lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
+    lookup(dequantizations, config.dequantization, "likelihood.dequantization")
+    if not config.num_steps and config.rtol < _LEAST_RTOL:
+        raise UserError(
+            f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
+            "more digits"
+        )
+    if config.num_times % REPLICATES:
+        raise UserError(
+            f"likelihood.num_times: got {config.num_times}, takes a multiple of {REPLICATES}"
+        )
+    if config.estimator == "elbo" and config.dequantization != "uniform":
+        raise UserError(
+            f"likelihood.dequantization: got {config.dequantization!r}, takes 'uniform' with "
+            "estimator 'elbo', whose data are not states at t_min"
+        )

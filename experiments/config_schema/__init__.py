@@ -1,0 +1,1 @@
+"""The fields of an experiment with their ranges and defaults, and the flags that set them."""

@@ -1,0 +1,203 @@
+"""From a file of another project to a workdir that every command opens."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from experiments.builders.check import check
+from experiments.builders.model import build_network, check_attention
+from experiments.config_schema import flags
+from experiments.config_schema.lookup import lookup
+from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.sections import Experiment
+from experiments.conversion.formats import Format, formats
+from experiments.conversion.imported import Imported
+from experiments.data import absolute
+from experiments.data.splits import open_split
+from experiments.errors import UserError
+from experiments.paths import command, expand
+from experiments.runtime.atomic_files import folder_at_once
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.finite import check_parameters
+from experiments.state.train_state import state_from
+from experiments.state.trees import flatten
+from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.folder import Workdir
+from models import abstract_params
+
+_CHANNELS = (3, 1, 4, 2)
+"""Of images, the usual ones first."""
+
+
+def import_file(
+    name: str, path: str, config: str | None, overrides: list[str], workdir: Workdir
+) -> str:
+    """Make a workdir of a file; what was made and where, in three lines.
+
+    A field is as the override says, else as the file does, else as the config.
+
+    Args:
+      name: of the format.
+      path: the file or folder.
+      config: a config file, or the name of a packaged one.
+      overrides: `--config.SECTION.FIELD=VALUE`.
+      workdir: new, or an empty folder.
+
+    Raises:
+      UserError: bad input; nothing was written.
+      OSError: the workdir cannot be written.
+    """
+    form: Format = lookup(formats, name, "--from")
+    base = _base(name, form, config)
+    if workdir.path.exists() and (workdir.path.is_file() or any(workdir.path.iterdir())):
+        raise UserError(f"--workdir: {workdir.path} is not empty, takes a new or empty folder")
+    file = expand(path)
+    if not file.exists():
+        raise UserError(f"{path}: no such file")
+    asked = resolve(flags.override(base(), overrides))
+    imported = form.read(file, asked)
+    experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
+    check(experiment)
+    facts, note = _facts(path, experiment, imported)
+    _check_params(path, experiment, facts, imported)
+    check_attention(build_network(experiment.model), facts.shape)
+    _write(workdir, experiment, facts, imported)
+    return _summary(path, imported, facts, workdir) + note
+
+
+def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDict]:
+    """Makes the config that the file's fields and the overrides change.
+
+    Raises:
+      UserError: none was given where one is needed, or one where the file has its own.
+    """
+    if config is None and form.config == "needed":
+        raise UserError(f"--config: takes the config of what was published, for --from={name}")
+    if config is not None and form.config == "none":
+        raise UserError(f"--config: got {config!r}, takes none for --from={name}, which holds it")
+    return default_config if config is None else lambda: flags.load_config(config)
+
+
+def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
+    """The config with a file's fields, which `resolve` checks."""
+    with config.unlocked(), config.ignore_type():
+        for path, value in fields.items():
+            *sections, name = path.split(".")
+            node = config
+            for section in sections:
+                node = node[section]
+            node[name] = ConfigDict(value) if isinstance(value, dict) else value
+    return config
+
+
+def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataFacts, str]:
+    """Those of the data where they are here and such as the network takes, else of the file.
+
+    Returns:
+      The facts, and what to say where the data are not here.
+
+    Raises:
+      UserError: nothing tells the shape of an example.
+    """
+    source = experiment.data.source
+    told = imported.data or _of_image(path, experiment, imported)
+    told = dataclasses.replace(told, place=absolute(source))
+    try:
+        here = DataFacts.of(open_split(experiment, "train"))
+    except UserError as error:
+        return told, f"\nit can sample; likelihood and training take the data ({error})"
+    if here.shape != told.shape:
+        return told, (
+            f"\nit can sample; likelihood and training take other data than {source}, whose "
+            f"examples have shape {here.shape}, not {told.shape}"
+        )
+    if told.digest and told.digest != here.digest:
+        return told, f"\nit can sample; likelihood and training take {told}, not what is there now"
+    return here, ""
+
+
+def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataFacts:
+    """8-bit images of data.image_size, with as many channels as the parameters are for.
+
+    Raises:
+      UserError: no such number, or no size.
+    """
+    size = experiment.data.image_size
+    if size is None:
+        raise UserError(f"data.image_size: got None, takes that of {path}")
+    got = _shapes(imported.params)
+    for channels in _CHANNELS:
+        shape = (size, size, channels)
+        if _expected(experiment, shape) == got:
+            return DataFacts(shape=shape, levels=256)
+    return DataFacts(shape=(size, size, _CHANNELS[0]), levels=256)
+
+
+def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
+    return {name: jnp.shape(leaf) for name, leaf in flatten(params).items()}
+
+
+def _expected(experiment: Experiment, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the network's parameters by path.
+
+    Raises:
+      UserError: the network cannot take such examples.
+    """
+    network = build_network(experiment.model)
+    try:
+        params = abstract_params(network, shape)
+    # Whatever a network's layers raise when a shape does not suit them.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
+            f"{shape} ({line})"
+        ) from error
+    return _shapes(params)
+
+
+def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+    """Stop parameters of another network than the config's.
+
+    Raises:
+      UserError: the first difference.
+    """
+    if not 0 <= imported.step < 2**31:
+        raise UserError(f"{path}: is of step {imported.step}, takes a number of updates")
+    takes = _expected(experiment, facts.shape)
+    for tree in (imported.params, imported.averages):
+        check_parameters(tree, path)
+        got = takes if tree is None else _shapes(tree)
+        for name in [*takes, *got]:
+            if got.get(name) != takes.get(name):
+                raise UserError(
+                    f"{path}: {name} has shape {got.get(name)}, the config's network takes "
+                    f"{takes.get(name)}"
+                )
+
+
+def _write(workdir: Workdir, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+    averages = imported.params if imported.averages is None else imported.averages
+    params = jax.tree.map(jnp.float32, imported.params)
+    state = state_from(experiment, params, averages, imported.step)
+    with folder_at_once(workdir.path.resolve()) as folder:
+        made = Workdir(folder)
+        made.record(experiment)
+        made.record_facts(facts)
+        with Checkpoints(made.checkpoints, writer=True) as checkpoints:
+            checkpoints.save(imported.step, state)
+
+
+def _summary(path: str, imported: Imported, facts: DataFacts, workdir: Workdir) -> str:
+    num = sum(leaf.size for leaf in jax.tree.leaves(imported.params))
+    average = "" if imported.averages is None else " and their moving average"
+    shape = " × ".join(map(str, facts.shape))
+    return (
+        f"imported {num:,} parameters{average} of step {imported.step} from {path}, for examples "
+        f"{shape}; the optimizer starts afresh\n{workdir.path}\n"
+        f"next: {command('sample', f'--workdir={workdir.path}')}"
+    )

@@ -1,0 +1,81 @@
+"""U-Nets of the `diffusers` library: a UNet2DModel as it saves itself, alone or in a pipeline.
+
+    FOLDER/config.json                             FOLDER/unet/...
+    FOLDER/diffusion_pytorch_model.safetensors     FOLDER/unet_ema/...    the moving average, if any
+                                                   FOLDER/scheduler/scheduler_config.json
+
+It is the same function as our `adm`, or as our `ncsnpp` where its blocks are Skip*Block2D.
+"""
+
+import pathlib
+from typing import Any
+
+from experiments.builders.model import build_network
+from experiments.config_schema.sections import ModelConfig
+from experiments.conversion.diffusers import schedule, tensors, unet
+from experiments.conversion.imported import Imported
+from experiments.errors import UserError
+from models import abstract_params
+
+CONFIG = "config.json"
+TENSORS = "diffusion_pytorch_model.safetensors"
+SCHEDULES = ("scheduler/scheduler_config.json", "scheduler_config.json")
+
+
+def read(folder: pathlib.Path) -> Imported:
+    """The network that a folder holds, its parameters, and what is known of its SDE and data.
+
+    Args:
+      folder: of a UNet2DModel, or of a pipeline around one.
+
+    Raises:
+      UserError: no such files, a damaged one, an option that no network here has, or tensors other
+        than the config asks for.
+    """
+    model, average = _model_folder(folder), folder / "unet_ema"
+    config = unet.load(model / CONFIG)
+    fields = unet.network_fields(config, model / CONFIG)
+    written = next((folder / name for name in SCHEDULES if (folder / name).is_file()), None)
+    fields |= schedule.sde_fields(written, config.time_embedding_type, config.center_input_sample)
+    shapes = _shapes(config, fields, model / CONFIG)
+    params, averages, step = _tensors(model, shapes), None, config.optimization_step
+    if model == folder / "unet" and average.is_dir():
+        averages = _tensors(average, shapes)
+        step = unet.load(average / CONFIG).optimization_step
+    return Imported(fields=fields, params=params, averages=averages, step=step)
+
+
+def _model_folder(folder: pathlib.Path) -> pathlib.Path:
+    for model in (folder / "unet", folder):
+        if (model / CONFIG).is_file():
+            return model
+    raise UserError(
+        f"{folder}: holds no {CONFIG}, nor unet/{CONFIG}; takes the folder of a UNet2DModel, or of "
+        "its pipeline"
+    )
+
+
+def _tensors(model: pathlib.Path, shapes: Any) -> Any:
+    path = model / TENSORS
+    return tensors.to_params(tensors.read(path), shapes, path)
+
+
+def _shapes(config: unet.UNetConfig, fields: dict[str, Any], path: pathlib.Path) -> Any:
+    """The network's tree of parameters, as shapes.
+
+    Raises:
+      UserError: channels that heads or groups do not divide, or an image that levels do not halve.
+    """
+    network = build_network(model_config(fields))
+    height = config.height or 2 ** (config.levels - 1)
+    try:
+        return abstract_params(network, (height, height, config.in_channels))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def model_config(fields: dict[str, Any]) -> ModelConfig:
+    """The section of a config that fields by path make."""
+    args = {k.removeprefix("model.args."): v for k, v in fields.items() if "model.args." in k}
+    plain = {k.removeprefix("model."): v for k, v in fields.items() if k.startswith("model.")}
+    return ModelConfig(**{k: v for k, v in plain.items() if "." not in k}, args=args)

@@ -1,0 +1,1 @@
+"""PyTorch checkpoints of the score_sde project."""

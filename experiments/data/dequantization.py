@@ -1,0 +1,105 @@
+"""Dequantization: from a density of continuous states to the probability of a discrete image.
+
+Level k is the bin of width Δ around its centre m (`data.scaling`). For any q whose support is the
+bin, by Jensen's inequality and its K-sample form (Burda et al. 2016),
+
+    log P(k) = log ∫_bin p ≥ E_q[log p(x) − log q(x)]                             (1)
+    log P(k) ≥ E[log 1/K Σ_k p(x_k)/q(x_k)],   x_k ~ q independent                (2)
+
+    uniform            x = m + Δ (u − ½), u uniform on [0, 1);   log q = −D log Δ  (3)
+    truncated_normal   x = α₀ m + σ₀ ε, ε ~ N(0, 1) on [−τ, τ], τ = α₀ Δ/(2 σ₀);  (4)
+                       log q(x) = −D log(σ₀ √(2π) Z) − ‖ε‖²/2,   Z = erf(τ/√2)
+                       E[−log q] = D [log(σ₀ √(2πe) Z) − τ φ(τ)/Z]                (5)
+
+with α₀ and σ₀ those of t_min and φ the normal density. Under (4) x is the state that the model was
+trained on at t_min, and the bins are those of α₀ x. The choice τ = 3 sets σ/α at t_min to Δ/6,
+where the SDE has so little noise.
+
+References: Theis et al. 2016, §3.1 (3); Zheng et al. 2023, "i-DODE", §4.2 (4, 5).
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import erf, ndtri
+from jax.typing import ArrayLike
+
+from experiments.data import Dataset, LazyDataset, bin_width, to_model
+from samplers import noise
+from sde_lib import SDE, Registry
+
+dequantizations = Registry("dequantization")
+
+_TAU = 3.0
+
+
+class Draw(NamedTuple):
+    """States x at t_min [B, ...], log q of each [B], and E[−log q], a scalar, in nats."""
+
+    x: Array
+    log_q: Array
+    entropy: Array
+
+
+class Levels(NamedTuple):
+    """How many grey levels the data has, and whether the model's range is [−1, 1] or [0, 1]."""
+
+    num: int
+    centered: bool
+
+    @property
+    def width(self) -> float:
+        """Δ."""
+        return bin_width(self.num, self.centered)
+
+
+Dequantize = Callable[[Array, Array, Levels, SDE, ArrayLike], Draw]
+"""(keys [B], grey levels [B, ...], levels, SDE, t_min) → Draw."""
+
+
+@dequantizations.register("uniform")
+def uniform(keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike) -> Draw:
+    """Eq. 3."""
+    del sde, t_min
+    u = noise.uniform(keys, 0, values.shape[1:])
+    entropy = jnp.asarray(math.prod(values.shape[1:]) * math.log(levels.width))
+    x = to_model(values, levels.num, levels.centered, u)
+    return Draw(x, jnp.full(len(values), -entropy), entropy)
+
+
+@dequantizations.register("truncated_normal")
+def truncated_normal(
+    keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike
+) -> Draw:
+    """Eq. 4 and 5."""
+    alpha, sigma = sde.alpha(t_min), sde.sigma(t_min)
+    tau = alpha * levels.width / (2 * sigma)
+    inside = erf(tau / math.sqrt(2))
+    # Off 0, which is one draw in 2²³ and would be −∞ where Z rounds to 1.
+    u = jnp.maximum(noise.uniform(keys, 0, values.shape[1:]), 2.0**-24)
+    # Φ(ε) runs over [Φ(−τ), Φ(τ)] = ½ ± ½ Z; the clip mends what rounding puts beyond.
+    eps = jnp.clip(ndtri(0.5 + (u - 0.5) * inside), -tau, tau)
+    dim = math.prod(values.shape[1:])
+    log_norm = jnp.log(sigma * inside) + math.log(2 * math.pi) / 2
+    squares = jnp.sum(eps**2, axis=tuple(range(1, values.ndim)))
+    density = jnp.exp(-(tau**2) / 2) / math.sqrt(2 * math.pi)
+    return Draw(
+        x=alpha * to_model(values, levels.num, levels.centered) + sigma * eps,
+        log_q=-dim * log_norm - squares / 2,
+        entropy=dim * (log_norm + 0.5 - tau * density / inside),
+    )
+
+
+def noise_to_signal_min(name: str, levels: Levels | None) -> float:
+    """The σ/α at t_min that suits: Δ/(2τ) for the truncated normal, 1e-3 otherwise."""
+    if name == "truncated_normal" and levels is not None:
+        return levels.width / (2 * _TAU)
+    return 1e-3
+
+
+def levels(dataset: Dataset | LazyDataset, centered: bool) -> Levels | None:
+    """The grey levels of a data set; None for continuous data."""
+    return None if dataset.levels is None else Levels(dataset.levels, centered)

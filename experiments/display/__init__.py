@@ -1,0 +1,1 @@
+"""What a person sees: pictures, curves and lines of text."""

@@ -1,0 +1,1 @@
+"""Bits per dimension of a trained model, with error bars."""

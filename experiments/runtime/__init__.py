@@ -1,0 +1,1 @@
+"""JAX and the machine: devices, processes, signals, seeds and files."""

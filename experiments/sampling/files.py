@@ -1,0 +1,184 @@
+"""What the command `sample` writes: all samples, what decided them, and how they look.
+
+NAME.npz     all samples: `images` uint8 grey levels [N, H, W, C], or `points` float32 [N, ...] of
+             continuous data; `evaluations` [N]; where asked for `log_prob` [N], in nats of the
+             states in model units, with its standard error `log_prob_error`
+NAME.json    the protocol, and what it has cost
+NAME.png     at most 100 images, or all points
+NAME.gif     the way there, where asked for
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from experiments.builders.sampling import PROBABILITY_FLOW
+from experiments.config_schema.sections import Experiment
+from experiments.data import LazyDataset, to_levels
+from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
+from experiments.errors import UserError
+from experiments.runtime.atomic_files import file_at_once
+from experiments.sampling.sampler import Sampler, Samples
+from experiments.workdir.results import JSON, Result, digest
+from experiments.workdir.trained_model import Trained
+
+_SHOWN = 100
+
+# Of what is drawn as an image.
+_MOST_CHANNELS = 4
+
+
+def protocol(
+    sampler: Sampler,
+    trained: Trained,
+    *,
+    seed: int,
+    num: int,
+    latents: np.ndarray | None = None,
+    frames: int = 0,
+) -> dict[str, Any]:
+    """Everything that samples follow from; of arrays, digests.
+
+    Args:
+      sampler: draws them.
+      trained: its model's origin.
+      seed, num, latents: as for `Sampler.draw`.
+      frames: of an animation.
+    """
+    return {
+        **trained.protocol,
+        **sampler.protocol(),
+        "seed": seed,
+        "num": num,
+        "latents_digest": None if latents is None else digest(latents),
+        "frames": frames,
+    }
+
+
+def words(sampler: Sampler, trained: Trained, sde: str | None, seed: int) -> str:
+    """What people look for in a name, of the samples of a sampler."""
+    config, grid, steps = sampler.config, sampler.config.grid or "", sampler.num_steps
+    if steps is not None:
+        how = [config.corrector.removesuffix("none"), f"{steps}steps", grid.rpartition("/")[2]]
+    else:
+        how = [f"rtol{config.rtol:g}"] if config.solver == PROBABILITY_FLOW else []
+    said = [
+        f"step{trained.step}",
+        config.solver,
+        *how,
+        sde,
+        None if trained.parameters == "ema" else trained.parameters,
+        "log_prob" if config.log_prob else None,
+        None if config.denoise else "no_denoise",
+        f"seed{seed}",
+    ]
+    return "-".join(word for word in said if word)
+
+
+def suffixes(frames: int) -> tuple[str, ...]:
+    """Of the files that are written beside the JSON; an animation has frames."""
+    return (".npz", ".png", ".gif") if frames else (".npz", ".png")
+
+
+def save(
+    samples: Samples,
+    experiment: Experiment,
+    dataset: LazyDataset,
+    result: Result,
+    about: dict[str, str],
+) -> None:
+    """Write the files: arrays first, so that nothing that happens to a picture takes them along.
+
+    Args:
+      samples: what was drawn.
+      experiment: by whose data they are grey levels.
+      dataset: what they are compared with.
+      result: its name and protocol.
+      about: goes into the picture's metadata.
+    """
+    with file_at_once(result.file(".npz")) as file:
+        np.savez_compressed(file, **_arrays(samples, experiment, dataset.levels))
+    calls = samples.evaluations
+    result.record(
+        {
+            "samples": len(samples.values),
+            "evaluations_mean": float(calls.mean()),
+            "evaluations_max": int(calls.max()),
+            "seconds": round(samples.seconds, 2),
+        }
+    )
+    shown = _SHOWN if _are_images(dataset) else len(samples.values)
+    frames = [samples.values[:shown]]
+    save_png(result.file(".png"), picture(frames[0], experiment, dataset), **about)
+    if samples.path is not None:
+        frames = [*samples.path[:, :shown], *frames]
+        save_gif(result.file(".gif"), [picture(frame, experiment, dataset) for frame in frames])
+
+
+def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dict[str, Any]:
+    if levels is None:
+        content: dict[str, Any] = {"points": samples.values}
+    else:
+        images = to_levels(samples.values, levels, bool(experiment.data.centered))
+        content = {"images": np.asarray(images), "levels": np.asarray(levels)}
+    for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
+        if getattr(samples, name) is not None:
+            content[name] = getattr(samples, name)
+    return content
+
+
+def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
+    """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
+
+    Continuous images are black where the data, if they are here, are least, and white where most.
+    """
+    if dataset.levels is not None:
+        levels = to_levels(values, dataset.levels, bool(experiment.data.centered))
+        return image_grid(np.asarray(levels), dataset.levels)
+    reference = _some(dataset, len(values))
+    if _are_images(dataset):
+        return image_grid(stretched(values, values if reference is None else reference), 256)
+    flat = values.reshape(len(values), -1)
+    return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
+
+
+def _are_images(dataset: LazyDataset) -> bool:
+    """Whether examples are [H, W, C], of grey levels or continuous."""
+    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS
+
+
+def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
+    """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
+    try:
+        return dataset.read(np.arange(min(num, dataset.num))).values
+    except UserError:
+        return None
+
+
+def summary(samples: Samples, result: Result) -> str:
+    """What was made and where, in two lines."""
+    num, calls = len(samples.values), samples.evaluations
+    spread = (
+        f"{calls.mean():.0f}"
+        if calls.min() == calls.max()
+        else (f"{calls.mean():.0f} ({calls.min()}–{calls.max()})")
+    )
+    rate = num / max(samples.seconds, math.ulp(1.0))
+    late = 0 if samples.finished is None else int(np.sum(~samples.finished))
+    unfinished = f"; {late} have not reached the end: see `finished`" if late else ""
+    return (
+        f"{num} samples in {samples.seconds:.1f} s ({rate:.1f}/s), "
+        f"{spread} network evaluations each{unfinished}\n{_files(result)}"
+    )
+
+
+def drawn_before(result: Result) -> str:
+    """That these samples are there, in two lines."""
+    return f"drawn before, with the same protocol; --seed draws others\n{_files(result)}"
+
+
+def _files(result: Result) -> str:
+    """Where the pictures and arrays are."""
+    written = suffixes(result.protocol["frames"])
+    return ", ".join(str(result.file(suffix)) for suffix in (*written, JSON))

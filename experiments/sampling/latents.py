@@ -1,0 +1,47 @@
+"""Where samples start: standard normal latents, drawn, read or between two."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.errors import UserError
+from experiments.paths import expand
+from experiments.runtime import seeds
+from samplers import noise
+
+
+@jax.jit(static_argnames="shape")
+def latents_of(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
+    """The same latents as `samplers.sample` starts from."""
+    return noise.normal(noise.example_keys(key, indices), noise.LATENT, shape)
+
+
+def read_latents(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """`latents` [N, ...] of an .npz.
+
+    Raises:
+      UserError: there are none, or not of examples of this shape.
+    """
+    try:
+        with np.load(expand(path)) as file:
+            latents = np.asarray(file["latents"], np.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"--latents: {path}: {error}; takes an .npz with `latents`") from error
+    if latents.shape[1:] != shape or not len(latents):
+        raise UserError(f"--latents: {path}: got shape {latents.shape}, takes [N, *{shape}]")
+    if not np.isfinite(latents).all():
+        raise UserError(f"--latents: {path}: got numbers that are not finite, takes normal ones")
+    return latents
+
+
+def between(seed: int, num: int, steps: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Latents [num, ...] in rows of `steps`, each from one of the seed's latents to the next.
+
+    Raises:
+      UserError: `num` is no multiple of `steps`, or a row has no two ends.
+    """
+    if steps < 2 or num % steps:
+        raise UserError(f"--interpolate: got {steps}, takes 2 or more that divide --num = {num}")
+    ends = latents_of(seeds.key_of(seed), jnp.arange(num // steps + 1), shape)
+    return np.asarray(noise.spherical(ends[:-1], ends[1:], steps)).reshape(num, *shape)

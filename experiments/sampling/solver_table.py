@@ -1,0 +1,30 @@
+"""What there is to sample with, as a table."""
+
+from experiments.builders.sampling import ADAPTIVE
+from experiments.config_schema.choice import fields_of
+from samplers import solvers
+
+
+def table() -> str:
+    """A line for every solver: order, evaluations a step, whether it draws, fields, reference."""
+    rows = [("name", "order", "calls", "draws", "fields", "reference")]
+    for name in solvers:
+        solver = solvers[name]()
+        fields = ", ".join(field for field in fields_of(solvers[name]) if field != "s")
+        weak = "weak " if solver.draws or solver.lifts else ""
+        rows.append(
+            (
+                name,
+                f"{weak}{solver.claimed_order}" if solver.evaluations else "–",
+                str(solver.evaluations),
+                "noise" if weak else "–",
+                fields or "–",
+                solver.reference,
+            )
+        )
+    rows += [(name, "own steps", "own", *about) for name, about in ADAPTIVE.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])
+        for row in rows
+    )

@@ -1,0 +1,1 @@
+"""What a training run carries from step to step, in memory and on disk."""

@@ -1,0 +1,1 @@
+"""What workdirs hold, read from their files alone, without JAX."""

@@ -1,0 +1,114 @@
+"""What a training step reads: rows of data that are on the devices, or the data, streamed."""
+
+import itertools
+import time
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from experiments.config_schema.sections import DataConfig
+from experiments.data import Dataset, LazyDataset, Stream, batches
+from experiments.runtime.devices import put, replicated, sharded
+
+_GIB = 2**30
+
+
+class Resident:
+    """All examples on every device, indexed inside the compiled step.
+
+    Args:
+      dataset: the examples.
+      seed, batch_size, start: batch k has the rows of `batches`, from k = start on.
+      mesh: the devices.
+    """
+
+    waited = 0.0
+
+    def __init__(self, dataset: Dataset, seed: int, batch_size: int, start: int, mesh: Mesh):
+        self.values = put(dataset.values, replicated(mesh))
+        self._rows = batches(seed, dataset.num, batch_size, start)
+        self._sharding = sharded(mesh, axis=1)
+
+    def read(self, count: int) -> Array:
+        """The rows of the next `count` batches [count, B]."""
+        return put(np.stack(list(itertools.islice(self._rows, count))), self._sharding)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Streamed:
+    """Examples read while training goes on; every process reads its part of each batch.
+
+    Args:
+      lazy: the examples.
+      config: how they are read.
+      seed, batch_size, start: as of `Resident`.
+      mesh: the devices.
+    """
+
+    values = None
+
+    def __init__(
+        self,
+        lazy: LazyDataset,
+        config: DataConfig,
+        seed: int,
+        batch_size: int,
+        start: int,
+        mesh: Mesh,
+    ):
+        self._sharding, self._size = sharded(mesh, axis=1), batch_size
+        places = sharded(mesh).addressable_devices_indices_map((batch_size,)).values()
+        spans = sorted({place[0].indices(batch_size) for place in places if place})
+        first, last = spans[0][0], max(span[1] for span in spans)
+        # Those of a process need not lie side by side.
+        self._rows = np.concatenate([np.arange(*span) for span in spans]) - first
+        self._stream = Stream(
+            lazy,
+            seed=seed,
+            batch_size=batch_size,
+            start=start,
+            part=(first, last),
+            workers=config.workers,
+            crop=config.crop,
+        )
+
+    @property
+    def waited(self) -> float:
+        """Seconds that `read` has waited for data."""
+        return self._stream.waited
+
+    def read(self, count: int) -> Array:
+        """The values of the next `count` batches [count, B, ...]."""
+        part = np.stack([next(self._stream).values[self._rows] for _ in range(count)])
+        shape = (count, self._size, *part.shape[2:])
+        return jax.make_array_from_process_local_data(self._sharding, part, shape)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stream.close()
+
+
+Feed = Resident | Streamed
+
+
+class Rate:
+    """Examples a second and the part of the time that was spent waiting, since the last look."""
+
+    def __init__(self, step: int, feed: Feed):
+        self._feed = feed
+        self.restart(step)
+
+    def restart(self, step: int) -> None:
+        """Count from here."""
+        self._since, self._step, self._waited = time.perf_counter(), step, self._feed.waited
+
+    def look(self, step: int, batch_size: int) -> dict[str, float]:
+        """`images_per_second` and `data_wait`; counts from here."""
+        seconds = time.perf_counter() - self._since
+        rate, waited = (step - self._step) * batch_size / seconds, self._feed.waited - self._waited
+        self.restart(step)
+        return {"images_per_second": round(rate, 1), "data_wait": round(waited / seconds, 4)}

@@ -1,0 +1,129 @@
+"""What a run needs that may be wrong, before any file is written."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from experiments.builders.check import check
+from experiments.builders.model import (
+    build_network,
+    build_sde,
+    check_attention,
+    check_unconditional,
+)
+from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
+from experiments.data import Dataset, LazyDataset, check_crop, in_memory
+from experiments.data.splits import load_split, open_split
+from experiments.errors import UserError
+from experiments.runtime import seeds
+from experiments.runtime.devices import check_batch
+from experiments.state import averages
+from experiments.state.finite import check_parameters
+from experiments.state.train_state import abstract_state
+from experiments.training.objective import batch_loss, check_flip, check_weights, make_draw
+from experiments.workdir.folder import Workdir
+from experiments.workdir.trained_model import begun, restore
+from models import abstract_params
+
+
+class Prepared(NamedTuple):
+    """What a run needs that may be wrong, before any file is written.
+
+    dataset: the examples, where they stay on the devices; None where they are streamed. params: the
+    first parameters, where they are another run's.
+    """
+
+    network: nn.Module
+    lazy: LazyDataset
+    dataset: Dataset | None
+    params: Any
+
+
+def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
+    """Check and build.
+
+    Raises:
+      UserError: bad input.
+    """
+    check(experiment)
+    check_unconditional(experiment.model)
+    config = experiment.training
+    check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
+    check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
+    network = build_network(experiment.model, training=True)
+    check_weights(experiment, build_sde(experiment.sde))
+    lazy, dataset = _read(experiment)
+    check_flip(experiment, lazy.shape)
+    _check_fit(experiment, network, lazy)
+    check_attention(network, lazy.shape)
+    params = None
+    if config.init_from is not None and not workdir.has_checkpoints:
+        params = _params_of_another(experiment, network, lazy.shape, mesh)
+    return Prepared(network, lazy, dataset, params)
+
+
+def _read(experiment: Experiment) -> tuple[LazyDataset, Dataset | None]:
+    """The training split: whole, if it is small enough to stay on the devices."""
+    config = experiment.data
+    cropped = config.crop != "center"
+    if config.stream is False and cropped:
+        raise UserError(f"data.crop: got {config.crop!r} with data.stream False, takes 'center'")
+    if config.stream is not False:
+        lazy = open_split(experiment, "train")
+        if config.stream or cropped or lazy.nbytes > config.resident_gib * 2**30:
+            check_crop(config.crop, lazy)
+            return lazy, None
+    dataset = load_split(experiment, "train")
+    return in_memory(dataset), dataset
+
+
+def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
+    """Trace the loss once, so that a network that cannot take the data stops before any file.
+
+    Raises:
+      UserError: it cannot.
+    """
+    sde = build_sde(experiment.sde)
+    draw = make_draw(experiment, sde, data.levels)
+    loss = batch_loss(experiment, sde, network)
+    dtype = jnp.float32 if data.levels is None else jnp.uint8
+
+    def trace(params: Any, key: jax.Array) -> Any:
+        values = jnp.zeros((2, *data.shape), dtype)
+        return loss(params, draw(key, values), jnp.ones(2), key)
+
+    try:
+        jax.eval_shape(trace, abstract_params(network, data.shape), seeds.key_of(0))
+    # Whatever a network's layers raise when a shape, a type or a label does not suit them.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
+            f"{data.shape} from {experiment.data.source} ({line})"
+        ) from error
+
+
+def _params_of_another(
+    experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
+) -> Any:
+    """The averaged parameters of the run that this one starts from.
+
+    Raises:
+      UserError: there is none, or it has another network.
+    """
+    other = str(experiment.training.init_from)
+    try:
+        theirs = resolve(Workdir(other).load())
+        state = restore(Workdir(other), theirs, shape, mesh)
+        first = begun(state, averages.names(theirs.training)[0])
+    except UserError as error:
+        raise UserError(f"training.init_from: {error}") from error
+    check_parameters(first, f"training.init_from: {other}")
+    ours = abstract_state(experiment, network, shape, mesh).params
+    if jax.tree.map(jnp.shape, first) != jax.tree.map(jnp.shape, ours):
+        raise UserError(f"training.init_from: {other} has another network, takes one like this")
+    return first

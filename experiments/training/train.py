@@ -1,0 +1,221 @@
+"""The command `train`: from a config to a workdir with checkpoints, metrics and samples.
+
+At a step where several are due, the line of metrics is written first, then samples, then the
+checkpoint: what a checkpoint has behind it is on disk, so a run that is killed and started again
+makes the same files.
+"""
+
+import contextlib
+import importlib.metadata
+from typing import NamedTuple
+
+from jax.sharding import Mesh
+
+from experiments.builders.model import build_model, build_network, build_sde
+from experiments.config_schema.sections import Experiment, TrainingConfig
+from experiments.display.pictures import save_png
+from experiments.errors import UserError
+from experiments.runtime import processes, sharding
+from experiments.runtime.devices import fetch
+from experiments.runtime.stopping import Stop
+from experiments.sampling.files import picture
+from experiments.sampling.sampler import Sampler
+from experiments.state import averages
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.finite import check_parameters
+from experiments.state.resuming import check_network, complete
+from experiments.state.snapshots import save_snapshot
+from experiments.state.train_state import TrainState, abstract_state, init_state
+from experiments.training.input_pipeline import Feed, Rate, Resident, Streamed
+from experiments.training.log import TrainingLog
+from experiments.training.setup import Prepared, prepare
+from experiments.training.step import make_train_step, steps_per_call
+from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.folder import Workdir, flat
+
+_MUST_AGREE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+"""Packages of which all processes must have one version."""
+
+
+class Ended(NamedTuple):
+    """How a run has ended: its state, and whether at `num_steps` or asked to stop before."""
+
+    state: TrainState
+    finished: bool
+
+    @property
+    def stopped(self) -> str:
+        """What to say of a run that was asked to stop."""
+        step = int(self.state.step)
+        return f"stopped and saved at step {step}; the same command goes on from there"
+
+
+def train(
+    experiment: Experiment,
+    workdir: Workdir,
+    mesh: Mesh,
+    *,
+    accept: tuple[str, ...] = (),
+    explain_sharding: bool = False,
+) -> Ended:
+    """Train to `training.num_steps`, from the newest checkpoint where there is one.
+
+    Args:
+      experiment: the experiment.
+      workdir: its folder.
+      mesh: the devices.
+      accept: fields that may differ from those that the folder was made with.
+      explain_sharding: print how the parameters lie on the devices.
+
+    Raises:
+      UserError: bad input, a workdir of another experiment or in use, or updates that stay without
+        a finite gradient.
+      OSError: the workdir cannot be written.
+    """
+    versions = {name: importlib.metadata.version(name) for name in _MUST_AGREE}
+    processes.check_same({f"--config.{k}": v for k, v in flat(experiment).items()} | versions)
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        processes.everywhere(lambda: workdir.check(experiment, accept))
+        located = processes.everywhere(lambda: workdir.located(experiment, given=True))
+        prepared = processes.everywhere(lambda: prepare(located, workdir, mesh))
+        config, data, network = experiment.training, prepared.lazy, prepared.network
+        facts = processes.everywhere(lambda: DataFacts.of(data))
+        processes.check_same({"data.source": [data.num, *data.shape, facts.digest]})
+        processes.everywhere(lambda: workdir.check_data(facts, accept))
+        abstract = abstract_state(experiment, network, data.shape, mesh)
+        if explain_sharding and processes.is_first():
+            print(sharding.explain(abstract.params, mesh))
+        held = workdir.claim(experiment, accept)
+        processes.everywhere(lambda: processes.is_first() and stack.enter_context(held))
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir.checkpoints, config.keep, config.keep_every, writer=True)
+        )
+        if checkpoints.latest is not None:
+            state = checkpoints.restore(abstract)
+            check_network(state, workdir.checkpoints)
+            check_parameters(state.params, workdir.checkpoints / str(int(state.step)))
+            state, begun = complete(experiment, network, data.shape, mesh, state)
+            new = f"; new there: {', '.join(begun)}" if begun else ""
+            _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
+        else:
+            state = init_state(experiment, network, data.shape, mesh, prepared.params)
+            if prepared.params is not None:
+                # Whatever becomes of the other run, this one has begun here.
+                checkpoints.save(0, state)
+        if processes.is_first():
+            workdir.record(experiment)
+            workdir.record_facts(facts)
+        run = _Run(located, workdir, mesh, prepared, checkpoints, stop)
+        return run.to_end(state)
+
+
+class _Run:
+    """One run of the loop: what it needs, and what it does every so often."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: Workdir,
+        mesh: Mesh,
+        prepared: Prepared,
+        checkpoints: Checkpoints,
+        stop: Stop,
+    ):
+        self.experiment, self.config, self.workdir = experiment, experiment.training, workdir
+        self.mesh, self.network, self.data = mesh, prepared.network, prepared.lazy
+        self.dataset = prepared.dataset
+        self.checkpoints, self.stop = checkpoints, stop
+        self.sde = build_sde(experiment.sde)
+
+    def to_end(self, state: TrainState) -> Ended:
+        """Update until `num_steps`, logging, sampling and saving on the way."""
+        config, step = self.config, int(state.step)
+        train_step = make_train_step(
+            self.experiment, self.sde, self.network, self.data.levels, self.mesh
+        )
+        with contextlib.ExitStack() as stack:
+            feed = self._feed(step)
+            stack.callback(feed.close)
+            log = stack.enter_context(TrainingLog(self.workdir, config, step, Rate(step, feed)))
+            while step < config.num_steps:
+                count = self._count(step)
+                state, metrics = train_step(state, feed.values, feed.read(count))
+                self.stop.must_save()
+                step += count
+                last, save = step == config.num_steps, step % config.save_every == 0
+                if last or step % config.log_every == 0:
+                    log.line(step, fetch(metrics))
+                    _check_finite(config, int(fetch(state.sums.longest)), step)
+                if config.sample_every and step % config.sample_every == 0:
+                    self._draw(state, step, log)
+                if last or save:
+                    self._snapshot(state, step)
+                stopped = self.stop.asked() and not last
+                if last or save or stopped:
+                    self.checkpoints.save(step, state)
+                if stopped:
+                    self.checkpoints.wait()
+                    return Ended(state, finished=False)
+        self.checkpoints.wait()
+        return Ended(state, finished=True)
+
+    def _feed(self, step: int) -> Feed:
+        seed, size = self.experiment.seed, self.config.batch_size
+        if self.dataset is not None:
+            return Resident(self.dataset, seed, size, step, self.mesh)
+        return Streamed(self.data, self.experiment.data, seed, size, step, self.mesh)
+
+    def _count(self, step: int) -> int:
+        """Updates of the next call: to the next step at which something is due.
+
+        Those of a run that was stopped in between are the same, and so are its roundings.
+        """
+        config = self.config
+        every = (steps_per_call(config), config.log_every, config.save_every, config.sample_every)
+        return min(config.num_steps - step, *(n - step % n for n in every if n))
+
+    def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
+        """A grid of samples from the averaged parameters."""
+        averaged = state.averages[averages.names(self.config)[0]]
+        network = build_network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
+        model = build_model(self.experiment, self.sde, network, averaged)
+        grids = self.workdir.path / "grids"
+        try:
+            sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh, grids)
+            samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
+        except UserError as error:  # of a model that has hardly begun: it may still learn
+            _say(f"step {step}: {error}")
+            return
+        if processes.is_first():
+            drawn = picture(samples.values, self.experiment, self.data)
+            save_png(self.workdir.folder("samples") / f"training-{step:08d}.png", drawn)
+            log.image(step, drawn)
+        log.rate.restart(step)
+
+    def _snapshot(self, state: TrainState, step: int) -> None:
+        """Keep the power-law averages, of which others are made afterwards."""
+        kept = {name: a for name, a in state.averages.items() if name.startswith("power:")}
+        if kept:
+            kept = fetch(kept)
+            if processes.is_first():
+                save_snapshot(self.workdir.folder("averages"), step, kept)
+
+
+def _check_finite(config: TrainingConfig, longest: int, step: int) -> None:
+    """Stop a run whose updates are skipped one after the other.
+
+    Raises:
+      UserError: `max_skipped` of them, or all there are.
+    """
+    if longest >= min(config.max_skipped, config.num_steps):
+        raise UserError(
+            f"training: {longest} updates in a row before step {step} had no finite loss and "
+            "gradient and were skipped; takes a lower training.learning_rate, or data without "
+            "extreme values"
+        )
+
+
+def _say(line: str) -> None:
+    if processes.is_first():
+        print(line)

@@ -1,0 +1,1 @@
+"""A run's folder, and the trained model in it."""

@@ -1,0 +1,122 @@
+"""What is known of an experiment's data without opening them: data.json of its workdir.
+
+A model outlives its data: a workdir that was copied or imported knows the shape and the grey levels
+of an example, which is all that sampling takes. A run that goes on, and a likelihood, take the data
+that the model was trained on: those of the same digest (`data.digests` says what it covers).
+"""
+
+import dataclasses
+import functools
+import json
+from typing import Any
+
+import numpy as np
+
+from experiments.config_schema.sections import Experiment
+from experiments.data import Batch, LazyDataset, absolute, digest
+from experiments.data.splits import open_split
+from experiments.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """Facts of a training split.
+
+    Args:
+      shape: of one example.
+      levels: number of grey levels; None for continuous data.
+      num: of examples; 0 where nobody has counted them.
+      num_classes: 0 without labels.
+      place: the source, with an absolute path; "" where nobody has said.
+      digest: of the source's content; "" where nobody has read it.
+    """
+
+    shape: tuple[int, ...]
+    levels: int | None
+    num: int = 0
+    num_classes: int = 0
+    place: str = ""
+    digest: str = ""
+
+    @classmethod
+    def of(cls, data: LazyDataset) -> "DataFacts":
+        """Those of a split that was opened.
+
+        Raises:
+          UserError, OSError: the data cannot be read.
+        """
+        return cls(
+            shape=data.shape,
+            levels=data.levels,
+            num=data.num,
+            num_classes=data.num_classes,
+            place=absolute(data.source),
+            digest=digest(data),
+        )
+
+    @classmethod
+    def from_json(cls, text: str, where: object) -> "DataFacts":
+        """What `as_json` wrote.
+
+        Args:
+          text: JSON.
+          where: the file, for the message.
+
+        Raises:
+          UserError: it is something else.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            return cls(**values | {"shape": tuple(map(int, values["shape"]))})
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{where}: holds no facts of a data set ({error})") from error
+
+    def as_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    def same_data(self, other: "DataFacts") -> bool:
+        """Whether the data are the same, wherever they are now.
+
+        Without a digest, as in a data.json of before there were any, whatever is known is compared.
+        """
+        if self.digest and other.digest:
+            return self.digest == other.digest
+        sizes = self.num == other.num or 0 in (self.num, other.num)
+        alike = (self.shape, self.levels, self.place) == (other.shape, other.levels, other.place)
+        return alike and sizes
+
+    def __str__(self) -> str:
+        """In a few words."""
+        known = [f"{self.num} examples"] if self.num else []
+        known += [f"shape {self.shape}"]
+        known += [f"{self.levels} levels"] if self.levels else []
+        known += [f"digest {self.digest[:8]}"] if self.digest else []
+        return f"{self.place} ({', '.join(known)})"
+
+    def split(self, experiment: Experiment) -> LazyDataset:
+        """The experiment's training split, whose source is opened when an example is read."""
+        return LazyDataset(
+            reader=_Opens(experiment),
+            rows=np.arange(self.num),
+            shape=self.shape,
+            levels=self.levels,
+            source=experiment.data.source,
+            split="train",
+            num_classes=self.num_classes,
+            crops=False,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opens:
+    """Reads examples of the training split of an experiment."""
+
+    experiment: Experiment
+
+    @functools.cached_property
+    def _opened(self) -> LazyDataset:
+        return open_split(self.experiment, "train")
+
+    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+        return self._opened.read(rows, places)

@@ -1,0 +1,229 @@
+"""A trained experiment, opened from its workdir."""
+
+import dataclasses
+import os
+from typing import Any
+
+from jax.sharding import Mesh
+
+from experiments.builders.check import check
+from experiments.builders.model import build_model, build_network, build_sde, check_unconditional
+from experiments.builders.sampling import named_sde
+from experiments.config_schema import flags
+from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
+from experiments.data import WHOLE, Dataset, LazyDataset
+from experiments.data.splits import load_split, open_split
+from experiments.errors import UserError
+from experiments.runtime.versions import versions
+from experiments.state import averages
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.finite import check_parameters
+from experiments.state.resuming import check_network, is_whole
+from experiments.state.snapshots import load_snapshots, reconstruct
+from experiments.state.train_state import TrainState, abstract_state
+from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.folder import Workdir
+from experiments.workdir.results import digest
+from models import ScoreModel
+from sde_lib import SDE, Model, Translated
+from sde_lib.registry import unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What the commands after `train` need.
+
+    Args:
+      workdir: where it is from.
+      experiment: its config, with this command's flags.
+      sde: its SDE.
+      model: its network with the parameters of the newest checkpoint.
+      step: that checkpoint's.
+      parameters: which of them: "raw", "ema" for their first average, or another's name.
+      mesh: the devices to use.
+      train: the training split, whose source is opened when examples are read.
+    """
+
+    workdir: Workdir
+    experiment: Experiment
+    sde: SDE
+    model: ScoreModel
+    step: int
+    parameters: str
+    mesh: Mesh
+    train: LazyDataset
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike,
+        overrides: list[str],
+        mesh: Mesh,
+        *,
+        raw: bool = False,
+        average: str | None = None,
+        divergence: bool = False,
+    ) -> "Trained":
+        """The experiment of a workdir at its newest checkpoint.
+
+        Args:
+          path: the workdir.
+          overrides: `--config.SECTION.FIELD=VALUE`.
+          mesh: the devices to use.
+          raw: take the parameters, not their moving average.
+          average: which average, of those that the run keeps; or "power:σ_rel" of any width, made
+            from the snapshots of its power-law averages.
+          divergence: whether that of the model is needed.
+
+        Raises:
+          UserError: no experiment, checkpoint or average there, or a bad override.
+        """
+        workdir = Workdir(path)
+        experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
+        check(experiment)
+        check_unconditional(experiment.model)
+        facts = workdir.facts
+        train = facts.split(experiment) if facts else open_split(experiment, "train")
+        state = restore(workdir, experiment, train.shape, mesh)
+        params = state.params if raw else _averaged(workdir, experiment, state, average)
+        parameters = "raw" if raw else average or "ema"
+        check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
+        sde = build_sde(experiment.sde)
+        divergence = divergence or experiment.sampling.log_prob
+        network = build_network(experiment.model, divergence=divergence)
+        model = build_model(experiment, sde, network, params)
+        return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What all results of this model follow from: its origin, and a digest of its numbers."""
+        return {
+            "step": self.step,
+            "parameters": self.parameters,
+            "parameters_digest": digest(self.model),
+            "model": dataclasses.asdict(self.experiment.model),
+            "sde": dataclasses.asdict(self.experiment.sde),
+            "data_std": self.experiment.data.std,
+            "centered": self.experiment.data.centered,
+            "shape": self.train.shape,
+            "grey_levels": self.train.levels,
+            "versions": versions(),
+        }
+
+    def under(self, spec: str | None) -> tuple[SDE, Model]:
+        """The SDE and the model; or another SDE and the model under it.
+
+        Args:
+          spec: the other's NAME[:field=value,…].
+
+        Raises:
+          UserError: an unknown name or field, or a value out of range.
+        """
+        if spec is None:
+            return self.sde, self.model
+        sde = named_sde(spec)
+        return sde, Translated(model=self.model, trained=self.sde, sde=sde)
+
+    def dataset(self, split: str) -> Dataset:
+        """A split of the experiment's data.
+
+        Raises:
+          UserError: it cannot be loaded, is not what the model takes, or the data have changed.
+        """
+        self._check_unchanged()
+        return self._checked(load_split(self.experiment, split), "data.source")
+
+    def _check_unchanged(self) -> None:
+        """Stop where a split may hold other examples than it did in training.
+
+        Raises:
+          UserError: the data are not those that the model was trained on.
+        """
+        facts = self.workdir.facts
+        if facts is None or not facts.digest:
+            return
+        here = DataFacts.of(open_split(self.experiment, "train"))
+        if not facts.same_data(here):
+            raise UserError(
+                f"data.source: is {here}, takes what the model was trained on, {facts}; "
+                "--data measures others"
+            )
+
+    def examples(self, source: str | None, split: str | None) -> Dataset:
+        """What to measure: a split of the experiment's data, or of another source, or all of that.
+
+        Raises:
+          UserError: examples that the model does not take.
+        """
+        if source is None:
+            return self.dataset(self.experiment.likelihood.split)
+        given = load_split(self.experiment, split or WHOLE, source)
+        return self._checked(given, "--data")
+
+    def _checked(self, given: Dataset, field: str) -> Dataset:
+        for name in ("shape", "levels"):
+            got, takes = getattr(given, name), getattr(self.train, name)
+            if got != takes:
+                raise UserError(
+                    f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
+                )
+        return given
+
+
+def restore(
+    workdir: Workdir, experiment: Experiment, shape: tuple[int, ...], mesh: Mesh
+) -> TrainState:
+    """The newest state of a workdir that can be read.
+
+    Args:
+      workdir: its folder.
+      experiment: its config.
+      shape: of one example.
+      mesh: the devices to lay it out on.
+
+    Raises:
+      UserError: there is none, or it is of another network.
+    """
+    network = build_network(experiment.model)
+    with Checkpoints(workdir.checkpoints) as checkpoints:
+        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+    check_network(state, workdir.checkpoints)
+    return state
+
+
+def begun(state: TrainState, name: str) -> Any:
+    """The parameters of an average that a run keeps.
+
+    Raises:
+      UserError: it was asked for after this state was saved.
+    """
+    average = state.averages[name]
+    if not is_whole(average):
+        raise UserError(
+            f"--average: got {name}, which begins after the checkpoint of step {int(state.step)}; "
+            "takes --raw, or a later checkpoint"
+        )
+    return average
+
+
+def _averaged(
+    workdir: Workdir, experiment: Experiment, state: TrainState, average: str | None
+) -> Any:
+    """The parameters of an average, by default the first.
+
+    Raises:
+      UserError: there is none of that name.
+    """
+    kept = averages.names(experiment.training)
+    name = kept[0] if average is None else average
+    if name in kept:
+        return begun(state, name)
+    if not name.startswith("power:"):
+        raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
+    averages.parse([name])
+    folder = workdir.path / "averages"
+    steps = [s.step for s in load_snapshots(folder) if s.step <= int(state.step)]
+    if not steps:
+        raise UserError(f"--average: got {name}, takes one of {kept} before the first snapshot")
+    return reconstruct(folder, float(name.removeprefix("power:")), steps[-1], state.params)
