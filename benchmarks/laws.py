@@ -16,8 +16,9 @@ sampled      of 2¹⁵ numbers, with Langevin's own steps, in D = 1, 2, 8, 64 an
 
 A cell is right if the sampled mean and variance differ from the explained ones by at most five
 standard errors, the variance by 2/(128 + D) of itself more where Langevin's steps depend on the
-state (`samplers.langevin`). The adaptive SDE has no closed form at finite steps; its variance is to
-be within 3 % of the right one. The result goes to benchmarks/results/laws.json and docs/laws.md.
+state (`samplers.solvers.langevin`). The adaptive SDE has no closed form at finite steps; its
+variance is to be within 3 % of the right one. The result goes to benchmarks/results/laws.json and
+docs/laws.md.
 """
 
 import argparse
@@ -34,9 +35,9 @@ from jax import Array
 import samplers
 from benchmarks.report import ROOT, machine, read, write
 from samplers import AnnealedLangevin, correctors, grids, solvers
-from samplers.langevin import Scales
-from samplers.predictors import Predictor
-from samplers.solver import Corrector, Solver
+from samplers.solvers.langevin import Scales
+from samplers.solvers.predictors import Predictor
+from samplers.solvers.solver import Corrector, Solver
 from sde_lib import SDE, Gaussian, Prediction, sdes
 
 SDES = ("vp", "ve", "subvp", "flow")

@@ -11,7 +11,7 @@ from jax import Array
 
 from benchmarks.mixture8 import MOST, Mixture8
 from samplers import Adams, RungeKutta
-from samplers.angle import Angle
+from samplers.coordinates.angle import Angle
 
 _TOLERANCES = [10.0**-k for k in np.arange(1.5, 9.1, 0.5)]
 

@@ -1,25 +1,16 @@
 """From (sde, model) to samples, latents and log-densities. Knows no network."""
 
-from samplers.adams import Adams
 from samplers.adaptive_sde import Adaptive, sample_adaptively
+from samplers.coefficients.tableaux import pairs, tableaux
+from samplers.coordinates.forms import forms
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
-from samplers.dpm_solver import (
-    DPMSolverPP2M,
-    DPMSolverPP2S,
-    DPMSolverPP3M,
-    SDEDPMSolverPP2M,
-    SDEDPMSolverPP3M,
-)
 from samplers.driver import Path, evaluations, integrate, sample, sample_path
 from samplers.fitted_grid import Fitted, fit_grid
-from samplers.fixed_adams import FixedAdams
-from samplers.forms import forms
-from samplers.grid_runge_kutta import DDIM, AnyRungeKutta, Heun, Midpoint, explicit
 from samplers.grids import grids
-from samplers.integrator import Integrator
-from samplers.langevin import AnnealedLangevin, Langevin
-from samplers.multistep import DEIS, IPNDM, AdamsMoulton, ExponentialAdams, Multistep
-from samplers.predictors import Ancestral, EulerMaruyama, NoPredictor, Predictor, ReverseDiffusion
+from samplers.integrators.adams import Adams
+from samplers.integrators.fixed_adams import FixedAdams
+from samplers.integrators.integrator import Integrator
+from samplers.integrators.runge_kutta import FixedRungeKutta, RungeKutta
 from samplers.probability_flow import (
     Flow,
     LogProb,
@@ -28,11 +19,27 @@ from samplers.probability_flow import (
     encode,
     log_prob,
 )
-from samplers.restart import Churn, Restart
-from samplers.runge_kutta import FixedRungeKutta, RungeKutta, tableaux
-from samplers.sa_solver import SASolver
-from samplers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
-from samplers.unipc import UniPC
+from samplers.solvers.dpm_solver import (
+    DPMSolverPP2M,
+    DPMSolverPP2S,
+    DPMSolverPP3M,
+    SDEDPMSolverPP2M,
+    SDEDPMSolverPP3M,
+)
+from samplers.solvers.langevin import AnnealedLangevin, Langevin
+from samplers.solvers.multistep import DEIS, IPNDM, AdamsMoulton, ExponentialAdams, Multistep
+from samplers.solvers.predictors import (
+    Ancestral,
+    EulerMaruyama,
+    NoPredictor,
+    Predictor,
+    ReverseDiffusion,
+)
+from samplers.solvers.restart import Churn, Restart
+from samplers.solvers.runge_kutta import DDIM, AnyRungeKutta, Heun, Midpoint
+from samplers.solvers.sa_solver import SASolver
+from samplers.solvers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
+from samplers.solvers.unipc import UniPC
 from samplers.variational import REPLICATES, Bound, elbo
 
 __all__ = [
@@ -87,12 +94,12 @@ __all__ = [
     "elbo",
     "encode",
     "evaluations",
-    "explicit",
     "fit_grid",
     "forms",
     "grids",
     "integrate",
     "log_prob",
+    "pairs",
     "probe_kinds",
     "sample",
     "sample_adaptively",

@@ -32,8 +32,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from samplers import brownian, noise
-from samplers.angle import Angle
-from samplers.step_control import chosen, error_size
+from samplers.coordinates.angle import Angle
+from samplers.integrators.step_control import chosen, error_size
 from sde_lib import SDE, Model, Range, expand
 
 _SAFETY, _SHRINK, _GROW = 0.8, 0.2, 3.0

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from samplers import noise
-from samplers.angle import Angle
+from samplers.coordinates.angle import Angle
 from samplers.progress import report
 from samplers.schedule import Evaluation, schedule_of
-from samplers.solver import Corrector, Solver
+from samplers.solvers.solver import Corrector, Solver
 from sde_lib import SDE, Model
 
 

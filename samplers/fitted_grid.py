@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.adams import Adams
-from samplers.angle import Angle
+from samplers.coordinates.angle import Angle
 from samplers.driver import integrate
+from samplers.integrators.adams import Adams
 from samplers.probability_flow import decode
-from samplers.solver import Solver
+from samplers.solvers.solver import Solver
 from sde_lib import SDE, Model
 
 _FINE = 512

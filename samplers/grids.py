@@ -11,7 +11,7 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.forms import Form, Rectified, Velocity
+from samplers.coordinates.forms import Form, Rectified, Velocity
 from sde_lib import SDE, Range, Registry
 
 grids = Registry("grid", Callable)

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.adams import Adams
-from samplers.angle import Angle
+from samplers.coordinates.angle import Angle
 from samplers.divergence import Divergence, Exact, value_and_divergence
-from samplers.integrator import Integrator, Solution
+from samplers.integrators.adams import Adams
+from samplers.integrators.integrator import Integrator, Solution
 from sde_lib import SDE, Model
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers.solver import Corrector, Solver
+from samplers.solvers.solver import Corrector, Solver
 from sde_lib import SDE
 
 

@@ -13,6 +13,36 @@ MAY_IMPORT = {
     "models": {"models", "sde_lib"},
     "experiments": set(PACKAGES),
 }
+# What the rooms of a package, its folders and flat modules, may import of it, from the ground up.
+# `demo`, `cli` and what lies flat in `samplers` and `models` above their folders may all below.
+ROOMS = {
+    "experiments": {
+        "errors": "",
+        "paths": "errors",
+        "runtime": "errors paths",
+        "display": "errors paths runtime",
+        "config_schema": "errors paths",
+        "configs": "config_schema",
+        "data": "errors paths runtime config_schema",
+        "state": "errors paths runtime config_schema",
+        "builders": "errors paths runtime config_schema data state",
+        "workdir": "errors paths runtime config_schema data state builders",
+        "sampling": "errors paths runtime display config_schema data builders workdir",
+        "likelihood": "errors paths runtime display config_schema data builders workdir",
+        "status": "errors paths display workdir",
+        "conversion": "errors paths runtime config_schema data state builders workdir",
+        "training": "errors paths runtime display config_schema data state builders workdir "
+        "sampling",
+        "evaluation": "errors data",
+    },
+    "samplers": {
+        "coefficients": "",
+        "coordinates": "",
+        "integrators": "coefficients",
+        "solvers": "coefficients coordinates",
+    },
+    "models": {"registry": "", "layers": "registry", "networks": "registry layers"},
+}
 # Files, flags, configs and globals are the experiments' matter.
 SIDE_EFFECTS = {"absl", "argparse", "ml_collections", "os", "pathlib", "sys", "orbax"}
 
@@ -39,6 +69,41 @@ def imports(path: pathlib.Path) -> set[str]:
 
 def name(path: pathlib.Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+def modules(path: pathlib.Path) -> set[str]:
+    """What a file imports from, dotted; `from a import b` is a.b where b is a module."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            parts = ROOT.joinpath(*node.module.split("."))
+            is_module = {
+                alias.name: (parts / alias.name).is_dir() or (parts / f"{alias.name}.py").is_file()
+                for alias in node.names
+            }
+            found |= {f"{node.module}.{n}" if is_module[n] else node.module for n in is_module}
+    return found
+
+
+@pytest.mark.parametrize(("package", "room"), [(p, r) for p, rooms in ROOMS.items() for r in rooms])
+def test_a_room(package, room):
+    """No arrow up: a room imports those that the table gives it, all of them below it."""
+    rooms = ROOMS[package]
+    below = list(rooms)[: list(rooms).index(room)]
+    assert set(rooms[room].split()) <= set(below)
+    place = ROOT / package / room
+    for path in sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]:
+        parts = [module.split(".") for module in modules(path)]
+        used = {part[1] if part[1:] else "" for part in parts if part[0] == package} - {room}
+        assert used <= set(rooms[room].split()), path
+
+
+def test_every_folder_is_in_the_table():
+    for package, rooms in ROOMS.items():
+        folders = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+        assert folders - {"commands"} <= set(rooms)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -1,4 +1,4 @@
-"""Every command and program of the README runs (`demo` in tests/experiments/test_commands.py)."""
+"""Every command and program of the README runs (`demo` in commands/test_commands.py)."""
 
 import pathlib
 import re

@@ -2,9 +2,9 @@
 
 from benchmarks.mutants import Mutant
 
-_FILES = "tests/experiments/test_image_files.py"
-_CHANGED = "tests/experiments/test_changed_data.py"
-_SURVIVING = "tests/experiments/test_surviving.py"
+_FILES = "tests/experiments/data/test_image_files.py"
+_CHANGED = "tests/experiments/workdir/test_changed_data.py"
+_SURVIVING = "tests/experiments/training/test_surviving.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -12,28 +12,30 @@ MUTANTS: list[Mutant] = [
         "experiments/runtime/seeds.py",
         "[check(seed) >> 32, seed % 2**32]",
         "[0 * check(seed), seed % 2**32]",
-        ("tests/experiments/test_seeds.py::test_a_key_is_the_two_words_of_its_seed",),
+        ("tests/experiments/runtime/test_seeds.py::test_a_key_is_the_two_words_of_its_seed",),
     ),
     Mutant(
         "the order of the examples takes 32 bits of the seed",
         "experiments/runtime/seeds.py",
         "[seed % 2**32, number, stream, seed >> 32]",
         "[seed % 2**32, number, stream]",
-        ("tests/experiments/test_seeds.py::test_streams_of_numbers_are_apart",),
+        ("tests/experiments/runtime/test_seeds.py::test_streams_of_numbers_are_apart",),
     ),
     Mutant(
         "the times of a grid do not decide the name",
         "experiments/sampling/sampler.py",
         '"times_digest": digest(self._on_grid["grid"]),',
         '"times_digest": None,',
-        ("tests/experiments/test_results.py::test_a_grid_of_the_same_name_with_other_times",),
+        (
+            "tests/experiments/workdir/test_results.py::test_a_grid_of_the_same_name_with_other_times",
+        ),
     ),
     Mutant(
         "any result of a name is taken for this one",
         "experiments/workdir/results.py",
         'if self.report.get("protocol") == self.protocol:',
         "if self.report:",
-        ("tests/experiments/test_results.py::test_a_result_replaces_no_other",),
+        ("tests/experiments/workdir/test_results.py::test_a_result_replaces_no_other",),
     ),
     Mutant(
         "points are drawn along the directions of least variance",
@@ -41,7 +43,7 @@ MUTANTS: list[Mutant] = [
         "directions[:2].T",
         "directions[-2:].T",
         (
-            "tests/experiments/test_pictures.py::"
+            "tests/experiments/display/test_pictures.py::"
             "test_points_of_many_dimensions_lie_along_their_two_largest_directions",
         ),
     ),

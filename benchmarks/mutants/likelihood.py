@@ -5,13 +5,13 @@ from benchmarks.mutants import Mutant
 _FLOW = "tests/samplers/test_probability_flow.py::"
 _DIVERGENCE = "tests/samplers/test_divergence.py::"
 _BOUND = "tests/samplers/test_variational.py::"
-_ESTIMATOR = "tests/experiments/test_estimator.py::"
-_LIKELIHOOD = "tests/experiments/test_likelihood.py::"
-_DEQUANTIZATION = "tests/experiments/test_dequantization.py::"
-_ADAPTIVE = "tests/samplers/test_adaptive_steps.py::"
-_FIXED = "tests/samplers/test_fixed_steps.py::"
-_TABLEAUX = "tests/samplers/test_runge_kutta.py::"
-_ANGLE = "tests/samplers/test_angle.py::"
+_ESTIMATOR = "tests/experiments/likelihood/test_estimator.py::"
+_LIKELIHOOD = "tests/experiments/likelihood/test_likelihood.py::"
+_DEQUANTIZATION = "tests/experiments/data/test_dequantization.py::"
+_ADAPTIVE = "tests/samplers/integrators/test_adaptive_steps.py::"
+_FIXED = "tests/samplers/integrators/test_fixed_steps.py::"
+_TABLEAUX = "tests/samplers/coefficients/test_tableaux.py::"
+_ANGLE = "tests/samplers/coordinates/test_angle.py::"
 
 _IN_A_BIN = (f"{_ESTIMATOR}test_uniform_dequantization_in_closed_form[ode]",)
 _BITS = (f"{_ESTIMATOR}test_probe_errors_are_those_of_the_bits",)
@@ -178,14 +178,14 @@ MUTANTS = [
     ),
     Mutant(
         "a slope without the data's deviation",
-        "samplers/angle.py",
+        "samplers/coordinates/angle.py",
         "sine / self.s * predicted.data",
         "sine * predicted.data",
         (f"{_ANGLE}test_gaussian_data_stand_still[vp]",),
     ),
     Mutant(
         "denoising against the slope",
-        "samplers/angle.py",
+        "samplers/coordinates/angle.py",
         "- slope * jnp.sin(theta)",
         "+ slope * jnp.sin(theta)",
         (f"{_ANGLE}test_denoising_by_the_slope[vp]",),
@@ -335,91 +335,91 @@ MUTANTS = [
     # --- integrators ------------------------------------------------------------------------------
     Mutant(
         "one error for the whole batch",
-        "samplers/step_control.py",
+        "samplers/integrators/step_control.py",
         "jnp.mean(ratio**2, axis=tuple(range(1, ratio.ndim)))",
         "jnp.full(len(ratio), jnp.mean(ratio**2))",
         _SIZE,
     ),
     Mutant(
         "an error that grows with the dimensions",
-        "samplers/step_control.py",
+        "samplers/integrators/step_control.py",
         "jnp.mean(ratio**2,",
         "jnp.sum(ratio**2,",
         _SIZE,
     ),
     Mutant(
         "an error against the old state alone",
-        "samplers/step_control.py",
+        "samplers/integrators/step_control.py",
         "jnp.maximum(jnp.abs(old), jnp.abs(new))",
         "jnp.abs(old)",
         _SIZE,
     ),
     Mutant(
         "the mean of the parts' errors",
-        "samplers/step_control.py",
+        "samplers/integrators/step_control.py",
         "return jnp.max(jnp.stack(",
         "return jnp.mean(jnp.stack(",
         _SIZE,
     ),
     Mutant(
         "a rejected step is taken",
-        "samplers/runge_kutta.py",
+        "samplers/integrators/runge_kutta.py",
         "accept = (size <= 1) & clock.running",
         "accept = (size <= jnp.inf) & clock.running",
         (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[dopri5]",),
     ),
     Mutant(
         "Adams takes a rejected step",
-        "samplers/adams.py",
+        "samplers/integrators/adams.py",
         "accept = (sizes[1] <= 1) & running",
         "accept = (sizes[1] <= jnp.inf) & running",
         (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[adams]",),
     ),
     Mutant(
         "Adams corrects with the predictor's order",
-        "samplers/adams.py",
+        "samplers/integrators/adams.py",
         "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, high))",
         "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, low))",
-        ("tests/samplers/test_adams.py::test_order[3]",),
+        ("tests/samplers/integrators/test_adams.py::test_order[3]",),
     ),
     Mutant(
         "a wrong weight of Adams–Bashforth",
-        "samplers/fixed_adams.py",
+        "samplers/integrators/fixed_adams.py",
         "[23 / 12, -16 / 12, 5 / 12]",
         "[23 / 12, -15 / 12, 4 / 12]",
         (f"{_FIXED}test_order_of_adams[3]",),
     ),
     Mutant(
         "a wrong weight of Adams–Moulton",
-        "samplers/fixed_adams.py",
+        "samplers/integrators/fixed_adams.py",
         "[9 / 24, 19 / 24, -5 / 24, 1 / 24]",
         "[9 / 24, 18 / 24, -4 / 24, 1 / 24]",
         (f"{_FIXED}test_adams_integrates_polynomials[3]",),
     ),
     Mutant(
         "graded steps without their speed",
-        "samplers/fixed_adams.py",
+        "samplers/integrators/fixed_adams.py",
         "1 - self.grading * jnp.cos(2 * jnp.pi * v)",
         "1 - 0 * self.grading * jnp.cos(2 * jnp.pi * v)",
         (f"{_FIXED}test_both_ways[integrator1-61-start_end0]",),
     ),
     Mutant(
         "a wrong weight of Dormand–Prince",
-        "samplers/runge_kutta.py",
+        "samplers/coefficients/tableaux.py",
         "500 / 1113, 125 / 192",
         "501 / 1113, 125 / 192",
         (f"{_TABLEAUX}test_local_error_of_one_step[dopri5]",),
     ),
     Mutant(
         "a wrong weight of Dormand–Prince's estimate",
-        "samplers/runge_kutta.py",
+        "samplers/coefficients/tableaux.py",
         "393 / 640",
         "392 / 640",
         (f"{_TABLEAUX}test_order_conditions[dopri5]",),
     ),
     Mutant(
         "a wrong weight of DOP853",
-        "samplers/dop853.py",
+        "samplers/coefficients/dop853.py",
         "0.05260015195876773",
         "0.05270015195876773",
         (f"{_TABLEAUX}test_order_conditions[dop853]",),

@@ -2,10 +2,10 @@
 
 from benchmarks.mutants import Mutant
 
-_AVERAGES = "tests/experiments/test_averages.py::"
-_OBJECTIVE = "tests/experiments/test_objective.py::"
-_OPTIMIZERS = "tests/experiments/test_optimizers.py::"
-_SCHEDULES = "tests/experiments/test_schedules.py::"
+_AVERAGES = "tests/experiments/state/test_averages.py::"
+_OBJECTIVE = "tests/experiments/training/test_objective.py::"
+_OPTIMIZERS = "tests/experiments/state/test_optimizers.py::"
+_SCHEDULES = "tests/experiments/state/test_schedules.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(

@@ -19,8 +19,8 @@ from samplers import (
     Hutchinson,
     Integrator,
     RungeKutta,
+    pairs,
     probe_kinds,
-    tableaux,
 )
 from sde_lib import SDE, Gaussian
 
@@ -96,7 +96,7 @@ def check_likelihood(config: LikelihoodConfig) -> None:
     Raises:
       UserError: the first that is wrong.
     """
-    one_of(config.solver, ("adams", *tableaux), "likelihood.solver", "solver")
+    one_of(config.solver, ("adams", *pairs()), "likelihood.solver", "solver")
     lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
     lookup(dequantizations, config.dequantization, "likelihood.dequantization")
     if not config.num_steps and config.rtol < _LEAST_RTOL:

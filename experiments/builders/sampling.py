@@ -30,10 +30,10 @@ from samplers import (
     Solver,
     correctors,
     grids,
+    pairs,
     sample,
     sample_adaptively,
     solvers,
-    tableaux,
 )
 from sde_lib import SDE, VP, Prediction, sdes
 
@@ -200,7 +200,7 @@ def check_sampling(config: SamplingConfig, data_std: float) -> None:
         _check_method(
             f"sampling: {', '.join(own)}", build_solver(config, data_std), build_corrector(config)
         )
-    one_of(config.tableau, ("adams", *tableaux), "sampling.tableau", "integrator")
+    one_of(config.tableau, ("adams", *pairs()), "sampling.tableau", "integrator")
     if config.solver == config.corrector == "none":
         raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")
     if config.log_prob and config.solver != PROBABILITY_FLOW:

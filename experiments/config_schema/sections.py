@@ -7,8 +7,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from models.attention import IMPLEMENTATIONS
-from models.winograd import CONVOLUTIONS
+from models.layers.attention import IMPLEMENTATIONS
+from models.layers.winograd import CONVOLUTIONS
 from sde_lib import Range
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import AnnealedLangevin, AnyRungeKutta, Solver, grids, solvers
-from samplers.linear import LinearSolver
+from samplers.solvers.linear import LinearSolver
 from sde_lib import SDE, sdes
 from tests.samplers.reference import Line, driven
 

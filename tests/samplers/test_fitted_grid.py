@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from samplers import DDIM, Adams, decode, fit_grid, integrate
-from samplers.angle import Angle
+from samplers.coordinates.angle import Angle
 from sde_lib import VP
 from tests.cases import mixture
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from samplers import correctors, grids, solvers, tableaux
+from samplers import correctors, grids, solvers
+from samplers.coefficients import tableaux
 from sde_lib import Registry, sdes, time_samplers, weightings
 from tests.user_sde import StraightPath
 
@@ -16,7 +17,7 @@ ALL = {
     ),
     "corrector": (correctors, {"langevin", "annealed_langevin"}),
     "grid": (grids, {"uniform", "log_snr", "edm", "published"}),
-    "tableau": (tableaux, {"bosh3", "dopri5", "dop853"}),
+    "tableau": (tableaux, {"euler", "heun", "rk4", "bosh3", "dopri5", "dop853"}),
 }
 
 

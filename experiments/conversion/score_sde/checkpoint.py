@@ -23,7 +23,7 @@ from experiments.data.splits import open_split
 from experiments.errors import UserError
 from experiments.state.trees import unflatten
 from experiments.workdir.data_facts import DataFacts
-from models.ncsnpp import NCSNpp
+from models.networks.ncsnpp import NCSNpp
 
 Tensors = dict[str, np.ndarray]
 

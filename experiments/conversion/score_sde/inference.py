@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from experiments.conversion.score_sde.layout import Shape, layout
-from models.ncsnpp import NCSNpp
+from models.networks.ncsnpp import NCSNpp
 
 FROZEN = "all_modules.0.W"
 """The frequencies of a Fourier embedding, which are not trained."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.state.trees import flatten
 from models import abstract_params
-from models.ncsnpp import NCSNpp
+from models.networks.ncsnpp import NCSNpp
 
 Shape = tuple[int, ...]
 

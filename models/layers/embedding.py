@@ -1,0 +1,147 @@
+"""What a network is told besides the image: the time, as a real number c, and a condition.
+
+    positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − s)}, k < K           (1)
+    fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
+
+(1) suits c = 999 t, (2) suits c = log σ. DDPM and its successors have s = 1; ADM has s = 0, and
+the cosines first.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from models.layers.basic import linear
+from models.registry import check_choice
+
+EMBEDDINGS = ("positional", "fourier")
+
+Condition = Int[Array, "batch"] | Float[Array, "batch features"] | None
+"""Labels, embeddings, or nothing."""
+
+
+def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
+    """The sines, then the cosines."""
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def positional_features(
+    c: Float[Array, "batch"], dim: int, freq_shift: float = 1.0, cos_first: bool = False
+) -> Float[Array, "batch dim"]:
+    """Equation (1) with K = dim/2 frequencies from 1 down to 10⁻⁴ (freq_shift 1).
+
+    Args:
+      c: the times.
+      dim: features.
+      freq_shift: s.
+      cos_first: the cosines, then the sines.
+
+    Raises:
+      ValueError: dim is odd or below 4, where (1) has no meaning.
+
+    Reference: Vaswani et al., "Attention is all you need" (2017), as used by Ho et al. (2020).
+    """
+    if dim % 2 or dim < 4:
+        raise ValueError(f"positional embedding: got {dim} features, takes an even number from 4")
+    exponent = jnp.arange(dim // 2) / (dim // 2 - freq_shift)
+    features = sin_cos(c[:, None] * jnp.exp(-math.log(1e4) * exponent))
+    return jnp.roll(features, dim // 2, axis=-1) if cos_first else features
+
+
+class FourierFeatures(nn.Module):
+    """Equation (2), with `num` frequencies and 2 num features.
+
+    The frequencies are a parameter whose gradient is stopped: checkpoints, EMA and imports carry
+    them like the rest (the published counts include them), and training leaves them alone. Weight
+    decay would not: whoever adds it masks out the name "frequencies".
+
+    Reference: Tancik et al., "Fourier features let networks learn high frequency functions" (2020).
+    """
+
+    num: int
+    scale: float
+
+    @nn.compact
+    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch 2*num"]:
+        frequencies = self.param("frequencies", nn.initializers.normal(self.scale), (self.num,))
+        return sin_cos(c[:, None] * jax.lax.stop_gradient(frequencies) * 2 * jnp.pi)
+
+
+class TimeEmbedding(nn.Module):
+    """Time and condition to the vector that every block is conditioned on.
+
+        e = silu(A₁ silu(A₀ features(c)) + told)
+
+    What it is told is the row of a class, a linear map of an embedding, or nothing.
+
+    Args:
+      kind: "positional" or "fourier".
+      dim: number of frequencies of "fourier", of features of "positional".
+      features: width of e.
+      fourier_scale: standard deviation of the frequencies W.
+      num_classes: how many labels there are; 0 for none.
+      cond_dim: features of the embeddings that stand in for labels; 0 for none.
+      freq_shift: s of "positional".
+      cos_first: whether "positional" has the cosines before the sines.
+      dtype: what to compute in.
+
+    Raises:
+      ValueError: an unknown kind; a condition that is missing or not expected.
+    """
+
+    kind: str
+    dim: int
+    features: int
+    fourier_scale: float
+    num_classes: int = 0
+    cond_dim: int = 0
+    freq_shift: float = 1.0
+    cos_first: bool = False
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, c: Float[Array, "batch"], cond: Condition) -> Float[Array, "batch features"]:
+        check_choice("embedding", self.kind, EMBEDDINGS)
+        if self.kind == "fourier":
+            e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)
+        else:
+            e = positional_features(c, self.dim, self.freq_shift, self.cos_first)
+        e = nn.silu(linear(self.features, dtype=self.dtype, name="dense_0")(e))
+        e = linear(self.features, dtype=self.dtype, name="dense_1")(e)
+        check_condition(cond, self.num_classes, self.cond_dim)
+        if self.num_classes:
+            e = e + nn.Embed(self.num_classes, self.features, dtype=self.dtype, name="class")(cond)
+        elif self.cond_dim:
+            e = e + linear(self.features, dtype=self.dtype, name="cond")(cond)
+        return nn.silu(e)
+
+
+def check_condition(cond: Condition, num_classes: int, cond_dim: int) -> None:
+    """Stop a condition other than what the network was made for.
+
+    Args:
+      cond: labels [B], embeddings [B, cond_dim] or None.
+      num_classes: labels that it takes; 0 for none.
+      cond_dim: features that it takes; 0 for none.
+
+    Raises:
+      ValueError: it is of another kind or shape, or both kinds are asked for.
+    """
+    if num_classes and cond_dim:
+        raise ValueError(f"cond_dim: got {cond_dim}, takes 0 beside {num_classes} classes")
+    takes = f"labels [B] below {num_classes}" if num_classes else "None"
+    takes = f"embeddings [B, {cond_dim}]" if cond_dim else takes
+    if cond is None:
+        got, fits = "None", not (num_classes or cond_dim)
+    else:
+        got = f"{cond.dtype}{list(cond.shape)}"
+        whole = jnp.issubdtype(cond.dtype, jnp.integer)
+        fits = (num_classes > 0 and whole and cond.ndim == 1) or (
+            cond_dim > 0 and not whole and cond.shape[1:] == (cond_dim,)
+        )
+    if not fits:
+        raise ValueError(f"cond: got {got}, takes {takes}")

@@ -1,0 +1,1 @@
+"""Numbers that methods are made of: tableaux, Lagrange weights."""

@@ -1,0 +1,1 @@
+"""The variables in which the probability flow is integrated."""

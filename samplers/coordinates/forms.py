@@ -1,0 +1,141 @@
+"""Forms of the probability flow: in each, an affine SDE's flow is a plain integral.
+
+    dw/dM = d,   w = c x,   d = a_d data + a_ε noise
+
+    form       w                 M               d                                    n = σ/α
+    noise      x/α               n               noise                                (1)
+    data       x/σ               1/n             data                                 (2)
+    velocity   x/√(s²α² + σ²)    arctan(n/s)     cos M noise − sin M data/s           (3)
+    rectified  s x/(sα + σ)      n/(s + n)       s noise − data                       (4)
+
+(1) is regular at the data end alone, (2) at the noise end, (3) and (4) at both; s is the scale of
+the data. With λ = −log n each M is a function of λ alone.
+
+References: Song et al. 2021 "DDIM" (1); Lu et al. 2022 "DPM-Solver++" (2); Salimans & Ho 2022 (3);
+Lipman et al. 2023, Liu et al. 2023 (4).
+"""
+
+import abc
+
+import jax.numpy as jnp
+from jax import Array
+
+from samplers.coordinates.angle import Angle
+from sde_lib import SDE, Pytree, Registry
+
+forms = Registry("form")
+
+
+class Form(Pytree, abc.ABC):
+    """One row of the table. Times are scalars or arrays.
+
+    Args:
+      s: the scale of the data, where it enters.
+    """
+
+    s: Array | float = 0.5
+
+    @abc.abstractmethod
+    def scale(self, sde: SDE, t: Array) -> Array:
+        """c; infinite where the form is not regular."""
+
+    @abc.abstractmethod
+    def measure(self, log_signal: Array) -> Array:
+        """M(λ); infinite where the form is not regular."""
+
+    @abc.abstractmethod
+    def log_signal(self, measure: Array) -> Array:
+        """λ(M)."""
+
+    @abc.abstractmethod
+    def direction(self, sde: SDE, t: Array) -> Array:
+        """(a_d, a_ε), [..., 2]."""
+
+
+@forms.register("noise")
+class Noise(Form):
+    """Eq. 1."""
+
+    def scale(self, sde: SDE, t: Array) -> Array:
+        """1/α."""
+        return 1 / sde.alpha(t)
+
+    def measure(self, log_signal: Array) -> Array:
+        """n."""
+        return jnp.exp(-log_signal)
+
+    def log_signal(self, measure: Array) -> Array:
+        """−log n."""
+        return -jnp.log(measure)
+
+    def direction(self, sde: SDE, t: Array) -> Array:
+        """The noise."""
+        del sde
+        return jnp.stack([jnp.zeros_like(t), jnp.ones_like(t)], axis=-1)
+
+
+@forms.register("data")
+class Data(Form):
+    """Eq. 2."""
+
+    def scale(self, sde: SDE, t: Array) -> Array:
+        """1/σ."""
+        return 1 / sde.sigma(t)
+
+    def measure(self, log_signal: Array) -> Array:
+        """1/n."""
+        return jnp.exp(log_signal)
+
+    def log_signal(self, measure: Array) -> Array:
+        """log 1/n."""
+        return jnp.log(measure)
+
+    def direction(self, sde: SDE, t: Array) -> Array:
+        """The data."""
+        del sde
+        return jnp.stack([jnp.ones_like(t), jnp.zeros_like(t)], axis=-1)
+
+
+@forms.register("velocity")
+class Velocity(Form):
+    """Eq. 3."""
+
+    def scale(self, sde: SDE, t: Array) -> Array:
+        """1/√(s²α² + σ²)."""
+        return Angle(sde, self.s).scale(t)
+
+    def measure(self, log_signal: Array) -> Array:
+        """arctan(n/s)."""
+        return jnp.arctan2(jnp.ones_like(log_signal), self.s * jnp.exp(log_signal))
+
+    def log_signal(self, measure: Array) -> Array:
+        """−log(s tan M)."""
+        return -jnp.log(self.s * jnp.tan(measure))
+
+    def direction(self, sde: SDE, t: Array) -> Array:
+        """(−sin M/s, cos M)."""
+        alpha, sigma = self.s * sde.alpha(t), sde.sigma(t)
+        length = jnp.hypot(alpha, sigma)
+        return jnp.stack([-sigma / length / self.s, alpha / length], axis=-1)
+
+
+@forms.register("rectified")
+class Rectified(Form):
+    """Eq. 4."""
+
+    def scale(self, sde: SDE, t: Array) -> Array:
+        """s/(sα + σ)."""
+        return self.s / (self.s * sde.alpha(t) + sde.sigma(t))
+
+    def measure(self, log_signal: Array) -> Array:
+        """n/(s + n)."""
+        return 1 / (1 + self.s * jnp.exp(log_signal))
+
+    def log_signal(self, measure: Array) -> Array:
+        """−log(s M/(1 − M))."""
+        return jnp.log((1 - measure) / (self.s * measure))
+
+    def direction(self, sde: SDE, t: Array) -> Array:
+        """(−1, s)."""
+        del sde
+        return jnp.stack([-jnp.ones_like(t), self.s * jnp.ones_like(t)], axis=-1)

@@ -1,0 +1,1 @@
+"""Methods on a time grid: what a step does with what the network says."""

@@ -1,0 +1,200 @@
+"""Predictors: four numbers a step.
+
+Every one-evaluation predictor of an affine SDE is linear in what it knows,
+
+    mean = c_x x + c_d data + c_ε noise,    x_s = mean + c_z z,   z ~ N(0, I)     (1)
+
+so a predictor is a rule for the four coefficients of the step from t down to s. With Δ = t − s,
+score = −noise/σ_t and the forward kernel x_t | x_s ~ N(a x_s, v I):
+
+    Euler–Maruyama       mean = (1 − f Δ) x + g² Δ score,      c_z = g √Δ             (2)
+    reverse diffusion    mean = (2 − a) x + v score,           c_z = √v               (3)
+    ancestral            mean = α_s data + √(σ_s² − c_z²) noise,  c_z² = η² v σ_s²/σ_t²  (4)
+
+`discretization` says where a and v come from: "exact", the kernel of the SDE from s to t; or
+"published", the reference's tables for N steps (DDPM's for VP, SMLD's for VE), N the grid's length.
+
+References: Song et al. 2021, App. D (2), eq. 46 (3), App. F (4); Song et al. 2021 "DDIM",
+eq. 12 (η).
+"""
+
+import abc
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from samplers.solvers.solver import Draw, Plan, Solver, Steps, Update, solvers
+from sde_lib import SDE, Prediction, Transition, number, static
+
+
+class Linear(NamedTuple):
+    """The coefficients c_x, c_d, c_ε and c_z of eq. 1."""
+
+    x: Array
+    data: Array
+    noise: Array
+    std: Array
+
+
+def kernel(sde: SDE, s: Array, t: Array, num_steps: int, discretization: str) -> Transition:
+    """The forward kernel of the step between s and a later t.
+
+    Raises:
+      ValueError: `discretization` is neither "exact" nor "published".
+    """
+    if _is_published(discretization):
+        return sde.discrete_transition(t, num_steps)
+    return sde.transition(s, t)
+
+
+def _is_published(discretization: str) -> bool:
+    if discretization not in ("exact", "published"):
+        raise ValueError(f"discretization: got {discretization!r}, takes 'exact' or 'published'")
+    return discretization == "published"
+
+
+class Predictor(Solver):
+    """A solver of the form of eq. 1.
+
+    Args:
+      discretization: "exact" or "published".
+    """
+
+    usual_steps = 1000
+
+    discretization: str = static("exact", choices=("exact", "published"))
+
+    @abc.abstractmethod
+    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
+        """Eq. 1 for the step from t to s, one of `num_steps`. t and s are scalars."""
+
+    def plan(self, sde: SDE, steps: Steps) -> Plan:
+        """One evaluation a step, at its start."""
+
+        def one(t: Array, s: Array) -> Linear:
+            linear = self.coefficients(sde, t, s, len(steps.start))
+            return Linear(*(jnp.asarray(c, dtype=float) for c in linear))
+
+        linear = jax.vmap(one)(steps.start, steps.end)
+        return Plan(steps.start[:, None], jax.tree.map(lambda c: c[:, None], linear))
+
+    def update(
+        self, draw: Draw, prediction: Prediction, x: Array, coefficients: Linear, state: None
+    ) -> Update:
+        """Eq. 1."""
+        c = coefficients
+        mean = c.x * x + c.data * prediction.data + c.noise * prediction.noise
+        return Update(mean + c.std * draw(), mean, state)
+
+
+def _from_score(x: Array, score: Array, std: Array, sigma: Array) -> Linear:
+    """Eq. 1 of a rule that is stated by its coefficient of the score."""
+    return Linear(x=x, data=jnp.zeros(()), noise=-score / sigma, std=std)
+
+
+@solvers.register("euler_maruyama")
+class EulerMaruyama(Predictor):
+    """Euler–Maruyama on the reverse-time SDE, eq. 2; weak order 1.
+
+    Args:
+      discretization: "exact", Δ from the grid; "published", Δ = 1/N.
+      probability_flow: solve the probability-flow ODE instead, half the score and no noise: Euler's
+        method, order 1.
+    """
+
+    reference = "Song et al. 2021"
+
+    probability_flow: bool = static(False)
+
+    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
+        """Eq. 2."""
+        step = 1 / num_steps if _is_published(self.discretization) else t - s
+        score = sde.diffusion(t) ** 2 * step
+        x = 1 - sde.drift_coefficient(t) * step
+        if self.probability_flow:
+            return _from_score(x, score / 2, jnp.zeros(()), sde.sigma(t))
+        return _from_score(x, score, jnp.sqrt(score), sde.sigma(t))
+
+
+@solvers.register("reverse_diffusion")
+class ReverseDiffusion(Predictor):
+    """The forward discretization run backwards, eq. 3; weak order 1.
+
+    Args:
+      discretization: "exact" or "published".
+      probability_flow: half the score and no noise: a deterministic method of order 1.
+    """
+
+    reference = "Song et al. 2021"
+
+    probability_flow: bool = static(False)
+
+    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
+        """Eq. 3."""
+        step = kernel(sde, s, t, num_steps, self.discretization)
+        if self.probability_flow:
+            return _from_score(2 - step.alpha, step.variance / 2, jnp.zeros(()), sde.sigma(t))
+        return _from_score(2 - step.alpha, step.variance, jnp.sqrt(step.variance), sde.sigma(t))
+
+
+@solvers.register("ancestral")
+class Ancestral(Predictor):
+    """The posterior of the exact kernel given the predicted data, eq. 4; weak order 1.
+
+    With η = 1 the mean is E[x_s | x_t, data]. Finite where α_t = 0.
+
+    Args:
+      discretization: "exact"; or "published", mean = (x + v score)/a with the reference's tables.
+      variance: of the noise, "posterior" (that of x_s given x_t and data) or "forward" (v). The
+        reference has "forward" for VP and "posterior" for VE.
+      eta: η ≥ 0, with discretization "exact" and variance "posterior" at most 1; the noise has η
+        times that deviation and the rest of σ_s is the predicted noise's: 0 is DDIM.
+    """
+
+    reference = "Ho et al. 2020; Song et al. 2021, DDIM (eta)"
+
+    variance: str = static("posterior", choices=("posterior", "forward"))
+    eta: Array | float = number(default=1.0, low=0, high=1)
+
+    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
+        """Eq. 4.
+
+        Raises:
+          ValueError: `variance` is neither "posterior" nor "forward".
+        """
+        if self.variance not in ("posterior", "forward"):
+            raise ValueError(f"variance: got {self.variance!r}, takes 'posterior' or 'forward'")
+        forward = self.variance == "forward"
+        step = kernel(sde, s, t, num_steps, self.discretization)
+        if _is_published(self.discretization):
+            posterior = step.variance * (1 - step.fraction) / step.alpha**2
+            std = jnp.sqrt(step.variance if forward else posterior)
+            return _from_score(1 / step.alpha, step.variance / step.alpha, std, sde.sigma(t))
+        sigma, drawn = sde.sigma(s), self.eta**2 * step.fraction
+        std = self.eta * jnp.sqrt(step.variance) if forward else sigma * jnp.sqrt(drawn)
+        return Linear(jnp.zeros(()), sde.alpha(s), sigma * jnp.sqrt(1 - drawn), std)
+
+
+@solvers.register("none")
+class NoPredictor(Solver):
+    """No prediction: the state changes by its corrector alone (annealed Langevin dynamics)."""
+
+    reference = "Song & Ermon 2019"
+
+    @property
+    def evaluations(self) -> int:
+        """None."""
+        return 0
+
+    def plan(self, sde: SDE, steps: Steps) -> Plan:
+        """Nothing, N times."""
+        del sde
+        return Plan(jnp.zeros((len(steps.start), 0)), None)
+
+    def update(
+        self, draw: Draw, prediction: Prediction, x: Array, coefficients: None, state: None
+    ) -> Update:
+        """x as it is; the loop never calls it, as it has no evaluations."""
+        return Update(x, x, state)

@@ -1,0 +1,308 @@
+"""Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from experiments.cli import main
+from experiments.config_schema.flags import load_config, override
+from experiments.config_schema.resolve import default_config, resolve
+from experiments.errors import UserError
+from experiments.workdir import trained_model as trained_module
+from tests.cases import takes_devices
+from tests.experiments.conftest import DIGITS, TOY
+
+
+def refused(arguments: list[str], capsys) -> str:
+    """The one line of an error."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("--config.training.batchsize=3", ["batchsize", "training.batch_size"]),
+        ("--config.trainin.num_steps=3", ["trainin", "training.num_steps"]),
+        ("--config.training.batch_size=many", ["training.batch_size", "'many'", "an integer"]),
+        ("--config.training.num_steps=0", ["training.num_steps", "got 0", "from 1 to"]),
+        ("--config.training.learning_rate=0", ["training.learning_rate", "> 0"]),
+        ("--config.training.t_min=1.5", ["training.t_min", "1.5", "≥ 0 and < 1"]),
+        ("--config.training.beta1=1", ["training.beta1", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.ema_decay=1", ["training.ema_decay", "got 1.0", "≥ 0 and < 1"]),
+        ("--config.training.learning_rate=inf", ["training.learning_rate", "inf", "finite"]),
+        ("--config.training.num_steps=None", ["training.num_steps", "got None", "an integer"]),
+        ("--config.model.hidden=(8,0)", ["model.hidden", "(8, 0)", "integers ≥ 1"]),
+        ("--config.model.args.hidden=3", ["model.args.hidden", "got 3", "a tuple"]),
+        ("--config.sampling.grid=edm:rho=abc", ["sampling.grid", "rho", "'abc'", "> 0"]),
+        ("--config.sampling.grid=edm:rho=-7", ["sampling.grid", "rho", "-7", "> 0"]),
+        ("--config.sampling.solver=adams:order=2.5", ["order", "2.5", "an integer from 1 to 6"]),
+        ("--config.sampling.solver=churn:solver=ddim", ["solver", "'ddim'", "takes Solver"]),
+        ("--config.sampling.corrector=langevin:snr=a", ["sampling.corrector", "snr", "'a'"]),
+        ("--config.training.weighting=snr", ["training.weighting", "'snr'", "sigma2"]),
+        ("--config.training.schedule=step", ["training.schedule", "'step'", "cosine"]),
+        ("--config.training.times=normal", ["training.times", "'normal'", "uniform"]),
+        ("--config.sampling.num_steps=0", ["sampling.num_steps", "got 0", "≥ 1"]),
+        ("--config.sampling.solver=heum", ["sampling.solver", "'heum'", "Known"]),
+        ("--config.sampling.corrector=langevn", ["sampling.corrector", "'langevin'"]),
+        ("--config.sampling.grid=log", ["sampling.grid", "'log'", "uniform"]),
+        ("--config.sampling.discretization=no", ["sampling.discretization", "published"]),
+        ("--config.sampling.tableau=rk", ["sampling.tableau", "dopri5"]),
+        ("--config.likelihood.divergence=hutch", ["likelihood.divergence", "exact"]),
+        ("--config.likelihood.split=val", ["likelihood.split", "test"]),
+        ("--config.likelihood.solver=adam", ["likelihood.solver", "adams"]),
+        ("--config.likelihood.probes=0", ["likelihood.probes", "got 0", "1"]),
+        ("--config.likelihood.probe_kind=sign", ["likelihood.probe_kind", "rademacher"]),
+        ("--config.likelihood.dequantization=normal", ["truncated_normal"]),
+        ("--config.likelihood.grading=1.0", ["likelihood.grading", "1.0", "< 1"]),
+        ("--config.likelihood.num_times=10", ["likelihood.num_times", "10", "multiple of 4"]),
+        ("--config.likelihood.num_times=7", ["likelihood.num_times", "got 7", "8"]),
+        ("--config.sampling.log_prob=True", ["sampling.log_prob", "probability_flow"]),
+        ("--config.sde.name=vpp", ["sde.name", "'vpp'", "subvp, ve, vp"]),
+        ("--config.sde.name=nowhere:SDE", ["sde.name", "nowhere"]),
+        ("--config.sde.beta_min=-1", ["sde.beta_min", "-1", "≥ 0"]),
+        ("--config.sde.beta_max=0.05", ["sde.beta_max", "0.05", "> beta_min"]),
+        ("--config.sde.args.k=3", ["sde.args.k", "beta_max"]),
+        ("--config.model.name=unet", ["model.name", "'unet'", "ncsnpp"]),
+        ("--config.model.parameterization=eps", ["model.parameterization", "'eps'", "noise"]),
+        ("--config.model.parameterization=smld_score", ["model.parameterization", "'vp'"]),
+        ("--config.model.conditioning=sigma", ["model.conditioning", "'sigma'", "log_sigma"]),
+        ("--config.model.embedding=sine", ["embedding", "'sine'", "fourier"]),
+        ("--config.data.source=npz:none.npz", ["none.npz"]),
+        ("--config.data.source=digit", ["data.source", "digits"]),
+        ("--config.data.source=digits", ["model.name", "'mlp'", "(8, 8, 1)", "digits"]),
+        ("--config.model.dtype=float17", ["model.name", "float17"]),
+        ("--config.model.num_classes=3", ["model.num_classes", "got 3", "takes 0"]),
+        ("--learning-rate=3", ["--learning-rate"]),
+    ],
+)
+def test_config(override, words, tmp_path, capsys):
+    arguments = ["train", *TOY, f"--workdir={tmp_path / 'run'}", override]
+    line = refused(arguments, capsys)
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["--config.sde.sigma_min=60"], ["sde.sigma_max", "> sigma_min = 60"]),
+        (["--config.model.parameterization=ddpm_noise"], ["model.parameterization", "'ve'"]),
+        (["--config.sde.sigma_min=0"], ["sde.sigma_min", "> 0"]),
+        (
+            ["--config.sampling.solver=none", "--config.sampling.corrector=none"],
+            ["sampling.solver", "none"],
+        ),
+    ],
+)
+def test_values_that_do_not_fit_together(overrides, words, tmp_path, capsys):
+    base = ["train", *TOY, f"--workdir={tmp_path / 'run'}", "--config.sde.name=ve"]
+    line = refused([*base, *overrides], capsys)
+    assert all(word in line for word in words), line
+
+
+def test_attention_at_heights_that_never_occur(tmp_path, capsys):
+    command = ["train", "--config=digits", *DIGITS, f"--workdir={tmp_path / 'run'}"]
+    line = refused([*command, "--config.model.attn_resolutions=(8,4)"], capsys)
+    assert "model.attn_resolutions: got 4, takes heights that 8-pixel images have" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_config_file(tmp_path, capsys):
+    arguments = ["train", f"--workdir={tmp_path / 'run'}"]
+    assert "'toy2d'" in refused([*arguments, "--config=toy2"], capsys)
+    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n", encoding="utf-8")
+    assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
+    (tmp_path / "other.py").write_text("def get_config():\n    return 3\n", encoding="utf-8")
+    assert "takes ConfigDict" in refused([*arguments, f"--config={tmp_path}/other.py"], capsys)
+
+
+def test_none_is_what_the_sde_decides():
+    """Whatever the field held before, and however often it is given."""
+    given = [f"--config.{x}" for x in ("data.image_size=3", "data.image_size=None")]
+    given += ["--config.model.parameterization=None", "--config.training.t_min=None"]
+    experiment = resolve(override(load_config("toy2d"), given))
+    assert experiment.data.image_size is None
+    assert experiment.model.parameterization == "noise"
+    assert experiment.training.t_min == 1e-5
+
+
+def test_config_from_a_file_is_checked_like_flags():
+    config = default_config()
+    with config.unlocked():
+        config.training.extra = 1
+    with pytest.raises(UserError, match=r"unknown config field 'training\.extra'"):
+        resolve(config)
+    config = ConfigDict({**default_config().to_dict(), "training": 3})
+    with pytest.raises(UserError, match="training: got 3, takes a section"):
+        resolve(config)
+    config = ConfigDict({**default_config().to_dict(), "seed": "one"})
+    with pytest.raises(UserError, match="seed: got 'one', takes an integer"):
+        resolve(config)
+
+
+def test_workdir_of_another_experiment_is_left_alone(trained, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    shutil.copytree(trained, workdir)
+    before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+    arguments = ["train", *TOY, f"--workdir={workdir}"]
+    line = refused([*arguments, "--config.training.learning_rate=0.5"], capsys)
+    assert "training.learning_rate" in line
+    assert "another experiment" in line
+    line = refused([*arguments, "--config.sde.name=ve"], capsys)
+    assert "sde.name" in line
+    assert before == {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
+
+
+def test_workdir_with_other_files_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
+    line = refused(["train", *TOY, f"--workdir={tmp_path}"], capsys)
+    assert "no config.json" in line
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_missing_workdir_and_checkpoint(trained, tmp_path, capsys):
+    line = refused(["sample", f"--workdir={tmp_path / 'none'}"], capsys)
+    assert "holds no experiment" in line
+    shutil.copy(trained / "config.json", tmp_path)
+    line = refused(["likelihood", f"--workdir={tmp_path}"], capsys)
+    assert "holds no checkpoint" in line
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
+    assert "not valid JSON" in refused(["sample", f"--workdir={tmp_path}"], capsys)
+
+
+@pytest.mark.parametrize("flag", ["--steps=5", "--corrector=langevin"])
+def test_a_flow_takes_no_grid(flag, trained, capsys):
+    line = refused(["sample", f"--workdir={trained}", "--solver=probability_flow", flag], capsys)
+    assert flag.split("=")[0] in line
+
+
+def test_output_is_never_overwritten(trained, tmp_path, capsys):
+    output = tmp_path / "drawn"
+    (tmp_path / "drawn.npz").write_text("precious", encoding="utf-8")
+    line = refused(["sample", f"--workdir={trained}", f"--output={output}"], capsys)
+    assert "drawn.npz exists" in line
+    assert (tmp_path / "drawn.npz").read_text(encoding="utf-8") == "precious"
+
+
+def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
+    line = refused(["sample", f"--workdir={trained}", "--config.sde.name=ve"], capsys)
+    assert "--config.sampling." in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trian"], ["COMMAND", "'trian'", "train"]),
+        ([], ["required: COMMAND"]),
+        (["sample"], ["required: --workdir", "scoresde sample --help"]),
+        (["sample", "--workdir"], ["--workdir", "expected one argument"]),
+        (["sample", "--workdir=x", "--num=many"], ["--num", "got many", "an integer ≥ 1"]),
+        (["sample", "--workdir=x", "--num=0"], ["--num", "got 0", "an integer ≥ 1"]),
+        (["likelihood", "--workdir=x", "--rtol=small"], ["--rtol", "'small'"]),
+        (["likelihood", "--workdir=x", "--steps=1", "--rtol=1"], ["--rtol", "--steps"]),
+        (["train", "--workdir=x", "--config=y", "--raw", "--fsdp=no"], ["--fsdp", "'no'"]),
+    ],
+)
+def test_arguments_that_are_not_as_declared(arguments, words, capsys):
+    line = refused(arguments, capsys)
+    assert all(word in line for word in words), line
+
+
+@takes_devices(8)
+def test_a_batch_that_devices_cannot_share(tmp_path, capsys):
+    twelve = ["--devices=8", "--config.training.batch_size=12"]
+    line = refused(["train", *TOY, f"--workdir={tmp_path / 'run'}", *twelve], capsys)
+    assert all(word in line for word in ("training.batch_size", "12", "multiple of the 8"))
+
+
+def test_too_many_devices(trained, capsys):
+    there = jax.device_count()
+    line = refused(["sample", f"--workdir={trained}", f"--devices={there + 1}"], capsys)
+    assert "--devices" in line
+    assert f"1 to {there}" in line
+
+
+def test_a_folder_that_cannot_be_written(capsys):
+    line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
+    assert "/proc/nothing" in line
+
+
+def with_params(monkeypatch, change):
+    """The averages of every checkpoint that is read are changed."""
+    restore = trained_module.restore
+
+    def changed(*arguments):
+        state = restore(*arguments)
+        averages = {name: jax.tree.map(change, tree) for name, tree in state.averages.items()}
+        return dataclasses.replace(state, averages=averages)
+
+    monkeypatch.setattr(trained_module, "restore", changed)
+
+
+def test_what_is_not_finite(trained, tmp_path, monkeypatch, capsys):
+    """The coefficients, with their time; the latents; the parameters; and only then the state."""
+    draw = ["sample", f"--workdir={trained}", f"--output={tmp_path / 'x'}", "--devices=1"]
+    # g of the rectified flow is infinite at t = 1.
+    line = refused([*draw, "--solver=euler_maruyama", "--sde=flow"], capsys)
+    assert "20 of 20 samples are not finite: the coefficients of solver 'euler_maruyama'" in line
+    assert "at t = 1 under Flow; takes another, more steps cannot help" in line
+    np.savez(tmp_path / "z.npz", latents=np.full((2, 2), np.nan))
+    line = refused([*draw, f"--latents={tmp_path / 'z.npz'}"], capsys)
+    assert "z.npz: got numbers that are not finite" in line
+    with monkeypatch.context() as patched:
+        with_params(patched, lambda p: p.at[(0,) * p.ndim].set(np.nan) if p.ndim > 1 else p)
+        line = refused(draw, capsys)
+        assert "checkpoints/6 (ema): " in line
+        assert "arrays of parameters have numbers that are not finite, first dense_0/kernel" in line
+    with_params(monkeypatch, lambda p: p * 1e30)
+    line = refused(draw, capsys)
+    assert "20 samples are not finite: the state grew beyond float32; takes more steps" in line
+
+
+FULL_DISK = """
+import resource, signal, sys
+from experiments.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+sys.exit(main({arguments!r}))
+"""
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(trained, tmp_path):
+    """A limit on file sizes stands for the disk: Orbax's files do not fit."""
+    shutil.copytree(trained, tmp_path / "run")
+    more = ["--config.training.num_steps=8", "--config.training.save_every=8", "--devices=1"]
+    arguments = ["train", *TOY, f"--workdir={tmp_path / 'run'}", *more]
+    script = FULL_DISK.format(limit=4096, arguments=arguments)
+    root = pathlib.Path(__file__).parents[3]
+    # A cache of its own: the limit cuts its entries short too.
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=root,
+        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "checkpoint of step 8 could not be written" in last or "File too large" in last
+    assert main(["sample", f"--workdir={tmp_path / 'run'}", "--num=8"]) == 0
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(UserError):
+        main(["sample", f"--workdir={tmp_path}", "--debug"])

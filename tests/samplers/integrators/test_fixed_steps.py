@@ -1,0 +1,127 @@
+"""Adams and fixed Runge–Kutta steps: orders, ends, evaluations, and one copy of the field."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from samplers import FixedAdams, FixedRungeKutta, pairs
+from samplers.coefficients import tableaux
+from sde_lib import expand
+
+float64 = pytest.mark.usefixtures("float64")
+
+RATES = np.array([0.5, 1.0, 2.0])
+
+
+def field(u, y):
+    """y' = r y² cos(r u), whose solution from 1/2 at 0 is 1/(2 − sin(r u)), an r per example."""
+    rates = jnp.asarray(RATES)
+    slope = rates * jnp.cos(rates * u)
+    return {"y": slope[:, None] * y["y"] ** 2}
+
+
+def exact(u):
+    return 1 / (2 - np.sin(RATES * u))[:, None]
+
+
+def error(integrator, start, end):
+    solution = integrator.solve(
+        field, {"y": jnp.asarray(exact(start))}, jnp.asarray(start), jnp.asarray(end)
+    )
+    return np.abs(solution.y["y"] - exact(end)).max(), solution
+
+
+@float64
+@pytest.mark.parametrize("history", [1, 2, 3, 4])
+def test_order_of_adams(history):
+    """history + 1, on y' = 7 u⁶ y², y = 1/(2 − u⁷): so flat at 0 that the start does not count.
+
+    With enough steps that the high derivatives near 1 do not count either.
+    """
+
+    def flat(u, y):
+        return 7 * expand(u, y) ** 6 * y**2
+
+    errors = []
+    for num_steps in (400, 800):
+        integrator = FixedAdams(num_steps=num_steps, history=history)
+        y = integrator.solve(flat, jnp.full((1, 1), 0.5), jnp.asarray(0.0), jnp.asarray(1.0)).y
+        errors.append(abs(float(y[0, 0]) - 1))
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(history + 1, abs=0.3)
+
+
+@float64
+@pytest.mark.parametrize("history", [1, 2, 3, 4])
+def test_adams_integrates_polynomials(history):
+    """Exactly, up to the degree of its history, once the history is there."""
+    degree = history
+
+    def polynomial(u, y):
+        return (u**degree)[:, None] * jnp.ones_like(y)
+
+    def after(num_steps):
+        integrator = FixedAdams(num_steps=num_steps, history=history)
+        y = integrator.solve(polynomial, jnp.zeros((1, 1)), jnp.asarray(0.0), jnp.asarray(1.0)).y
+        return float(y[0, 0]) - 1 / (degree + 1)
+
+    # Only the first `history` steps, of length h, err: the error is a multiple of h^{degree + 1}.
+    few, many = after(10), after(20)
+    assert_allclose(few, many * 2 ** (degree + 1), atol=1e-14)
+    assert history > 1 or abs(few) < 1e-14
+
+
+@float64
+@pytest.mark.parametrize("name", pairs())
+def test_order_of_fixed_steps(name):
+    order, steps = tableaux[name].order, {"bosh3": (64, 128), "dop853": (2, 4)}.get(name, (8, 16))
+    errors = [error(FixedRungeKutta(tableau=name, num_steps=n), 0.0, 1.5)[0] for n in steps]
+    assert np.log2(errors[0] / errors[1]) > order - 0.3
+
+
+@float64
+@pytest.mark.parametrize("start_end", [(0.0, 1.5), (1.5, 0.0)])
+@pytest.mark.parametrize(
+    ("integrator", "evaluations"),
+    [
+        (FixedAdams(num_steps=60), 61),
+        (FixedAdams(num_steps=60, grading=0.5), 61),
+        (FixedRungeKutta(num_steps=10), 61),
+        (FixedRungeKutta(tableau="bosh3", num_steps=20), 61),
+    ],
+)
+def test_both_ways(integrator, evaluations, start_end):
+    """The state, its slope, and what it took; up and down."""
+    off, solution = error(integrator, *start_end)
+    assert off < 2e-5  # the coarsest, bosh3 at h = 0.075 and r = 2, has 6e-6
+    end = jnp.asarray(start_end[1])
+    slope = field(end, {"y": jnp.asarray(exact(start_end[1]))})["y"]
+    assert_allclose(solution.slope["y"], slope, atol=2e-4)
+    assert solution.evaluations.tolist() == [evaluations] * 3
+
+
+@pytest.mark.parametrize("integrator", [FixedAdams(num_steps=7), FixedRungeKutta(num_steps=3)])
+def test_one_copy_of_the_field(integrator):
+    def once(u, y):
+        return jnp.arctan(y)
+
+    program = str(
+        jax.make_jaxpr(lambda y: integrator.solve(once, y, jnp.zeros(()), jnp.ones(())))(
+            jnp.ones((2, 3))
+        )
+    )
+    assert program.count("atan") == 1
+
+
+@pytest.mark.parametrize(
+    ("integrator", "words"),
+    [
+        (FixedAdams(history=5), ["history", "5", "1 to 4"]),
+        (FixedAdams(num_steps=0), ["num_steps", "0"]),
+    ],
+)
+def test_out_of_range(integrator, words):
+    with pytest.raises(ValueError, match=words[0]) as raised:
+        integrator.solve(field, {"y": jnp.ones((3, 1))}, jnp.zeros(()), jnp.ones(()))
+    assert all(word in str(raised.value) for word in words)
