@@ -2,8 +2,7 @@
 
 import pytest
 
-from samplers import correctors, grids, solvers
-from samplers.coefficients import tableaux
+from samplers import correctors, grids, solvers, tableaux
 from sde_lib import Registry, sdes, time_samplers, weightings
 from tests.user_sde import StraightPath
 

@@ -11,7 +11,8 @@ from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.resolve import default_config, resolve
 from experiments.runtime import compile_notice, devices
 from experiments.runtime.compile_notice import EVENT, NAMES
-from experiments.training import step as training
+from experiments.state import train_state
+from experiments.training.step import make_train_step
 
 
 def heard(capsys, word):
@@ -69,9 +70,9 @@ def test_the_words_are_those_of_programs_that_there_are():
     experiment = resolve(default_config())
     sde, mesh = build_sde(experiment.sde), devices.make_mesh(1)
     network = build_network(experiment.model)
-    step = training.make_train_step(experiment, sde, network, None, mesh)
+    step = make_train_step(experiment, sde, network, None, mesh)
     programs = (
-        training._start,
+        train_state._start,
         step,
         samplers.sample,
         samplers.sample_path,

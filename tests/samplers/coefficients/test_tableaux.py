@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import RungeKutta
-from samplers.coefficients import tableaux
+from samplers import RungeKutta, tableaux
 
 every_tableau = pytest.mark.parametrize("name", list(tableaux))
 float64 = pytest.mark.usefixtures("float64")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Adams, RungeKutta, pairs
-from samplers.coefficients import tableaux
+from samplers import Adams, RungeKutta, pairs, tableaux
 from samplers.integrators.step_control import error_size
 
 float64 = pytest.mark.usefixtures("float64")

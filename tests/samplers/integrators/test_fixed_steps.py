@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import FixedAdams, FixedRungeKutta, pairs
-from samplers.coefficients import tableaux
+from samplers import FixedAdams, FixedRungeKutta, pairs, tableaux
 from sde_lib import expand
 
 float64 = pytest.mark.usefixtures("float64")

@@ -15,8 +15,7 @@ from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
 import samplers
-from samplers import Steps, solvers
-from samplers.coordinates import forms
+from samplers import Steps, forms, solvers
 from samplers.solvers.linear import LinearSolver
 from sde_lib import Prediction, sdes
 
