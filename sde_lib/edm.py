@@ -10,11 +10,11 @@ Reference: Karras et al. 2022 "EDM", eq. 5 (1), Table 1 (2: σ(t) = t).
 
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.exploding import Exploding
 from sde_lib.pytree import number
 from sde_lib.sde import register
+from sde_lib.times import Times
 
 
 @register("edm")
@@ -35,15 +35,15 @@ class EDM(Exploding):
         low, high = (jnp.asarray(s, dtype=float) for s in (self.sigma_min, self.sigma_max))
         return low ** (1 / self.rho), high ** (1 / self.rho)
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Times) -> Times:
         """Eq. 1."""
         low, high = self._ends()
-        return (low + jnp.asarray(t, dtype=float) * (high - low)) ** self.rho
+        return (low + t * (high - low)) ** self.rho
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    def time_of_log_snr(self, log_snr: Times) -> Times:
         """From σ^{1/ρ}; outside [0, 1] the nearer end."""
         low, high = self._ends()
-        root = jnp.exp(-jnp.asarray(log_snr, dtype=float) / 2 / self.rho)
+        root = jnp.exp(-log_snr / 2 / self.rho)
         return jnp.clip((root - low) / (high - low), 0.0, 1.0)
 
 
@@ -59,11 +59,11 @@ class LinearVE(Exploding):
     sigma_min: float = 0.002
     sigma_max: float = 80.0
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Times) -> Times:
         """Eq. 2."""
-        return self.sigma_min + jnp.asarray(t, dtype=float) * (self.sigma_max - self.sigma_min)
+        return self.sigma_min + t * (self.sigma_max - self.sigma_min)
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    def time_of_log_snr(self, log_snr: Times) -> Times:
         """Linear in σ; outside [0, 1] the nearer end."""
-        sigma = jnp.exp(-jnp.asarray(log_snr, dtype=float) / 2)
+        sigma = jnp.exp(-log_snr / 2)
         return jnp.clip((sigma - self.sigma_min) / (self.sigma_max - self.sigma_min), 0.0, 1.0)

@@ -1,12 +1,11 @@
 """What the SDEs share that add noise to data of fixed scale: α = 1, f = 0, σ between two values."""
 
 import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.pytree import number
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
+from sde_lib.times import Times
 
 
 class Exploding(SDE):
@@ -24,10 +23,10 @@ class Exploding(SDE):
             )
         super().validate()
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Times) -> Times:
         """1."""
-        return jnp.ones_like(jnp.asarray(t, dtype=float))
+        return jnp.ones_like(t)
 
-    def drift_coefficient(self, t: ArrayLike) -> Array:
+    def drift_coefficient(self, t: Times) -> Times:
         """0."""
-        return jnp.zeros_like(jnp.asarray(t, dtype=float))
+        return jnp.zeros_like(t)

@@ -52,8 +52,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "bisection to the other side",
         "sde_lib/sde.py",
-        "early = self.log_snr(middle) > target",
-        "early = self.log_snr(middle) < target",
+        "early = self.log_snr(middle) > log_snr",
+        "early = self.log_snr(middle) < log_snr",
         (_CURVES + "test_closed_form_inverse_equals_bisection[time_of_log_snr-vp]",),
     ),
     Mutant(
@@ -157,8 +157,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "β that starts at β_max",
         "sde_lib/linear_beta.py",
-        "self.beta_min + jnp.asarray(t) * (self.beta_max - self.beta_min)",
-        "self.beta_max - jnp.asarray(t) * (self.beta_max - self.beta_min)",
+        "return self.beta_min + t * (self.beta_max - self.beta_min)",
+        "return self.beta_max - t * (self.beta_max - self.beta_min)",
         (_KERNELS + "test_beta_is_the_slope_of_its_integral[vp]",),
     ),
     Mutant(
@@ -171,15 +171,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the inverse of ∫β without the square of β_min",
         "sde_lib/linear_beta.py",
-        "jnp.square(jnp.asarray(self.beta_min))",
-        "jnp.asarray(self.beta_min)",
+        "jnp.square(self.beta_min)",
+        "self.beta_min",
         (_KERNELS + "test_beta_is_the_slope_of_its_integral[vp]",),
     ),
     Mutant(
         "a flow's inverse of log-SNR, not half of it",
         "sde_lib/flow.py",
-        "jax.nn.sigmoid(-jnp.asarray(log_snr, dtype=float) / 2)",
-        "jax.nn.sigmoid(-jnp.asarray(log_snr, dtype=float))",
+        "jax.nn.sigmoid(-log_snr / 2)",
+        "jax.nn.sigmoid(-log_snr)",
         (_CURVES + "test_closed_form_inverse_equals_bisection[time_of_log_snr-flow]",),
     ),
     Mutant(

@@ -45,7 +45,7 @@ def kernel(sde: SDE, s: Array, t: Array, num_steps: int, discretization: str) ->
       ValueError: `discretization` is neither "exact" nor "published".
     """
     if _is_published(discretization):
-        return sde.discrete_transition(t, num_steps)
+        return sde.discrete_transition(t, num_scales=num_steps)
     return sde.transition(s, t)
 
 
