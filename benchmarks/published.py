@@ -25,7 +25,7 @@ from experiments.config_schema.resolve import default_config, resolve
 from experiments.config_schema.sections import Experiment
 from experiments.conversion.convert import filled
 from experiments.conversion.score_sde import checkpoint
-from models import ScoreModel
+from models import ScoreModel, parameterizations
 
 _SAME = ("nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv")
 _NCSNPP = (
@@ -133,7 +133,7 @@ def score(
         network=build_network(experiment.model),
         params=params,
         sde=sde,
-        parameterization=parameterization,
+        parameterization=parameterizations[parameterization](),
         conditioning=str(experiment.model.conditioning),
     )
     t = jnp.asarray(golden["t"])

@@ -17,6 +17,9 @@ from sde_lib import SDE, Registry
 
 conditionings = Registry("conditioning", Callable)
 
+Conditioning = Callable[[SDE, Array], Array]
+"""(SDE, times [B]) → the number c [B] that stands for the time."""
+
 
 @conditionings.register("time")
 def time(sde: SDE, t: Array) -> Array:

@@ -7,7 +7,7 @@ from sde_lib.gaussian import Gaussian
 from sde_lib.gaussian_mixture import GaussianMixture
 from sde_lib.learned import LearnedLogSNR
 from sde_lib.loss import denoising_loss, weightings
-from sde_lib.model import Model, from_score
+from sde_lib.model import ClosedForm, Model, from_score
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree, number, static
 from sde_lib.ranges import Range, check_ranges, declared
@@ -24,6 +24,7 @@ __all__ = [
     "SDE",
     "VE",
     "VP",
+    "ClosedForm",
     "Cosine",
     "Flow",
     "Gaussian",

@@ -39,6 +39,9 @@ from sde_lib.sde import SDE
 
 time_samplers = Registry("time sampler", Callable)
 
+TimeSampler = Callable[..., tuple[Array, Array]]
+"""(SDE, u [B], t_min, t_max = 1) → (t, ω), each [B]."""
+
 _LOG_NORMAL_MEAN, _LOG_NORMAL_STD = -1.2, 1.2
 _LEAST_SIGNAL = 1e-3
 

@@ -3,6 +3,7 @@
 from benchmarks.mutants import Mutant
 
 _ADM = "tests/models/networks/test_adm.py::"
+_BUILDERS = "tests/experiments/builders/test_model.py::"
 _DIT = "tests/models/networks/test_dit.py::"
 _EDM2 = "tests/models/networks/test_edm2.py::"
 _NCSNPP = "tests/models/networks/test_ncsnpp.py::"
@@ -13,15 +14,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "edm's noise with the sign of F turned",
         "models/parameterization.py",
-        "sigma * unit - alpha * data_std * output",
-        "sigma * unit + alpha * data_std * output",
+        "sigma * unit - alpha * self.data_std * output",
+        "sigma * unit + alpha * self.data_std * output",
         (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
     ),
     Mutant(
         "edm's c_skip with one σ_d",
         "models/parameterization.py",
-        "alpha * data_std**2 * unit",
-        "alpha * data_std * unit",
+        "alpha * self.data_std**2 * unit",
+        "alpha * self.data_std * unit",
         (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
     ),
     Mutant(
@@ -34,7 +35,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "edm's input over σ alone",
         "models/parameterization.py",
-        "scale = jnp.sqrt(sigma**2 + (alpha * data_std) ** 2)",
+        "scale = jnp.sqrt(sigma**2 + (alpha * self.data_std) ** 2)",
         "scale = jnp.sqrt(sigma**2 + alpha**2)",
         (_PARAMETERIZATION + "test_the_network_of_edm_sees_a_state_of_unit_variance",),
     ),
@@ -117,15 +118,15 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a score model with a data scale of its own",
-        "models/score_model.py",
-        "self.sde, x, t, self.data_std)",
-        "self.sde, x, t, 0.5)",
-        (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
+        "experiments/builders/model.py",
+        '{"data_std": data_std} if',
+        "{} if",
+        (_BUILDERS + "test_the_parameterization_knows_the_scale_of_the_data",),
     ),
     Mutant(
         "a score model that tells its network the bare time",
         "models/score_model.py",
-        "c = conditionings[self.conditioning](self.sde, t)",
+        "c = conditionings.entry(self.conditioning)(self.sde, t)",
         "c = t",
         (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
     ),
