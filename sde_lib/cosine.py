@@ -8,12 +8,12 @@ All of the signal is gone at t = 1, where α = 0.
 import jax.numpy as jnp
 
 from sde_lib.sde import SDE, register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("cosine")
 class Cosine(SDE):
-    """Cosine VP.
+    """The variance-preserving SDE with a cosine schedule: α = cos(πt/2), σ = sin(πt/2).
 
     Reference: Nichol & Dhariwal 2021, eq. 17, without the offset; Salimans & Ho 2022, §2.
     """

@@ -14,17 +14,19 @@ from jax import Array
 from sde_lib.exploding import Exploding
 from sde_lib.pytree import number
 from sde_lib.sde import register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("edm")
 class EDM(Exploding):
-    """Eq. 1.
+    """The SDE in whose time EDM's grid is uniform: α = 1, and σ^{1/ρ} is linear in t.
 
     Args:
       sigma_min: σ(0) > 0.
       sigma_max: σ(1).
       rho: ρ ≥ 1.
+
+    Reference: Karras et al. 2022, eq. 5.
     """
 
     sigma_min: float = 0.002
@@ -36,7 +38,7 @@ class EDM(Exploding):
         return low ** (1 / self.rho), high ** (1 / self.rho)
 
     def sigma(self, t: Times) -> Times:
-        """Eq. 1."""
+        """(σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ."""
         low, high = self._ends()
         return (low + t * (high - low)) ** self.rho
 
@@ -49,18 +51,20 @@ class EDM(Exploding):
 
 @register("linear_ve")
 class LinearVE(Exploding):
-    """Eq. 2.
+    """The SDE whose σ is linear in t, with α = 1.
 
     Args:
       sigma_min: σ(0) > 0.
       sigma_max: σ(1).
+
+    Reference: Karras et al. 2022, Table 1 (σ(t) = t).
     """
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
 
     def sigma(self, t: Times) -> Times:
-        """Eq. 2."""
+        """σ_min + t (σ_max − σ_min)."""
         return self.sigma_min + t * (self.sigma_max - self.sigma_min)
 
     def time_of_log_snr(self, log_snr: Times) -> Times:

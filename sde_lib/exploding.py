@@ -5,11 +5,16 @@ import jax.numpy as jnp
 from sde_lib.pytree import number
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 class Exploding(SDE):
-    """α = 1, and σ between two values."""
+    """The part that SDEs with α = 1 share; a subclass adds σ, from one value up to another.
+
+    Args:
+      sigma_min: σ(0) > 0.
+      sigma_max: σ(1) > σ(0).
+    """
 
     sigma_min: float = number(above=0)
     sigma_max: float

@@ -8,12 +8,14 @@ All of the signal is gone at t = 1, where α = 0.
 import jax
 
 from sde_lib.sde import SDE, register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("flow")
 class Flow(SDE):
-    """Rectified flow, flow matching with the conditional optimal-transport path.
+    """The rectified flow: α = 1 − t, σ = t, straight lines between noise and data.
+
+    It is flow matching with the conditional optimal-transport path.
 
     Reference: Liu et al. 2023; Lipman et al. 2023, eq. 20 with σ_min = 0.
     """

@@ -18,16 +18,16 @@ from sde_lib.model import ClosedForm
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
-from sde_lib.times import Time
+from sde_lib.shapes import PerExample, States, Time
 
 
 class Gaussian(Pytree):
-    """N(mean, eigenvectors diag(eigenvalues) eigenvectorsᵀ) over examples of D numbers.
+    """Gaussian data: examples of D numbers from N(m, Q diag(λ) Qᵀ).
 
     Args:
-      mean: [D].
-      eigenvectors: [D, D], orthonormal columns.
-      eigenvalues: [D], the variances along them.
+      mean: m [D].
+      eigenvectors: Q [D, D], orthonormal columns.
+      eigenvalues: λ [D], the variances along them.
     """
 
     mean: Array
@@ -43,14 +43,14 @@ class Gaussian(Pytree):
             eigenvalues=jnp.full((dim,), std**2, dtype=float),
         )
 
-    def log_prob(self, sde: SDE, x: Array, t: Time) -> Array:
+    def log_prob(self, sde: SDE, x: States, t: Time) -> PerExample:
         """log p_t(x) in nats, eq. 1. x [B, ...] → [B]."""
         centred, _, _, variance = self._project(sde, x, t)
         log_scale = jnp.log(2 * math.pi * variance)
         return -jnp.sum(centred**2 / variance + log_scale, axis=-1) / 2
 
-    def predict(self, sde: SDE, x: Array, t: Time) -> Prediction:
-        """The conditional means (2) and (3). x [B, ...]."""
+    def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
+        """The conditional means of data and noise, eq. 2 and 3, given x [B, ...] at t."""
         centred, alpha, sigma, variance = self._project(sde, x, t)
         data = self.mean + (alpha * self.eigenvalues / variance * centred) @ self.eigenvectors.T
         noise = (sigma / variance * centred) @ self.eigenvectors.T
@@ -66,7 +66,7 @@ class Gaussian(Pytree):
         data = self.mean + (jnp.sqrt(self.eigenvalues) * draw) @ self.eigenvectors.T
         return data.reshape(shape)
 
-    def probability_flow(self, sde: SDE, x: Array, t: Time, s: Time) -> Array:
+    def probability_flow(self, sde: SDE, x: States, t: Time, s: Time) -> States:
         """The state at s of the probability flow through x [B, ...] at t, eq. 4."""
         centred, _, _, variance = self._project(sde, x, t)
         _, alpha, _, variance_s = self._project(sde, x, s)

@@ -17,29 +17,29 @@ from sde_lib.model import ClosedForm
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
-from sde_lib.times import Time
+from sde_lib.shapes import PerExample, States, Time
 
 
 class GaussianMixture(Pytree):
-    """Isotropic components over examples of D numbers.
+    """Gaussian-mixture data: examples of D numbers from K isotropic components.
 
     Args:
-      weights: [K], positive, summing to 1.
-      means: [K, D].
-      stds: [K].
+      weights: w [K], positive, summing to 1.
+      means: m [K, D].
+      stds: s [K].
     """
 
     weights: Array
     means: Array
     stds: Array
 
-    def log_prob(self, sde: SDE, x: Array, t: Time) -> Array:
+    def log_prob(self, sde: SDE, x: States, t: Time) -> PerExample:
         """log p_t(x) in nats, eq. 1. x [B, ...] → [B]."""
         joint, *_ = self._components(sde, x, t)
         return jax.nn.logsumexp(joint, axis=-1)
 
-    def predict(self, sde: SDE, x: Array, t: Time) -> Prediction:
-        """The conditional means (3) and (4). x [B, ...]."""
+    def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
+        """The conditional means of data and noise, eq. 3 and 4, given x [B, ...] at t."""
         joint, centred, alpha, sigma, variance = self._components(sde, x, t)
         share = jax.nn.softmax(joint, axis=-1)[..., None]
         gain = (alpha * self.stds**2 / variance)[..., None]

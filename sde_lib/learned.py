@@ -14,17 +14,21 @@ from jax import Array
 
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE, register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("learned")
 class LearnedLogSNR(SDE):
-    """Eq. 1.
+    """The variance-preserving SDE whose log-SNR is any monotone curve, learned with the network.
+
+    Eq. 1 of `learned`.
 
     Args:
       log_snr_max: l_max, at t = 0.
       log_snr_min: l_min < l_max, at t = 1.
       increments: a, of any length K ≥ 1.
+
+    Reference: Kingma et al. 2021, §5.1 and App. H.
     """
 
     log_snr_max: float = 13.0
@@ -49,7 +53,7 @@ class LearnedLogSNR(SDE):
         return jnp.concatenate([jnp.zeros(1), inner, jnp.ones(1)])
 
     def log_snr(self, t: Times) -> Times:
-        """Eq. 1."""
+        """l_max − (l_max − l_min) C(t)."""
         knots = self._knots()
         at = jnp.interp(t, jnp.linspace(0, 1, len(knots)), knots)
         return self.log_snr_max - (self.log_snr_max - self.log_snr_min) * at

@@ -10,11 +10,12 @@ from jax import Array
 from sde_lib.pytree import number
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
-from sde_lib.times import Times, of_times
+from sde_lib.shapes import Times
+from sde_lib.times import of_times
 
 
 class LinearBeta(SDE):
-    """The part that VP and sub-VP share; a subclass adds σ.
+    """The part that VP and sub-VP share: α = e^{−B/2} with a linear β. A subclass adds σ.
 
     Args:
       beta_min: β(0) ≥ 0.

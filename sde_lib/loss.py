@@ -32,6 +32,7 @@ from jax import Array
 from sde_lib.model import Model
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
+from sde_lib.shapes import PerExample, States, Time, Times
 from sde_lib.time_sampling import TimeSampler, log_normal_density, snr_decay, time_samplers
 
 weightings = Registry("weighting", Callable)
@@ -43,15 +44,15 @@ _NODES = 1024
 
 
 @weightings.register("sigma2")
-def sigma2(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(1, 0)."""
+def sigma2(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (1, 0), for which the loss is the mean squared error of the noise."""
     del sde, data_std
     return jnp.ones_like(t), jnp.zeros_like(t)
 
 
 @weightings.register("likelihood")
-def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(ρ, ρ/σ_d²)."""
+def likelihood(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (ρ, ρ/σ_d²), for which the loss bounds the negative log-likelihood."""
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     share = (alpha * data_std) ** 2 / (sigma**2 + (alpha * data_std) ** 2)
     rho = jnp.where(alpha > 0, snr_decay(sde, t) * share, 0.0)
@@ -59,8 +60,8 @@ def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 
 
 @weightings.register("edm")
-def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(q, q/σ_d²)."""
+def edm(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (q, q/σ_d²), which are EDM's."""
     q = log_normal_density(sde, t)
     return q, q / data_std**2
 
@@ -68,15 +69,17 @@ def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 def denoising_loss(
     sde: SDE,
     model: Model,
-    data: Array,
-    t: Array,
-    noise: Array,
+    data: States,
+    t: Time,
+    noise: States,
     *,
     weighting: Weighting | str = "sigma2",
     data_std: float = 0.5,
     cond: Array | None = None,
-) -> Array:
-    """The bracket of eq. 1 per example, averaged over the example's dimensions.
+) -> PerExample:
+    """The weighted squared error of a model's predictions, for each example.
+
+    The bracket of eq. 1 of `loss`, averaged over the dimensions of an example.
 
     Args:
       sde: the SDE that perturbs the data.
@@ -89,7 +92,8 @@ def denoising_loss(
       cond: what the model is conditioned on.
 
     Returns:
-      [B]. (The published "½ sum" is this times half the number of dimensions.)
+      The losses [B]: mean squared errors in units of the noise, whose variance is 1.
+      The published "½ sum" is this times half the number of dimensions.
     """
     predicted = model(sde.perturb(data, t, noise), t, cond)
     on_noise, on_data = weightings.entry(weighting)(sde, t, data_std)

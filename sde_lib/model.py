@@ -14,13 +14,13 @@ from sde_lib import prediction
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE
-from sde_lib.times import Time
+from sde_lib.shapes import States, Time
 
 
 class Model(Protocol):
     """Whatever says which data and noise a state is made of."""
 
-    def __call__(self, x: Array, t: Time, cond: Any = None) -> Prediction:
+    def __call__(self, x: States, t: Time, cond: Any = None) -> Prediction:
         """The conditional means of data and noise.
 
         Args:
@@ -36,7 +36,7 @@ class Model(Protocol):
 class DataDistribution(Protocol):
     """A distribution of data whose conditional means are known."""
 
-    def predict(self, sde: SDE, x: Array, t: Time) -> Prediction:
+    def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
         """The conditional means of data and noise under `sde`, given x [B, ...] at t."""
 
 
@@ -51,7 +51,7 @@ class ClosedForm(Pytree):
     data: DataDistribution
     sde: SDE
 
-    def __call__(self, x: Array, t: Time, cond: Any = None) -> Prediction:
+    def __call__(self, x: States, t: Time, cond: Any = None) -> Prediction:
         """The conditional means of data and noise given x [B, ...] at t."""
         return self.data.predict(self.sde, x, t)
 
@@ -61,7 +61,7 @@ class ScoreFunction(Pytree):
 
     function: Callable[[Array, Time], Array]
 
-    def predict(self, sde: SDE, x: Array, t: Time) -> Prediction:
+    def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
         """The conditional means of data and noise under `sde`, given x [B, ...] at t."""
         return prediction.from_score(sde, x, t, self.function(x, t))
 

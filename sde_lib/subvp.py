@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from sde_lib.linear_beta import LinearBeta
 from sde_lib.sde import register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("subvp")
 class SubVP(LinearBeta):
-    """Sub-variance preserving.
+    """The sub-variance-preserving SDE: σ = 1 − e^{−B}, less noise than VP at every time.
 
     Reference: Song et al. 2021, eq. 12 and 33.
     """

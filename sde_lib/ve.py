@@ -10,12 +10,12 @@ from jax import Array
 
 from sde_lib.exploding import Exploding
 from sde_lib.sde import Transition, register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("ve")
 class VE(Exploding):
-    """Variance exploding.
+    """The variance-exploding SDE: α = 1, and σ grows geometrically.
 
     Args:
       sigma_min: σ(0) > 0, below the detail of the data.

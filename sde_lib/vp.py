@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from sde_lib.linear_beta import LinearBeta
 from sde_lib.sde import Transition, register
-from sde_lib.times import Times
+from sde_lib.shapes import Times
 
 
 @register("vp")
 class VP(LinearBeta):
-    """Variance preserving: α² + σ² = 1.
+    """The variance-preserving SDE: α² + σ² = 1, with a linear β.
 
     Reference: Song et al. 2021, eq. 11 and 32; Ho et al. 2020 for the discrete table.
     """

@@ -11,7 +11,7 @@ _LOSS = "tests/sde_lib/test_loss.py::"
 _ORACLES = "tests/sde_lib/test_oracles.py::"
 _PREDICTION = "tests/sde_lib/test_prediction.py::"
 _TIME_SAMPLING = "tests/sde_lib/test_time_sampling.py::"
-_TRANSLATED = "tests/sde_lib/test_translated.py::"
+_MODEL_UNDER_SDE = "tests/sde_lib/test_model_under_sde.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -248,8 +248,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "times that end where there is signal",
         "sde_lib/time_sampling.py",
-        "_LEAST_SIGNAL = 1e-3",
-        "_LEAST_SIGNAL = 0.1",
+        "_MIN_SIGNAL = 1e-3",
+        "_MIN_SIGNAL = 0.1",
         (_TIME_SAMPLING + "test_what_is_left_out_without_a_signal_is_invisible[log_snr-flow]",),
     ),
     Mutant(
@@ -387,17 +387,17 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a translated state scaled the wrong way",
-        "sde_lib/translated.py",
+        "sde_lib/model_under_sde.py",
         "x * expand(known / size, x)",
         "x * expand(size / known, x)",
-        (_TRANSLATED + "test_translated[ve]",),
+        (_MODEL_UNDER_SDE + "test_a_model_under_another_sde[ve]",),
     ),
     Mutant(
         "a translated time left as it is",
-        "sde_lib/translated.py",
+        "sde_lib/model_under_sde.py",
         "at = self.trained.time_of_log_snr(self.sde.log_snr(t))",
         "at = jnp.asarray(t)",
-        (_TRANSLATED + "test_translated[flow]",),
+        (_MODEL_UNDER_SDE + "test_a_model_under_another_sde[flow]",),
     ),
     Mutant(
         "a Gaussian's data without α",

@@ -26,7 +26,7 @@ from experiments.workdir.data_facts import DataFacts
 from experiments.workdir.folder import Workdir
 from experiments.workdir.results import digest
 from models import ScoreModel
-from sde_lib import SDE, Model, Translated
+from sde_lib import SDE, Model, ModelUnderSDE
 from sde_lib.registry import unknown_name
 
 
@@ -123,7 +123,7 @@ class Trained:
         if spec is None:
             return self.sde, self.model
         sde = named_sde(spec)
-        return sde, Translated(model=self.model, trained=self.sde, sde=sde)
+        return sde, ModelUnderSDE(model=self.model, trained=self.sde, sde=sde)
 
     def dataset(self, split: str) -> Dataset:
         """A split of the experiment's data.
