@@ -16,9 +16,10 @@ x = α data + σ noise and score = −noise/σ):
                     noise = (σ x/r − α s F(x/r))/r
 
 The last is the preconditioning of Karras et al. 2022 (eq. 7, Table 1: c_in, c_skip and c_out),
-written for any affine SDE: the network sees input and target of unit variance at every time, so
+written for any affine SDE: input and target of the network have unit variance at every time, so
 the same network serves every SDE, and both predictions are finite where α or σ is 0. Of the others
-`data`, `v` and `velocity` are where α = 0, as in a rectified flow at t = 1; `rounding` tells.
+`data`, `v` and `velocity` are finite where α = 0, as in a rectified flow at t = 1; `rounding`
+measures it.
 """
 
 import abc
@@ -30,6 +31,7 @@ from jax import Array
 
 from models.conditioning import smld_step
 from sde_lib import SDE, Prediction, Pytree, Registry, expand, prediction
+from sde_lib.shapes import PerExample, States
 
 DDPM_STEPS = 1000
 
@@ -41,7 +43,7 @@ class Parameterization(Pytree, abc.ABC):
     """What the output F of a network means."""
 
     @abc.abstractmethod
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         """The data and the noise that the network's output stands for.
 
         Args:
@@ -65,7 +67,7 @@ class Noise(Parameterization):
     Reference: Ho et al. 2020, eq. 14.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_noise(sde, x, t, network(x))
 
 
@@ -79,14 +81,14 @@ class DDPMNoise(Parameterization):
     Reference: Ho et al. 2020, eq. 4; Song et al. 2021, App. B and C.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         steps = jnp.clip(jnp.floor((DDPM_STEPS - 1) * t), 0, DDPM_STEPS - 1).astype(int)
         ratio = sde.sigma(t) / ddpm_sigmas(sde)[steps]
         return prediction.from_noise(sde, x, t, expand(ratio, x) * network(x))
 
 
 def ddpm_sigmas(sde: SDE) -> Array:
-    """√(1 − ᾱ_i), ᾱ_i = ∏_{j ≤ i} (1 − β_j), of DDPM's N = 1000 steps, [N].
+    """The noise σ_i of DDPM's N = 1000 steps, √(1 − ᾱ_i) with ᾱ_i = ∏_{j ≤ i} (1 − β_j), [N].
 
     β_j = −2 f(j/(N − 1))/N is linspace(β_min, β_max)/N for VP. Where f has no bound (α(1) = 0) it
     stops at 0.999, as in Nichol & Dhariwal 2021.
@@ -103,7 +105,7 @@ class ScaledScore(Parameterization):
     Reference: Song & Ermon 2020, Technique 3.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_noise(sde, x, t, -network(x))
 
 
@@ -118,7 +120,7 @@ class SMLDScore(Parameterization):
     distribution" (2019), §4.2; Song et al. 2021, App. C and H.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         # Not 1 − i/999, which compiled is not 0 at the last: its σ of 0 is to give infinity.
         ratio = sde.sigma(t) / sde.sigma((999 - smld_step(sde, t)) / 999)
         return prediction.from_noise(sde, x, t, -expand(ratio, x) * network(x))
@@ -128,7 +130,7 @@ class SMLDScore(Parameterization):
 class Score(Parameterization):
     """The network predicts the score: F = ∇ log p_t(x)."""
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_score(sde, x, t, network(x))
 
 
@@ -136,7 +138,7 @@ class Score(Parameterization):
 class Data(Parameterization):
     """The network predicts the data: F = E[x_0 | x_t]."""
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_data(sde, x, t, network(x))
 
 
@@ -147,7 +149,7 @@ class V(Parameterization):
     Reference: Salimans & Ho 2022, §4.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_v(sde, x, t, network(x))
 
 
@@ -158,7 +160,7 @@ class Velocity(Parameterization):
     Reference: Lipman et al. 2023, eq. 9.
     """
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         return prediction.from_velocity(sde, x, t, network(x))
 
 
@@ -176,7 +178,7 @@ class EDM(Parameterization):
 
     data_std: float = 0.5
 
-    def __call__(self, network: Network, sde: SDE, x: Array, t: Array) -> Prediction:
+    def __call__(self, network: Network, sde: SDE, x: States, t: PerExample) -> Prediction:
         alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
         scale = jnp.sqrt(sigma**2 + (alpha * self.data_std) ** 2)
         unit = x / scale
@@ -188,10 +190,10 @@ class EDM(Parameterization):
 
 
 def rounding(parameterization: Parameterization, sde: SDE, t: Array, data_std: float) -> Array:
-    """How much of a prediction is rounding, in the worse of data and noise.
+    """The share of a prediction that is rounding, in the worse of data and noise.
 
-    What rounding a state of standard deviation r = √(α² s² + σ²) to float32, 6e-8 of it, changes in
-    the data, over s, or in the noise; the network's output stays 1.
+    A state of standard deviation r = √(α² s² + σ²) is rounded to float32, by 6e-8 of it. The share
+    is the change of the data, over s, or of the noise, while the network's output stays 1.
 
     Args:
       parameterization: how data and noise are made of the network's output.

@@ -6,15 +6,15 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from models.conditioning import Conditioning, conditionings
 from models.parameterization import Parameterization
 from sde_lib import SDE, Prediction, Pytree, static
+from sde_lib.shapes import States, Time
 
 
 class ScoreModel(Pytree):
-    """`predict(x, t, cond) → Prediction` by a Flax network.
+    """A Flax network with its parameters as a model, `predict(x, t, cond) → Prediction`.
 
     The parameters and the numbers of the SDE and of the parameterization are leaves.
 
@@ -33,15 +33,21 @@ class ScoreModel(Pytree):
     conditioning: Conditioning | str = static()
 
     def __call__(
-        self, x: Array, t: ArrayLike, cond: Any = None, *, dropout_key: Array | None = None
+        self, x: States, t: Time, cond: Any = None, *, dropout_key: Array | None = None
     ) -> Prediction:
-        """Data and noise given x [B, ...] at t, in float32.
+        """The conditional means of data and noise given x at t, in float32.
 
         Args:
           x: states [B, ...].
-          t: scalar or [B].
+          t: their times, a scalar or [B].
           cond: what the network is conditioned on.
           dropout_key: given, the network runs as in training.
+
+        Returns:
+          Both means, each [B, ...].
+
+        Raises:
+          ValueError: the network's output has another shape than x.
         """
         t = jnp.broadcast_to(jnp.asarray(t, dtype=float), x.shape[:1])
         c = conditionings.entry(self.conditioning)(self.sde, t)

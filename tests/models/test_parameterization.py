@@ -90,19 +90,19 @@ def test_data_and_noise_make_the_state(sde):
     assert set(EXACT) | {"ddpm_noise", "smld_score"} == set(parameterizations)
 
 
-def test_the_network_of_edm_sees_a_state_of_unit_variance():
+def test_the_input_of_edms_network_has_unit_variance():
     sde, t, x = sdes["ve"](), jnp.array([0.7]), jnp.array([[0.3, -2.0]])
-    seen = []
-    make("edm")(lambda x: seen.append(x) or x, sde, x, t)
-    np.testing.assert_allclose(seen[0], x / np.hypot(sde.sigma(0.7), STD), rtol=1e-6)
+    inputs = []
+    make("edm")(lambda x: inputs.append(x) or x, sde, x, t)
+    np.testing.assert_allclose(inputs[0], x / np.hypot(sde.sigma(0.7), STD), rtol=1e-6)
 
 
-def test_what_the_network_is_told_of_the_time():
+def test_the_number_that_stands_for_the_time():
     """log σ/α, whether α or σ moves, within ±12; log σ; 999 t."""
     t = jnp.array([0.2, 0.5, 1.0])
     flow, ve = sdes["flow"](), sdes["ve"](sigma_min=0.01, sigma_max=50.0)
-    told = conditionings["log_noise"](flow, t)
-    np.testing.assert_allclose(told, [np.log(0.25), 0, 12], atol=1e-6)
+    given = conditionings["log_noise"](flow, t)
+    np.testing.assert_allclose(given, [np.log(0.25), 0, 12], atol=1e-6)
     assert conditionings["log_noise"](flow, jnp.zeros(1)) == -12
     want = np.log(0.01) + np.asarray(t) * np.log(5000)
     np.testing.assert_allclose(conditionings["log_noise"](ve, t), want, rtol=1e-5)

@@ -94,7 +94,7 @@ def _modules(net: NCSNpp, shapes: dict[str, Shape]) -> Iterator[Module]:
             yield from _attention(f"down_{level}_attention_{i}", shapes)
         if level < levels[-1]:
             yield _resample(net, f"down_{level}_resample")
-            yield from _see_image(net, f"down_{level}_pyramid")
+            yield from _input_pyramid(net, f"down_{level}_pyramid")
     yield _residual(net, "middle_block_0")
     yield from _attention("middle_attention", shapes)
     yield _residual(net, "middle_block_1")
@@ -102,7 +102,7 @@ def _modules(net: NCSNpp, shapes: dict[str, Shape]) -> Iterator[Module]:
         for i in range(net.num_res_blocks + 1):
             yield _residual(net, f"up_{level}_block_{i}")
         yield from _attention(f"up_{level}_attention", shapes)
-        yield from _show_image(net, f"up_{level}_pyramid", coarsest=level == levels[-1])
+        yield from _output_pyramid(net, f"up_{level}_pyramid", coarsest=level == levels[-1])
         if level > 0:
             yield _resample(net, f"up_{level}_resample")
     if net.progressive != "output_skip":
@@ -144,14 +144,14 @@ def _strided(net: NCSNpp, name: str) -> Module:
     return _layer(f"{name}/conv", "Conv2d_0" if net.fir else "Conv_0", _CONV)
 
 
-def _see_image(net: NCSNpp, name: str) -> Iterator[Module]:
+def _input_pyramid(net: NCSNpp, name: str) -> Iterator[Module]:
     if net.progressive_input == "input_skip":
         yield _layer(f"{name}/combine", "Conv_0", _CONV)
     if net.progressive_input == "residual":
         yield _strided(net, f"{name}/down")
 
 
-def _show_image(net: NCSNpp, name: str, *, coarsest: bool) -> Iterator[Module]:
+def _output_pyramid(net: NCSNpp, name: str, *, coarsest: bool) -> Iterator[Module]:
     if net.progressive == "output_skip" or (net.progressive == "residual" and coarsest):
         yield from _head(f"{name}/head")
     elif net.progressive == "residual":
