@@ -18,7 +18,7 @@ import numpy as np
 import samplers
 from benchmarks.report import ROOT, into_readme, save
 from benchmarks.runs import train_once
-from experiments.data import Dataset, Request
+from experiments.data import Request, Split
 from experiments.runtime import devices
 from experiments.workdir.trained_model import Trained
 from samplers import Adams
@@ -26,19 +26,13 @@ from samplers import Adams
 _SIDE = 200
 
 
-def line(request: Request) -> Dataset:
+def line(request: Request) -> Split:
     """A data source: points of a line, three normal components."""
     rng = np.random.default_rng(0 if request.split == "train" else 1)
     component = rng.choice(3, size=20_000, p=[0.3, 0.5, 0.2])
     centres, widths = np.array([-1.2, 0.0, 1.3]), np.array([0.3, 0.2, 0.15])
     points = centres[component] + widths[component] * rng.normal(size=20_000)
-    return Dataset(
-        values=points[:, None].astype(np.float32),
-        labels=None,
-        levels=None,
-        source=request.source,
-        split=request.split,
-    )
+    return Split.of(points[:, None].astype(np.float32))
 
 
 def main() -> None:

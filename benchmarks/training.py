@@ -153,11 +153,11 @@ def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
     """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
-    network, data = prepared.network, prepared.lazy
+    network, data = prepared.network, prepared.train_split
     step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
     state = init_state(experiment, network, data.shape, mesh)
-    if prepared.dataset is not None:
-        feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
+    if prepared.resident_split is not None:
+        feed: Feed = Resident(prepared.resident_split, 0, config.batch_size, 0, mesh)
     else:
         feed = Streamed(data, experiment.data, 0, config.batch_size, 0, mesh)
     return step, state, feed, feed.read(steps_per_call(config))

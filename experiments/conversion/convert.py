@@ -17,7 +17,7 @@ from experiments.config_schema.sections import Experiment
 from experiments.conversion.formats import Format, formats
 from experiments.conversion.imported import Imported
 from experiments.data import absolute
-from experiments.data.splits import open_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.paths import command, expand
 from experiments.runtime.atomic_files import folder_at_once
@@ -107,7 +107,7 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     told = imported.data or _of_image(path, experiment, imported)
     told = dataclasses.replace(told, place=absolute(source))
     try:
-        here = DataFacts.of(open_split(experiment, "train"))
+        here = DataFacts.of(split_of(experiment, "train"))
     except UserError as error:
         return told, f"\nit can sample; likelihood and training take the data ({error})"
     if here.shape != told.shape:

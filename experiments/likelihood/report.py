@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.builders.likelihood import build_integrator
-from experiments.data import Dataset
+from experiments.data import Split
 from experiments.display.pictures import histogram, save_png
 from experiments.likelihood.estimator import Estimator
 from experiments.likelihood.result import Likelihood, Mean
@@ -25,7 +25,7 @@ SUFFIXES = (".npz", ".png")
 
 
 def protocol(
-    trained: Trained, estimator: Estimator, dataset: Dataset, **more: object
+    trained: Trained, estimator: Estimator, dataset: Split, **more: object
 ) -> dict[str, Any]:
     """Everything that the numbers follow from; of arrays, digests.
 
@@ -41,7 +41,7 @@ def protocol(
         **dataclasses.asdict(config),
         "integrator": repr(build_integrator(config)),
         "data": dataset.source,
-        "split": dataset.split,
+        "split": dataset.name,
         "dimensions": math.prod(dataset.shape),
         "examples_digest": digest(dataset.values),
         "control_digest": digest(estimator.control),

@@ -9,7 +9,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments.config_schema.sections import DataConfig
-from experiments.data import Dataset, LazyDataset, Stream, batches
+from experiments.data import Split, Stream, batches
 from experiments.runtime.devices import put, replicated, sharded
 
 _GIB = 2**30
@@ -19,16 +19,16 @@ class Resident:
     """All examples on every device, indexed inside the compiled step.
 
     Args:
-      dataset: the examples.
+      split: the examples, in memory.
       seed, batch_size, start: batch k has the rows of `batches`, from k = start on.
       mesh: the devices.
     """
 
     waited = 0.0
 
-    def __init__(self, dataset: Dataset, seed: int, batch_size: int, start: int, mesh: Mesh):
-        self.values = put(dataset.values, replicated(mesh))
-        self._rows = batches(seed, dataset.num, batch_size, start)
+    def __init__(self, split: Split, seed: int, batch_size: int, start: int, mesh: Mesh):
+        self.values = put(split.values, replicated(mesh))
+        self._rows = batches(seed, split.num, batch_size, start)
         self._sharding = sharded(mesh, axis=1)
 
     def read(self, count: int) -> Array:
@@ -43,7 +43,7 @@ class Streamed:
     """Examples read while training goes on; every process reads its part of each batch.
 
     Args:
-      lazy: the examples.
+      split: the examples.
       config: how they are read.
       seed, batch_size, start: as of `Resident`.
       mesh: the devices.
@@ -53,7 +53,7 @@ class Streamed:
 
     def __init__(
         self,
-        lazy: LazyDataset,
+        split: Split,
         config: DataConfig,
         seed: int,
         batch_size: int,
@@ -67,7 +67,7 @@ class Streamed:
         # Those of a process need not lie side by side.
         self._rows = np.concatenate([np.arange(*span) for span in spans]) - first
         self._stream = Stream(
-            lazy,
+            split,
             seed=seed,
             batch_size=batch_size,
             start=start,

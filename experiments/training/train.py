@@ -79,7 +79,7 @@ def train(
         processes.everywhere(lambda: workdir.check(experiment, accept))
         located = processes.everywhere(lambda: workdir.located(experiment, given=True))
         prepared = processes.everywhere(lambda: prepare(located, workdir, mesh))
-        config, data, network = experiment.training, prepared.lazy, prepared.network
+        config, data, network = experiment.training, prepared.train_split, prepared.network
         facts = processes.everywhere(lambda: DataFacts.of(data))
         processes.check_same({"data.source": [data.num, *data.shape, facts.digest]})
         processes.everywhere(lambda: workdir.check_data(facts, accept))
@@ -123,8 +123,8 @@ class _Run:
         stop: Stop,
     ):
         self.experiment, self.config, self.workdir = experiment, experiment.training, workdir
-        self.mesh, self.network, self.data = mesh, prepared.network, prepared.lazy
-        self.dataset = prepared.dataset
+        self.mesh, self.network, self.data = mesh, prepared.network, prepared.train_split
+        self.resident_split = prepared.resident_split
         self.checkpoints, self.stop = checkpoints, stop
         self.sde = build_sde(experiment.sde)
 
@@ -162,8 +162,8 @@ class _Run:
 
     def _feed(self, step: int) -> Feed:
         seed, size = self.experiment.seed, self.config.batch_size
-        if self.dataset is not None:
-            return Resident(self.dataset, seed, size, step, self.mesh)
+        if self.resident_split is not None:
+            return Resident(self.resident_split, seed, size, step, self.mesh)
         return Streamed(self.data, self.experiment.data, seed, size, step, self.mesh)
 
     def _count(self, step: int) -> int:

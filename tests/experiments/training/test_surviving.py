@@ -17,7 +17,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.config_schema.resolve import resolve
-from experiments.data import Dataset
+from experiments.data import Split
 from experiments.runtime import compile_cache
 from experiments.runtime.devices import make_mesh
 from experiments.training import input_pipeline as feed
@@ -253,7 +253,7 @@ def bad_row(request):
     """Points, one of which is not a number."""
     values = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
     values[3] = np.nan
-    return Dataset(values=values, labels=None, levels=None, source="", split=request.split)
+    return Split.of(values)
 
 
 def test_an_update_without_a_finite_gradient_is_skipped(tmp_path, capsys):

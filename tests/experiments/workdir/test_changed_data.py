@@ -10,7 +10,7 @@ import pytest
 from experiments import data
 from experiments.cli import main
 from experiments.config_schema.resolve import default_config, resolve
-from experiments.data import Dataset, digest
+from experiments.data import Split, digest
 from experiments.errors import UserError
 from experiments.workdir.data_facts import DataFacts
 from experiments.workdir.folder import Workdir
@@ -20,8 +20,8 @@ from tests.experiments.data.test_stream import WRITE, noise
 IMAGES = noise(11, 4, 4, 3)
 
 
-def opened(source: str) -> data.LazyDataset:
-    return data.open_lazy(source, "train")
+def opened(source: str) -> data.Split:
+    return data.open_split(source, "train")
 
 
 def write_npz(path, images=IMAGES, save=np.savez, **keys) -> str:
@@ -55,14 +55,14 @@ def test_a_digest_knows_the_content_and_not_the_place(kind, tmp_path, monkeypatc
         content = file.read_bytes()
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     # Of files the digest takes the source alone; what is damaged may not open.
-    assert digest(data.in_memory(made(0, source=source))) != before
+    assert digest(made(0, source=source)) != before
 
 
-def made(seed: int, **changes) -> Dataset:
+def made(seed: int, *, source: str = "own:x", **changes) -> Split:
     """A data set of a user's own."""
     values = np.random.default_rng(seed).normal(size=(30, 2)).astype(np.float32)
-    fields = {"values": values, "labels": None, "levels": None, "source": "own:x", "split": "train"}
-    return Dataset(**fields | changes)
+    split = Split.of(**{"values": values, **changes})
+    return dataclasses.replace(split, source=source, name="train")
 
 
 def test_a_digest_of_npz_knows_every_key_that_counts(tmp_path):
@@ -95,7 +95,7 @@ def test_a_digest_of_arrays_knows_values_labels_and_levels():
         made(0, values=levels, levels=256),
         made(0, values=levels, levels=30),
     ]
-    digests = [digest(data.in_memory(dataset)) for dataset in [*sets, made(0)]]
+    digests = [digest(split) for split in [*sets, made(0)]]
     assert len(set(digests[:-1])) == 6
     assert digests[-1] == digests[0]
 
