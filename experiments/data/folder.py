@@ -70,7 +70,7 @@ class _FolderReader(Reader):
         return Batch(values, None if self.labels is None else self.labels[rows])
 
     def load(self) -> Batch:
-        """Decodes the other split's images too, so that each split stops for what is wrong in any."""
+        """Decodes the other split's images too: each split stops for what is wrong in either."""
         both = dataclasses.replace(self, rows=np.arange(len(self.names)))
         return Reader.load(both).take(self.rows)
 
