@@ -26,7 +26,7 @@ from experiments.likelihood.report import SUFFIXES, protocol, save, summary, wor
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime.atomic_files import file_at_once
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 # Dimensions from which the exact divergence is slow enough to warn of.
 _MANY_DIMENSIONS = 256
@@ -35,7 +35,7 @@ _FIELDS = ("draws", "probe_errors", "log_weights", "evaluations", "seconds")
 
 
 def measure(
-    trained: Trained, dataset: Split, *, seed: int = 0, limit: int | None = None
+    trained: TrainedModel, dataset: Split, *, seed: int = 0, limit: int | None = None
 ) -> tuple[str, pathlib.Path]:
     """Measure and write, or find what was measured by the same protocol before.
 

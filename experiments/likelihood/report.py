@@ -19,13 +19,13 @@ from experiments.likelihood.estimator import Estimator
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime.atomic_files import file_at_once
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 SUFFIXES = (".npz", ".png")
 
 
 def protocol(
-    trained: Trained, estimator: Estimator, dataset: Split, **more: object
+    trained: TrainedModel, estimator: Estimator, dataset: Split, **more: object
 ) -> dict[str, Any]:
     """Everything that the numbers follow from; of arrays, digests.
 

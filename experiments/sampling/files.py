@@ -21,7 +21,7 @@ from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.sampling.sampler import Sampler, Samples
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _SHOWN = 100
 
@@ -31,7 +31,7 @@ _MOST_CHANNELS = 4
 
 def protocol(
     sampler: Sampler,
-    trained: Trained,
+    trained: TrainedModel,
     *,
     seed: int,
     num: int,
@@ -56,7 +56,7 @@ def protocol(
     }
 
 
-def words(sampler: Sampler, trained: Trained, sde: str | None, seed: int) -> str:
+def words(sampler: Sampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
     """What people look for in a name, of the samples of a sampler."""
     config, grid, steps = sampler.config, sampler.config.grid or "", sampler.num_steps
     if steps is not None:

@@ -15,7 +15,7 @@ from experiments.runtime.devices import put, replicated, sharded
 _GIB = 2**30
 
 
-class Resident:
+class OnDevice:
     """All examples on every device, indexed inside the compiled step.
 
     Args:
@@ -39,13 +39,13 @@ class Resident:
         """Nothing is open."""
 
 
-class Streamed:
+class Streaming:
     """Examples read while training goes on; every process reads its part of each batch.
 
     Args:
       split: the examples.
       config: how they are read.
-      seed, batch_size, start: as of `Resident`.
+      seed, batch_size, start: as of `OnDevice`.
       mesh: the devices.
     """
 
@@ -92,23 +92,26 @@ class Streamed:
         self._stream.close()
 
 
-Feed = Resident | Streamed
+InputPipeline = OnDevice | Streaming
 
 
-class Rate:
+class Throughput:
     """Examples a second and the part of the time that was spent waiting, since the last look."""
 
-    def __init__(self, step: int, feed: Feed):
-        self._feed = feed
+    def __init__(self, step: int, pipeline: InputPipeline):
+        self._pipeline = pipeline
         self.restart(step)
 
     def restart(self, step: int) -> None:
         """Count from here."""
-        self._since, self._step, self._waited = time.perf_counter(), step, self._feed.waited
+        self._since, self._step, self._waited = time.perf_counter(), step, self._pipeline.waited
 
-    def look(self, step: int, batch_size: int) -> dict[str, float]:
+    def read(self, step: int, batch_size: int) -> dict[str, float]:
         """`images_per_second` and `data_wait`; counts from here."""
         seconds = time.perf_counter() - self._since
-        rate, waited = (step - self._step) * batch_size / seconds, self._feed.waited - self._waited
+        rate, waited = (
+            (step - self._step) * batch_size / seconds,
+            self._pipeline.waited - self._waited,
+        )
         self.restart(step)
         return {"images_per_second": round(rate, 1), "data_wait": round(waited / seconds, 4)}

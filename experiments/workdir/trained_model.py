@@ -22,7 +22,7 @@ from experiments.state.finite import check_parameters
 from experiments.state.resuming import check_network, is_whole
 from experiments.state.snapshots import load_snapshots, reconstruct
 from experiments.state.train_state import TrainState, abstract_state
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from experiments.workdir.results import digest
 from models import ScoreModel
@@ -31,7 +31,7 @@ from sde_lib.registry import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """What the commands after `train` need.
 
     Args:
@@ -64,7 +64,7 @@ class Trained:
         raw: bool = False,
         average: str | None = None,
         divergence: bool = False,
-    ) -> "Trained":
+    ) -> "TrainedModel":
         """The experiment of a workdir at its newest checkpoint.
 
         Args:
@@ -83,8 +83,8 @@ class Trained:
         experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
         check(experiment)
         check_unconditional(experiment.model)
-        facts = workdir.facts
-        train = facts.split(experiment) if facts else split_of(experiment, "train")
+        spec = workdir.data_spec
+        train = spec.split(experiment) if spec else split_of(experiment, "train")
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"
@@ -111,7 +111,7 @@ class Trained:
             "versions": versions(),
         }
 
-    def under(self, spec: str | None) -> tuple[SDE, Model]:
+    def under_sde(self, spec: str | None) -> tuple[SDE, Model]:
         """The SDE and the model; or another SDE and the model under it.
 
         Args:
@@ -140,13 +140,13 @@ class Trained:
         Raises:
           UserError: the data are not those that the model was trained on.
         """
-        facts = self.workdir.facts
-        if facts is None or not facts.digest:
+        spec = self.workdir.data_spec
+        if spec is None or not spec.digest:
             return
-        here = DataFacts.of(split_of(self.experiment, "train"))
-        if not facts.same_data(here):
+        here = DataSpec.of(split_of(self.experiment, "train"))
+        if not spec.same_data(here):
             raise UserError(
-                f"data.source: is {here}, takes what the model was trained on, {facts}; "
+                f"data.source: is {here}, takes what the model was trained on, {spec}; "
                 "--data measures others"
             )
 

@@ -22,7 +22,7 @@ from experiments.conversion.torch_names import plain_name
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.state.trees import unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from models.networks.ncsnpp import NCSNpp
 
 Tensors = dict[str, np.ndarray]
@@ -82,7 +82,7 @@ def convert(
         params=_tree(named, leaves, ours),
         averages=_tree(averaged, leaves, ours),
         step=step,
-        data=DataFacts(shape=(size, size, channels), levels=256),
+        data=DataSpec(shape=(size, size, channels), levels=256),
     )
 
 

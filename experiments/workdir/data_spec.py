@@ -19,7 +19,7 @@ from experiments.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataFacts:
+class DataSpec:
     """Facts of a training split.
 
     Args:
@@ -39,7 +39,7 @@ class DataFacts:
     digest: str = ""
 
     @classmethod
-    def of(cls, data: Split) -> "DataFacts":
+    def of(cls, data: Split) -> "DataSpec":
         """Those of a split that was opened.
 
         Raises:
@@ -55,7 +55,7 @@ class DataFacts:
         )
 
     @classmethod
-    def from_json(cls, text: str, where: object) -> "DataFacts":
+    def from_json(cls, text: str, where: object) -> "DataSpec":
         """What `as_json` wrote.
 
         Args:
@@ -75,7 +75,7 @@ class DataFacts:
         """One line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
-    def same_data(self, other: "DataFacts") -> bool:
+    def same_data(self, other: "DataSpec") -> bool:
         """Whether the data are the same, wherever they are now.
 
         Without a digest, as in a data.json of before there were any, whatever is known is compared.
