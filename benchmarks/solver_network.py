@@ -9,7 +9,7 @@ import numpy as np
 import samplers
 from experiments.data import to_levels
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Adams, Solver
 
 BUDGETS = (6, 10, 15, 20, 30, 50)
@@ -23,7 +23,7 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
       workdir: a trained model of images.
       contenders: data's deviation → name → (solver, grid).
     """
-    opened = Trained.open(workdir, [], devices.make_mesh(1))
+    opened = TrainedModel.open(workdir, [], devices.make_mesh(1))
     train, sde, model = opened.dataset("train"), opened.sde, opened.model
     std, centered = opened.experiment.data.std, bool(opened.experiment.data.centered)
     z = jax.random.normal(jax.random.key(0), (_NUM, *train.shape))

@@ -40,7 +40,7 @@ from experiments.config_schema.sections import Experiment
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import TrainState, abstract_state, init_state
-from experiments.training.input_pipeline import Feed, Resident, Streamed
+from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming
 from experiments.training.setup import prepare
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.training.train import train
@@ -137,30 +137,30 @@ def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str,
 
 def bare_seconds(experiment: Experiment, steps: int) -> float:
     """Of a step, called one after the other with one batch that is on the devices."""
-    step, state, feed, block = bare(experiment)
-    state, metrics = step(state, feed.values, block)
+    step, state, pipeline, block = bare(experiment)
+    state, metrics = step(state, pipeline.values, block)
     jax.block_until_ready(metrics)
     start = time.perf_counter()
     calls = steps // len(block)
     for _ in range(calls):
-        state, metrics = step(state, feed.values, block)
+        state, metrics = step(state, pipeline.values, block)
     jax.block_until_ready(metrics)
-    feed.close()
+    pipeline.close()
     return (time.perf_counter() - start) / (calls * len(block))
 
 
-def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
+def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, jax.Array]:
     """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
-    network, data = prepared.network, prepared.lazy
+    network, data = prepared.network, prepared.train_split
     step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
     state = init_state(experiment, network, data.shape, mesh)
-    if prepared.dataset is not None:
-        feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
+    if prepared.resident_split is not None:
+        pipeline: InputPipeline = OnDevice(prepared.resident_split, 0, config.batch_size, 0, mesh)
     else:
-        feed = Streamed(data, experiment.data, 0, config.batch_size, 0, mesh)
-    return step, state, feed, feed.read(steps_per_call(config))
+        pipeline = Streaming(data, experiment.data, 0, config.batch_size, 0, mesh)
+    return step, state, pipeline, pipeline.read(steps_per_call(config))
 
 
 def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:

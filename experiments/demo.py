@@ -16,7 +16,7 @@ from experiments.sampling.sampler import Sampler, Samples
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
 from experiments.workdir.results import Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _NUM, _SEED = 500, 0
 
@@ -40,9 +40,9 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
         return
 
     print("\n2. sample by predictor–corrector and by the probability flow")
-    base = Trained.open(path, overrides, mesh)
+    base = TrainedModel.open(path, overrides, mesh)
     _judge(base, _draw(base))
-    flow = Trained.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
+    flow = TrainedModel.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
     _judge(flow, _draw(flow))
 
     print("\n3. bits/dim of the test split")
@@ -50,7 +50,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 
-def _draw(trained: Trained) -> Samples:
+def _draw(trained: TrainedModel) -> Samples:
     """Samples of the experiment's sampler, written to the workdir unless they are there."""
     folder, train = trained.workdir.path, trained.train
     sampler = Sampler(
@@ -68,7 +68,7 @@ def _draw(trained: Trained) -> Samples:
     return samples
 
 
-def _judge(trained: Trained, samples: Samples) -> None:
+def _judge(trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
     levels = to_levels(samples.values, train.levels, bool(trained.experiment.data.centered))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from experiments.workdir.results import Result
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.trained_model import TrainedModel
 
 
 def add_to(commands: Any) -> None:
@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
     experiment, train = trained.experiment, trained.train
     _check_kind(options, trained)
-    sde, model = trained.under(options.sde)
+    sde, model = trained.under_sde(options.sde)
     num, latents = _latents(options, trained)
     frames = options.trajectory or 0
     grids = trained.workdir.path / "grids"
@@ -95,7 +95,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
+def _check_kind(options: argparse.Namespace, trained: "TrainedModel") -> None:
     """Stop flags of an adaptive solver with one on a grid, and the other way round."""
     from experiments.builders.sampling import is_adaptive
 
@@ -106,7 +106,9 @@ def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
             raise UserError(f"--{name}: takes {kind}, not {trained.experiment.sampling.solver!r}")
 
 
-def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.ndarray | None]":
+def _latents(
+    options: argparse.Namespace, trained: "TrainedModel"
+) -> "tuple[int, np.ndarray | None]":
     """How many samples, and their latents where they are not drawn one by one."""
     from experiments.sampling.latents import between, read_latents
 
@@ -122,7 +124,7 @@ def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.
 
 
 def _result(
-    options: argparse.Namespace, trained: "Trained", words: str, protocol: dict[str, Any]
+    options: argparse.Namespace, trained: "TrainedModel", words: str, protocol: dict[str, Any]
 ) -> "Result":
     """Where to write: as named by hand, without the suffix of one of the files, or by protocol.
 

@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     except (UserError, OSError) as error:
         if not many or options.debug:
             raise
-        processes.leave(error)
+        processes.exit_process(error)
 
 
 def _train(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -68,10 +68,10 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
 
     if options.init_from:
         overrides = [*overrides, f"--config.training.init_from={options.init_from}"]
-    experiment = processes.everywhere(
+    experiment = processes.run_on_all(
         lambda: resolve(flags.override(flags.load_config(options.config), overrides))
     )
-    mesh = processes.everywhere(lambda: devices.make_mesh(options.devices, options.fsdp))
+    mesh = processes.run_on_all(lambda: devices.make_mesh(options.devices, options.fsdp))
     facts = {"--fsdp": options.fsdp, "--deterministic": options.deterministic}
     processes.check_same(facts)
     workdir = Workdir(options.workdir)

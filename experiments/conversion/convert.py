@@ -17,7 +17,7 @@ from experiments.config_schema.sections import Experiment
 from experiments.conversion.formats import Format, formats
 from experiments.conversion.imported import Imported
 from experiments.data import absolute
-from experiments.data.splits import open_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.paths import command, expand
 from experiments.runtime.atomic_files import folder_at_once
@@ -25,7 +25,7 @@ from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
 from experiments.state.train_state import state_from
 from experiments.state.trees import flatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from models import abstract_params
 
@@ -62,11 +62,11 @@ def import_file(
     imported = form.read(file, asked)
     experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
     check(experiment)
-    facts, note = _facts(path, experiment, imported)
-    _check_params(path, experiment, facts, imported)
-    check_attention(build_network(experiment.model), facts.shape)
-    _write(workdir, experiment, facts, imported)
-    return _summary(path, imported, facts, workdir) + note
+    spec, note = _data_spec(path, experiment, imported)
+    _check_params(path, experiment, spec, imported)
+    check_attention(build_network(experiment.model), spec.shape)
+    _write(workdir, experiment, spec, imported)
+    return _summary(path, imported, spec, workdir) + note
 
 
 def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDict]:
@@ -94,11 +94,11 @@ def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
     return config
 
 
-def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataFacts, str]:
+def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[DataSpec, str]:
     """Those of the data where they are here and such as the network takes, else of the file.
 
     Returns:
-      The facts, and what to say where the data are not here.
+      The spec, and what to say where the data are not here.
 
     Raises:
       UserError: nothing tells the shape of an example.
@@ -107,7 +107,7 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     told = imported.data or _of_image(path, experiment, imported)
     told = dataclasses.replace(told, place=absolute(source))
     try:
-        here = DataFacts.of(open_split(experiment, "train"))
+        here = DataSpec.of(split_of(experiment, "train"))
     except UserError as error:
         return told, f"\nit can sample; likelihood and training take the data ({error})"
     if here.shape != told.shape:
@@ -120,7 +120,7 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     return here, ""
 
 
-def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataFacts:
+def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataSpec:
     """8-bit images of data.image_size, with as many channels as the parameters are for.
 
     Raises:
@@ -133,8 +133,8 @@ def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataFact
     for channels in _CHANNELS:
         shape = (size, size, channels)
         if _expected(experiment, shape) == got:
-            return DataFacts(shape=shape, levels=256)
-    return DataFacts(shape=(size, size, _CHANNELS[0]), levels=256)
+            return DataSpec(shape=shape, levels=256)
+    return DataSpec(shape=(size, size, _CHANNELS[0]), levels=256)
 
 
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
@@ -160,7 +160,7 @@ def _expected(experiment: Experiment, shape: tuple[int, ...]) -> dict[str, tuple
     return _shapes(params)
 
 
-def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+def _check_params(path: str, experiment: Experiment, spec: DataSpec, imported: Imported) -> None:
     """Stop parameters of another network than the config's.
 
     Raises:
@@ -168,7 +168,7 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
     """
     if not 0 <= imported.step < 2**31:
         raise UserError(f"{path}: is of step {imported.step}, takes a number of updates")
-    takes = _expected(experiment, facts.shape)
+    takes = _expected(experiment, spec.shape)
     for tree in (imported.params, imported.averages):
         check_parameters(tree, path)
         got = takes if tree is None else _shapes(tree)
@@ -180,22 +180,22 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
                 )
 
 
-def _write(workdir: Workdir, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+def _write(workdir: Workdir, experiment: Experiment, spec: DataSpec, imported: Imported) -> None:
     averages = imported.params if imported.averages is None else imported.averages
     params = jax.tree.map(jnp.float32, imported.params)
     state = state_from(experiment, params, averages, imported.step)
     with folder_at_once(workdir.path.resolve()) as folder:
         made = Workdir(folder)
         made.record(experiment)
-        made.record_facts(facts)
+        made.record_data_spec(spec)
         with Checkpoints(made.checkpoints, writer=True) as checkpoints:
             checkpoints.save(imported.step, state)
 
 
-def _summary(path: str, imported: Imported, facts: DataFacts, workdir: Workdir) -> str:
+def _summary(path: str, imported: Imported, spec: DataSpec, workdir: Workdir) -> str:
     num = sum(leaf.size for leaf in jax.tree.leaves(imported.params))
     average = "" if imported.averages is None else " and their moving average"
-    shape = " × ".join(map(str, facts.shape))
+    shape = " × ".join(map(str, spec.shape))
     return (
         f"imported {num:,} parameters{average} of step {imported.step} from {path}, for examples "
         f"{shape}; the optimizer starts afresh\n{workdir.path}\n"

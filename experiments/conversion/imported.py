@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -22,4 +22,4 @@ class Imported:
     params: Any
     averages: Any | None
     step: int
-    data: DataFacts | None = None
+    data: DataSpec | None = None

@@ -21,7 +21,7 @@ from experiments.conversion.imported import Imported
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.state.trees import flatten, unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 
 FORMAT = "1"
 
@@ -30,7 +30,7 @@ def write(
     path: pathlib.Path,
     params: Any,
     experiment: Experiment,
-    data: DataFacts,
+    data: DataSpec,
     *,
     step: int,
     parameters: str,
@@ -86,7 +86,7 @@ def read(path: pathlib.Path) -> Imported:
         params=unflatten(tensors),
         averages=None,
         step=step,
-        data=DataFacts.from_json(facts, path),
+        data=DataSpec.from_json(facts, path),
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from experiments.data import Dataset
+from experiments.data import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Recognition:
     counts: np.ndarray
 
 
-def recognise(samples: np.ndarray, train: Dataset, test: Dataset) -> Recognition:
+def recognise(samples: np.ndarray, train: Split, test: Split) -> Recognition:
     """Fit a perceptron to the real training digits and show it the samples.
 
     Args:

@@ -15,13 +15,13 @@ import numpy as np
 
 from experiments.builders.sampling import PROBABILITY_FLOW
 from experiments.config_schema.sections import Experiment
-from experiments.data import LazyDataset, to_levels
+from experiments.data import Split, to_levels
 from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.sampling.sampler import Sampler, Samples
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _SHOWN = 100
 
@@ -31,7 +31,7 @@ _MOST_CHANNELS = 4
 
 def protocol(
     sampler: Sampler,
-    trained: Trained,
+    trained: TrainedModel,
     *,
     seed: int,
     num: int,
@@ -56,7 +56,7 @@ def protocol(
     }
 
 
-def words(sampler: Sampler, trained: Trained, sde: str | None, seed: int) -> str:
+def words(sampler: Sampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
     """What people look for in a name, of the samples of a sampler."""
     config, grid, steps = sampler.config, sampler.config.grid or "", sampler.num_steps
     if steps is not None:
@@ -84,7 +84,7 @@ def suffixes(frames: int) -> tuple[str, ...]:
 def save(
     samples: Samples,
     experiment: Experiment,
-    dataset: LazyDataset,
+    dataset: Split,
     result: Result,
     about: dict[str, str],
 ) -> None:
@@ -128,7 +128,7 @@ def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dic
     return content
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
+def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
 
     Continuous images are black where the data, if they are here, are least, and white where most.
@@ -143,12 +143,12 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) ->
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
 
 
-def _are_images(dataset: LazyDataset) -> bool:
+def _are_images(dataset: Split) -> bool:
     """Whether examples are [H, W, C], of grey levels or continuous."""
     return len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS
 
 
-def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
+def _some(dataset: Split, num: int) -> np.ndarray | None:
     """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
     try:
         return dataset.read(np.arange(min(num, dataset.num))).values

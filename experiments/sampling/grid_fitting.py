@@ -18,13 +18,13 @@ from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _LATENTS = 64
 """At most so many are fitted to, and as many others measure."""
 
 
-def fit(trained: Trained, name: str, seed: int) -> str:
+def fit(trained: TrainedModel, name: str, seed: int) -> str:
     """Fit, keep it in the workdir, and say what it has gained.
 
     Raises:
@@ -84,7 +84,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
     return told + _summary(trained, config.solver, result)
 
 
-def _summary(trained: Trained, solver: str, result: Result) -> str:
+def _summary(trained: TrainedModel, solver: str, result: Result) -> str:
     """What the grid has gained, where it is, and how to use it, in three lines."""
     report, workdir = result.report, trained.workdir.path
     use = f"--grid=fitted:{result.path.name}"

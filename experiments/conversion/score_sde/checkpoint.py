@@ -19,10 +19,10 @@ from experiments.conversion.score_sde import torch_file
 from experiments.conversion.score_sde.inference import FROZEN, infer, unused
 from experiments.conversion.score_sde.layout import Leaf, Shape, layout
 from experiments.conversion.torch_names import plain_name
-from experiments.data.splits import open_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.state.trees import unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from models.networks.ncsnpp import NCSNpp
 
 Tensors = dict[str, np.ndarray]
@@ -82,7 +82,7 @@ def convert(
         params=_tree(named, leaves, ours),
         averages=_tree(averaged, leaves, ours),
         step=step,
-        data=DataFacts(shape=(size, size, channels), levels=256),
+        data=DataSpec(shape=(size, size, channels), levels=256),
     )
 
 
@@ -115,7 +115,7 @@ def _size(experiment: Experiment, shapes: dict[str, Shape], channels: int) -> in
     if data.image_size is not None:
         return data.image_size
     try:
-        shape = open_split(experiment, "train").shape
+        shape = split_of(experiment, "train").shape
         if len(shape) == 3 and shape[2] == channels:
             return shape[0]
     except UserError:

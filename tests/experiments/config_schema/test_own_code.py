@@ -89,7 +89,7 @@ def own(tmp_path, monkeypatch):
         ("training.optimizer", "swaps", ["own_things:swaps: returned shapes", "(3, 2)"]),
         ("sampling.solver", "Wide", ["sampling: own_things:Wide"]),
         ("sampling.corrector", "Still", ["own_things:Still", "ZeroDivisionError"]),
-        ("data.source", "data", ["data.source: own_things:data returned list, takes a Dataset"]),
+        ("data.source", "data", ["data.source: own_things:data returned list, takes a Split"]),
         ("data.source", "broken", ["data.source: own_things:broken: KeyError: 'x'"]),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import Dataset, in_memory
+from experiments.data import Split
 from experiments.display.pictures import _principal, image_grid, plot, stretched
 from experiments.sampling.files import picture
 
@@ -13,8 +13,7 @@ BLUE = (0x1F, 0x77, 0xB4)  # matplotlib's C0
 
 def continuous(values: np.ndarray):
     """A data set of continuous examples [N, ...]."""
-    dataset = Dataset(values=values, labels=None, levels=None, source="own", split="train")
-    return in_memory(dataset)
+    return Split.of(values)
 
 
 def blue(drawn: np.ndarray) -> np.ndarray:

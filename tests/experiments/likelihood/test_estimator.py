@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from experiments.config_schema import flags
 from experiments.config_schema.resolve import resolve
-from experiments.data import Dataset, to_levels, to_model
+from experiments.data import Split, to_levels, to_model
 from experiments.likelihood.estimator import Estimator
 from experiments.runtime import devices
 from sde_lib import VP
@@ -18,7 +18,7 @@ NUM, LEVELS, WIDTH = 2048, 4, 0.5  # four grey levels in [-1, 1]
 SDE, ORACLE = VP(), gaussian()
 # Where the density is not low, so that the place in the bin does not matter too much.
 VALUES = to_levels(np.asarray(ORACLE.sample(jax.random.key(0), (NUM, 2))), LEVELS, centered=True)
-PIXELS = Dataset(values=VALUES, labels=None, levels=LEVELS, source="levels", split="test")
+PIXELS = Split.of(VALUES, levels=LEVELS)
 
 
 def measure(**likelihood):
