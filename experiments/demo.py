@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.data import to_levels
 from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
@@ -31,7 +30,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     """
     devices.start()
     mesh = devices.make_mesh(num_devices)
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     workdir = Workdir(path)
     print(f"1. train {experiment.training.num_steps} steps on the digits")
     ended = train(experiment, workdir, mesh)

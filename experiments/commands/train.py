@@ -60,17 +60,14 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
 
 def _train(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments.config_schema import flags
-    from experiments.config_schema.resolve import resolve
+    from experiments.config_schema.flags import load_experiment
     from experiments.runtime import devices, processes
     from experiments.training.train import train
     from experiments.workdir.folder import Workdir
 
     if options.init_from:
         overrides = [*overrides, f"--config.training.init_from={options.init_from}"]
-    experiment = processes.everywhere(
-        lambda: resolve(flags.override(flags.load_config(options.config), overrides))
-    )
+    experiment = processes.everywhere(lambda: load_experiment(options.config, overrides))
     mesh = processes.everywhere(lambda: devices.make_mesh(options.devices, options.fsdp))
     facts = {"--fsdp": options.fsdp, "--deterministic": options.deterministic}
     processes.check_same(facts)

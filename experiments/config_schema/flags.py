@@ -9,6 +9,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments.config_schema.choice import literal
+from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
 from experiments.paths import expand
 from sde_lib.ranges import type_name
@@ -17,6 +19,20 @@ from sde_lib.registry import unknown_name
 _FREE = re.compile(
     r"--config\.((?:sde|model)\.args|training\.optimizer_args)\.(\w+)=(.*)", re.DOTALL
 )
+
+
+def load_experiment(config: str | ConfigDict, overrides: list[str]) -> Experiment:
+    """The checked experiment of a config and of what the command line says of it.
+
+    Args:
+      config: a file or a name, as of `load_config`; or what one returned.
+      overrides: `--config.SECTION.FIELD=VALUE`.
+
+    Raises:
+      UserError: no such config, or a wrong field, type or value in it or in an override.
+    """
+    loaded = load_config(config) if isinstance(config, str) else config
+    return resolve(override(loaded, overrides))
 
 
 def load_config(path: str) -> ConfigDict:

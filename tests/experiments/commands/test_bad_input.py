@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.cli import main
-from experiments.config_schema.flags import load_config, override
+from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.resolve import default_config, resolve
 from experiments.errors import UserError
 from experiments.workdir import trained_model as trained_module
@@ -132,7 +132,7 @@ def test_none_is_what_the_sde_decides():
     """Whatever the field held before, and however often it is given."""
     given = [f"--config.{x}" for x in ("data.image_size=3", "data.image_size=None")]
     given += ["--config.model.parameterization=None", "--config.training.t_min=None"]
-    experiment = resolve(override(load_config("toy2d"), given))
+    experiment = load_experiment("toy2d", given)
     assert experiment.data.image_size is None
     assert experiment.model.parameterization == "noise"
     assert experiment.training.t_min == 1e-5
