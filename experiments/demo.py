@@ -70,7 +70,7 @@ def _draw(trained: Trained) -> Samples:
 def _judge(trained: Trained, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
-    levels = to_levels(samples.values, train.levels, bool(trained.experiment.data.centered))
+    levels = to_levels(samples.values, train.levels, trained.experiment.data.centered)
     seen = recognise(np.asarray(levels), train, trained.dataset("test"))
     print(
         f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "

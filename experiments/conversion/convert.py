@@ -12,7 +12,7 @@ from experiments.builders.check import check
 from experiments.builders.model import build_network, check_attention
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
-from experiments.config_schema.resolve import default_config
+from experiments.config_schema.resolve import default_config, filled
 from experiments.config_schema.sections import Experiment
 from experiments.conversion.formats import Format, formats
 from experiments.conversion.imported import Imported
@@ -58,7 +58,7 @@ def import_file(
     file = expand(path)
     if not file.exists():
         raise UserError(f"{path}: no such file")
-    asked = load_experiment(base(), overrides)
+    asked = load_experiment(base(), overrides, is_draft=form.config != "needed")
     imported = form.read(file, asked)
     experiment = load_experiment(filled(base(), imported.fields), overrides)
     check(experiment)
@@ -80,18 +80,6 @@ def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDic
     if config is not None and form.config == "none":
         raise UserError(f"--config: got {config!r}, takes none for --from={name}, which holds it")
     return default_config if config is None else lambda: load_config(config)
-
-
-def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
-    """The config with a file's fields, which `resolve` checks."""
-    with config.unlocked(), config.ignore_type():
-        for path, value in fields.items():
-            *sections, name = path.split(".")
-            node = config
-            for section in sections:
-                node = node[section]
-            node[name] = ConfigDict(value) if isinstance(value, dict) else value
-    return config
 
 
 def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataFacts, str]:
