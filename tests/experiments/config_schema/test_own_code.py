@@ -94,7 +94,9 @@ def own(tmp_path, monkeypatch):
     ],
 )
 def test_refused(own, field, name, words, tmp_path, capsys):
-    arguments = ["train", *TOY, f"--config.{field}=own_things:{name}", "--workdir=run"]
+    # A network has the fields that it declares.
+    toy = [flag for flag in TOY if field != "model.name" or "model.hidden" not in flag]
+    arguments = ["train", *toy, f"--config.{field}=own_things:{name}", "--workdir=run"]
     assert main(arguments) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
