@@ -32,7 +32,7 @@ def recognise(samples: np.ndarray, train: Split, test: Split) -> Recognition:
     from threadpoolctl import threadpool_limits
 
     classifier = MLPClassifier((128,), max_iter=400, random_state=0)
-    # Its products are so small that threads wait for each other: on a busy machine 20 times as long.
+    # Of products so small threads wait for each other: on a busy machine 20 times as long.
     with threadpool_limits(1):
         classifier.fit(_features(train.values), train.labels)
     probabilities = classifier.predict_proba(_features(samples))
