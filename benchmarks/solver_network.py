@@ -46,16 +46,8 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
     def measure(solver: Solver, grid: str, calls: int) -> list[float]:
         fields = {"data_std": std} if grid in ("rectified", "cosine") else {}
         times = samplers.grids[grid](sde, (calls - 1) // solver.evaluations, t_min, **fields)
-        x = samplers.sample(
-            jax.random.key(0),
-            sde,
-            model,
-            z.shape,
-            solver=solver,
-            grid=times,
-            latents=z,
-            denoise=True,
-        )
+        sampler = samplers.GridSampler(solver=solver, grid=times, denoise=True)
+        x = sampler.draw(jax.random.key(0), sde, model, z.shape, latents=z).x
         return [float(jnp.sqrt(jnp.mean((x - fine) ** 2))), distance(x)]
 
     half = len(train.values) // 2
