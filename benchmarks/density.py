@@ -15,13 +15,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-import samplers
 from benchmarks.report import ROOT, into_readme, save
 from benchmarks.runs import train_once
 from experiments.data import Dataset, Request
 from experiments.runtime import devices
 from experiments.workdir.trained_model import Trained
-from samplers import Adams
+from samplers import Adams, ProbabilityFlow
 
 _SIDE = 200
 
@@ -82,16 +81,14 @@ def open_trained(source: str, workdir: pathlib.Path) -> Trained:
 
 def log_density(trained: Trained, points: np.ndarray) -> np.ndarray:
     """log p of points [N, D], by the exact trace."""
-    return np.asarray(
-        samplers.log_prob(
-            trained.sde,
-            trained.model,
-            jnp.asarray(points, jnp.float32),
-            t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
-            data_std=trained.experiment.data.std,
-            integrator=Adams(rtol=1e-4, atol=1e-4),
-        ).log_prob
+    flow = ProbabilityFlow(
+        sde=trained.sde,
+        model=trained.model,
+        t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
+        data_std=trained.experiment.data.std,
+        integrator=Adams(rtol=1e-4, atol=1e-4),
     )
+    return np.asarray(flow.log_prob(jnp.asarray(points, jnp.float32)).log_prob)
 
 
 def draw(

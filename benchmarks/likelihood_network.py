@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import samplers
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Problem
 from experiments.data import to_model
@@ -87,15 +86,8 @@ def _draws(
             jax.random.key(10 + repeat), problem.x.shape, num, kind=kind, control=control
         )
         start = time.perf_counter()
-        result = samplers.log_prob(
-            problem.sde,
-            problem.model,
-            problem.x,
-            probes,
-            t_min=problem.t_min,
-            data_std=problem.data_std,
-            integrator=FixedAdams(num_steps=29, grading=0.8),
-        )
+        flow = problem.flow(FixedAdams(num_steps=29, grading=0.8))
+        result = flow.log_prob(problem.x, probes)
         draws.append(np.asarray(result.log_prob))
         seconds.append(time.perf_counter() - start)
     return np.stack(draws), statistics.median(seconds[1:])
@@ -110,13 +102,8 @@ def round_trip(problem: Problem) -> dict[str, float]:
     """What encode and then decode change a pixel by at most, over the data's range, by rtol."""
     changes = {}
     for tolerance in (1e-4, 1e-5):
-        options = {
-            "t_min": problem.t_min,
-            "data_std": problem.data_std,
-            "integrator": Adams(rtol=tolerance, atol=tolerance),
-        }
-        latents = samplers.encode(problem.sde, problem.model, problem.x, **options).x
-        back = samplers.decode(problem.sde, problem.model, latents, **options).x
+        flow = problem.flow(Adams(rtol=tolerance, atol=tolerance))
+        back = flow.decode(flow.encode(problem.x).x).x
         changes[f"{tolerance:g}"] = float(jnp.abs(back - problem.x).max() / jnp.ptp(problem.x))
     print("round trip", changes)
     return changes

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 import samplers
-from samplers import Exact, RungeKutta
+from samplers import Exact, ProbabilityFlow, RungeKutta
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, GaussianMixture, Model, expand
 
@@ -40,7 +40,7 @@ class Problem:
     """An SDE, a model, points at t_min, and how the divergence is taken.
 
     Args:
-      sde, model, x, t_min, divergence: as `samplers.log_prob` takes them.
+      sde, model, x, t_min, divergence: as `samplers.ProbabilityFlow` takes them.
       data_std: of the data.
       fine: an integrator whose error is negligible.
       least: k of the smallest tolerance, 10⁻ᵏ, that the precision allows.
@@ -75,11 +75,13 @@ class Problem:
 
     def solve(self, integrator: samplers.Integrator, data_std: float = 0) -> samplers.LogProb:
         """Log-densities by an integrator, in the angle; of the data's scale, or of another."""
-        return samplers.log_prob(
-            self.sde,
-            self.model,
-            self.x,
-            self.divergence,
+        return self.flow(integrator, data_std).log_prob(self.x, self.divergence)
+
+    def flow(self, integrator: samplers.Integrator, data_std: float = 0) -> ProbabilityFlow:
+        """The flow by an integrator."""
+        return ProbabilityFlow(
+            sde=self.sde,
+            model=self.model,
             t_min=self.t_min,
             data_std=data_std or self.data_std,
             integrator=integrator,

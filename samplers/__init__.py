@@ -11,14 +11,7 @@ from samplers.integrators.adams import Adams
 from samplers.integrators.fixed_adams import FixedAdams
 from samplers.integrators.integrator import Integrator
 from samplers.integrators.runge_kutta import FixedRungeKutta, RungeKutta
-from samplers.probability_flow import (
-    Flow,
-    LogProb,
-    decode,
-    decode_with_log_prob,
-    encode,
-    log_prob,
-)
+from samplers.probability_flow import FlowState, LogProb, ProbabilityFlow
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
     DPMSolverPP2S,
@@ -40,7 +33,7 @@ from samplers.solvers.runge_kutta import DDIM, AnyRungeKutta, Heun, Midpoint
 from samplers.solvers.sa_solver import SASolver
 from samplers.solvers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
 from samplers.solvers.unipc import UniPC
-from samplers.variational import REPLICATES, Bound, elbo
+from samplers.variational import REPLICATES, Elbo, elbo
 
 __all__ = [
     "DDIM",
@@ -53,20 +46,20 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
-    "Bound",
     "Churn",
     "Corrector",
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
     "Divergence",
+    "Elbo",
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
     "Fitted",
     "FixedAdams",
     "FixedRungeKutta",
-    "Flow",
+    "FlowState",
     "Heun",
     "Hutchinson",
     "Integrator",
@@ -78,6 +71,7 @@ __all__ = [
     "Path",
     "Plan",
     "Predictor",
+    "ProbabilityFlow",
     "Restart",
     "ReverseDiffusion",
     "RungeKutta",
@@ -89,16 +83,12 @@ __all__ = [
     "UniPC",
     "Update",
     "correctors",
-    "decode",
-    "decode_with_log_prob",
     "elbo",
-    "encode",
     "evaluations",
     "fit_grid",
     "forms",
     "grids",
     "integrate",
-    "log_prob",
     "pairs",
     "probe_kinds",
     "sample",

@@ -23,7 +23,7 @@ from jax import Array
 from samplers.coordinates.angle import Angle
 from samplers.driver import integrate
 from samplers.integrators.adams import Adams
-from samplers.probability_flow import decode
+from samplers.probability_flow import ProbabilityFlow
 from samplers.solvers.solver import Solver
 from sde_lib import SDE, Model
 
@@ -73,20 +73,18 @@ def fit_grid(
     """
     angle = Angle(sde, data_std)
     ends = angle.theta(t_max), angle.theta(t_min)
+    flow = ProbabilityFlow(
+        sde=sde,
+        model=model,
+        t_min=t_min,
+        t_max=t_max,
+        data_std=data_std,
+        integrator=Adams(rtol=1e-5, atol=1e-5),
+    )
 
     def latents(key: Array) -> tuple[Array, Array]:
         x = jax.random.normal(key, shape) / angle.scale(t_max)
-        fine = decode(
-            sde,
-            model,
-            x,
-            t_min=t_min,
-            t_max=t_max,
-            data_std=data_std,
-            integrator=Adams(rtol=1e-5, atol=1e-5),
-            denoise=denoise,
-        )
-        return x, fine.x
+        return x, flow.decode(x, denoise=denoise).x
 
     def theta(a: Array) -> Array:
         v = jnp.linspace(0, 1, _FINE)

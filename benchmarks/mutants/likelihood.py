@@ -123,15 +123,15 @@ MUTANTS = [
     Mutant(
         "the divergence with the wrong sign",
         "samplers/probability_flow.py",
-        "integrals + change, solution",
-        "change - integrals, solution",
+        "state, integrals + change",
+        "state, change - integrals",
         _ON_A_LINE,
     ),
     Mutant(
         "no change of variables",
         "samplers/probability_flow.py",
-        "integrals + change, solution",
-        "integrals, solution",
+        "state, integrals + change",
+        "state, integrals",
         _ON_A_LINE,
     ),
     Mutant(
@@ -151,29 +151,29 @@ MUTANTS = [
     Mutant(
         "densities of samples that grow where they spread",
         "samplers/probability_flow.py",
-        "sde.prior_log_prob(latents)[:, None] - moved",
-        "sde.prior_log_prob(latents)[:, None] + moved",
+        "sde.prior_log_prob(latents)[:, None] - log_volumes",
+        "sde.prior_log_prob(latents)[:, None] + log_volumes",
         (f"{_FLOW}test_densities_come_with_samples[vp]",),
     ),
     Mutant(
         "a prior of deviation 1",
         "samplers/probability_flow.py",
-        "sde.prior_log_prob(moved.x)[",
-        "sde.prior_log_prob(moved.x * sde.prior_std())[",
+        "sde.prior_log_prob(end.x)[",
+        "sde.prior_log_prob(end.x * self.sde.prior_std())[",
         _ON_A_LINE,
     ),
     Mutant(
         "states that do not become the flow's",
         "samplers/probability_flow.py",
-        "x * angle.scale(start),\n        angle.theta(start),",
-        "x,\n        angle.theta(start),",
+        "self._slope, x * angle.scale(start), angle",
+        "self._slope, x, angle",
         (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
     ),
     Mutant(
         "latents that stay the flow's",
         "samplers/probability_flow.py",
-        "Flow(solution.y / angle.scale(t_max),",
-        "Flow(solution.y,",
+        "FlowState(end.y / self._angle.scale(self.t_max),",
+        "FlowState(end.y,",
         (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
     ),
     Mutant(
@@ -243,8 +243,8 @@ MUTANTS = [
     Mutant(
         "a control variate of the flow back",
         "samplers/probability_flow.py",
-        "+ _log_std(sde, variance, end)\n            - _log_std(sde, variance, start)",
-        "+ _log_std(sde, variance, start)\n            - _log_std(sde, variance, end)",
+        "+ log_std(end)\n            - log_std(start)",
+        "+ log_std(start)\n            - log_std(end)",
         _CONTROL,
     ),
     Mutant(

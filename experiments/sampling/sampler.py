@@ -210,24 +210,24 @@ class Sampler:
         if latents is None:
             latents = latents_of(key, indices, self.shape)
         latents = self.sde.prior_std() * latents
-        options: dict[str, Any] = {
-            "t_min": sampling_t_min(config, self.sde),
-            "data_std": self.data_std,
-            "integrator": build_flow_integrator(config),
-        }
+        flow = samplers.ProbabilityFlow(
+            sde=self.sde,
+            model=self.model,
+            t_min=sampling_t_min(config, self.sde),
+            data_std=self.data_std,
+            integrator=build_flow_integrator(config),
+        )
         if config.log_prob:
             # Probes of their own: the latents are drawn from the key itself.
             divergence = make_divergence(
                 self.likelihood, jax.random.fold_in(key, 1), latents.shape, indices, None
             )
-            known = samplers.decode_with_log_prob(
-                self.sde, self.model, latents, divergence, **options
-            )
+            known = flow.decode_with_log_prob(latents, divergence)
             return {
                 "values": known.x,
                 "evaluations": known.evaluations,
                 "log_prob": known.log_prob,
                 "log_prob_error": known.standard_error,
             }
-        flow = samplers.decode(self.sde, self.model, latents, denoise=config.denoise, **options)
-        return {"values": flow.x, "evaluations": flow.evaluations, "finished": flow.finished}
+        end = flow.decode(latents, denoise=config.denoise)
+        return {"values": end.x, "evaluations": end.evaluations, "finished": end.finished}
