@@ -20,7 +20,7 @@ from benchmarks.runs import train_once
 from experiments.data import Dataset, Request
 from experiments.runtime import devices
 from experiments.workdir.trained_model import Trained
-from samplers import Adams, ProbabilityFlow
+from samplers import Adams, ByTolerance, ProbabilityFlow
 
 _SIDE = 200
 
@@ -86,7 +86,7 @@ def log_density(trained: Trained, points: np.ndarray) -> np.ndarray:
         model=trained.model,
         t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
         data_std=trained.experiment.data.std,
-        integrator=Adams(rtol=1e-4, atol=1e-4),
+        integrator=Adams(steps=ByTolerance(rtol=1e-4, atol=1e-4)),
     )
     return np.asarray(flow.log_prob(jnp.asarray(points, jnp.float32)).log_prob)
 

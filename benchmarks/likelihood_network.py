@@ -14,7 +14,7 @@ from experiments.data import to_model
 from experiments.likelihood.control_variate import data_gaussian
 from experiments.runtime import devices
 from experiments.workdir.trained_model import Trained
-from samplers import Adams, FixedAdams, Hutchinson
+from samplers import Adams, ByTolerance, Equal, Hutchinson
 from sde_lib import Gaussian
 
 
@@ -32,7 +32,7 @@ def trained(workdir: str) -> tuple[Problem, Gaussian]:
         float(sde.time_of_noise_to_signal(1e-3)),
         Hutchinson.draw(jax.random.key(1), x.shape),
         opened.experiment.data.std,
-        FixedAdams(num_steps=600, grading=0.8),
+        Adams(history=3, steps=Equal(num=600, grading=0.8)),
         5,
     )
     return problem, data_gaussian(opened.experiment, opened.dataset("train"))
@@ -86,7 +86,7 @@ def _draws(
             jax.random.key(10 + repeat), problem.x.shape, num, kind=kind, control=control
         )
         start = time.perf_counter()
-        flow = problem.flow(FixedAdams(num_steps=29, grading=0.8))
+        flow = problem.flow(Adams(history=3, steps=Equal(num=29, grading=0.8)))
         result = flow.log_prob(problem.x, probes)
         draws.append(np.asarray(result.log_prob))
         seconds.append(time.perf_counter() - start)
@@ -102,7 +102,7 @@ def round_trip(problem: Problem) -> dict[str, float]:
     """What encode and then decode change a pixel by at most, over the data's range, by rtol."""
     changes = {}
     for tolerance in (1e-4, 1e-5):
-        flow = problem.flow(Adams(rtol=tolerance, atol=tolerance))
+        flow = problem.flow(Adams(steps=ByTolerance(rtol=tolerance, atol=tolerance)))
         back = flow.decode(flow.encode(problem.x).x).x
         changes[f"{tolerance:g}"] = float(jnp.abs(back - problem.x).max() / jnp.ptp(problem.x))
     print("round trip", changes)
@@ -114,9 +114,11 @@ def speed(problem: Problem) -> dict[str, Any]:
     host = HostLoop(problem, fused=False)
     log_prob, host_calls = host(1e-5)
     target = problem.error(jnp.asarray(log_prob))
-    tried = ((t, *problem.point(Adams(rtol=t, atol=t))) for t in problem.tolerances)
+    tried = (
+        (t, *problem.point(Adams(steps=ByTolerance(rtol=t, atol=t)))) for t in problem.tolerances
+    )
     tolerance, calls, error = next(point for point in tried if point[2] <= target)
-    integrator = Adams(rtol=tolerance, atol=tolerance)
+    integrator = Adams(steps=ByTolerance(rtol=tolerance, atol=tolerance))
     ours, theirs = [], []
     for _ in range(5):
         start = time.perf_counter()

@@ -10,7 +10,7 @@ import samplers
 from experiments.data import to_levels
 from experiments.runtime import devices
 from experiments.workdir.trained_model import Trained
-from samplers import Adams, Solver
+from samplers import Adams, ByTolerance, Solver
 
 BUDGETS = (6, 10, 15, 20, 30, 50)
 _NUM = 1000
@@ -33,7 +33,7 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
         model=model,
         t_min=t_min,
         data_std=std,
-        integrator=Adams(rtol=1e-5, atol=1e-5),
+        integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
     )
     fine = flow.decode(sde.prior_std() * z, denoise=True).x
 

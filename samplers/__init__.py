@@ -8,9 +8,9 @@ from samplers.driver import Path, evaluations, integrate, sample, sample_path
 from samplers.fitted_grid import Fitted, fit_grid
 from samplers.grids import grids
 from samplers.integrators.adams import Adams
-from samplers.integrators.fixed_adams import FixedAdams
 from samplers.integrators.integrator import Integrator
-from samplers.integrators.runge_kutta import FixedRungeKutta, RungeKutta
+from samplers.integrators.runge_kutta import RungeKutta
+from samplers.integrators.steps import ByTolerance, Equal
 from samplers.probability_flow import FlowState, LogProb, ProbabilityFlow
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
@@ -46,6 +46,7 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
+    "ByTolerance",
     "Churn",
     "Corrector",
     "DPMSolverPP2M",
@@ -53,12 +54,11 @@ __all__ = [
     "DPMSolverPP3M",
     "Divergence",
     "Elbo",
+    "Equal",
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
     "Fitted",
-    "FixedAdams",
-    "FixedRungeKutta",
     "FlowState",
     "Heun",
     "Hutchinson",

@@ -33,7 +33,7 @@ from jax import Array
 
 from samplers import brownian, noise
 from samplers.coordinates.angle import Angle
-from samplers.integrators.step_control import chosen, error_size
+from samplers.integrators.step_control import error_size, where
 from sde_lib import SDE, Model, Range, expand
 
 _SAFETY, _SHRINK, _GROW = 0.8, 0.2, 3.0
@@ -166,11 +166,11 @@ def sample_adaptively(
             turn=state.turn + 1,
             at=at,
             step=jnp.clip(step, 1, jnp.clip(brownian.SIZE - at, 1, lattice.longest)),
-            z=chosen(accept, corrected, state.z),
-            data=chosen(accept, data, state.data),
-            older=chosen(accept, state.data, state.older),
+            z=where(accept, corrected, state.z),
+            data=where(accept, data, state.data),
+            older=where(accept, state.data, state.older),
             before=jnp.where(accept, h, state.before),
-            path=chosen(accept, path, state.path),
+            path=where(accept, path, state.path),
             evaluations=state.evaluations + running,
         )
 

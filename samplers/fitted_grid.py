@@ -23,6 +23,7 @@ from jax import Array
 from samplers.coordinates.angle import Angle
 from samplers.driver import integrate
 from samplers.integrators.adams import Adams
+from samplers.integrators.steps import ByTolerance
 from samplers.probability_flow import ProbabilityFlow
 from samplers.solvers.solver import Solver
 from sde_lib import SDE, Model
@@ -79,7 +80,7 @@ def fit_grid(
         t_min=t_min,
         t_max=t_max,
         data_std=data_std,
-        integrator=Adams(rtol=1e-5, atol=1e-5),
+        integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
     )
 
     def latents(key: Array) -> tuple[Array, Array]:

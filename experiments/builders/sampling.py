@@ -24,6 +24,7 @@ from experiments.errors import UserError, as_user_error, blaming
 from experiments.paths import expand
 from samplers import (
     Adams,
+    ByTolerance,
     Corrector,
     Integrator,
     RungeKutta,
@@ -151,9 +152,10 @@ def named_sde(spec: str) -> SDE:
 
 def build_flow_integrator(config: SamplingConfig) -> Integrator:
     """The adaptive integrator of solver "probability_flow"."""
+    steps = ByTolerance(rtol=config.rtol, atol=config.atol)
     if config.tableau == "adams":
-        return Adams(rtol=config.rtol, atol=config.atol)
-    return RungeKutta(tableau=config.tableau, rtol=config.rtol, atol=config.atol)
+        return Adams(steps=steps)
+    return RungeKutta(tableau=config.tableau, steps=steps)
 
 
 def adaptive_fields(config: SamplingConfig) -> dict[str, Any]:

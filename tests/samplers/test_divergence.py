@@ -9,8 +9,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import (
+    Adams,
+    ByTolerance,
+    Equal,
     Exact,
-    FixedAdams,
     Hutchinson,
     ProbabilityFlow,
     RungeKutta,
@@ -122,7 +124,7 @@ def test_the_control_variate_is_exact_for_its_own_gaussian(way):
     """One probe then gives the exact density, up and down; and without it does not."""
     sde, oracle = VP(), gaussian()
     x = oracle.sample(jax.random.key(4), (16, 2))
-    integrator = RungeKutta(rtol=1e-6, atol=1e-6)
+    integrator = RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6))
     flow = ProbabilityFlow(sde=sde, model=oracle.model(sde), t_min=1e-3, integrator=integrator)
     run = getattr(flow, way)
     exact = run(x)
@@ -152,7 +154,7 @@ def test_the_control_variate_reduces_the_variance_of_a_mixture():
         eigenvalues=jnp.asarray(values, jnp.float32),
     )
     x = jnp.asarray(data[:400])
-    integrator = FixedAdams(num_steps=30)
+    integrator = Adams(history=3, steps=Equal(num=30))
     flow = ProbabilityFlow(sde=sde, model=oracle.model(sde), t_min=1e-2, integrator=integrator)
     exact = flow.log_prob(x).log_prob
     plain = Hutchinson.draw(jax.random.key(7), x.shape, kind="gaussian")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose
 
-from samplers import DDIM, Adams, ProbabilityFlow, fit_grid, integrate
+from samplers import DDIM, Adams, ByTolerance, ProbabilityFlow, fit_grid, integrate
 from samplers.coordinates.angle import Angle
 from sde_lib import VP
 from tests.cases import mixture
@@ -35,7 +35,7 @@ def test_what_is_kept_errs_less_on_other_latents():
     )
     x = jax.random.normal(jax.random.key(9), (128, 2))
     flow = ProbabilityFlow(
-        sde=SDE, model=model, t_min=T_MIN, integrator=Adams(rtol=1e-5, atol=1e-5)
+        sde=SDE, model=model, t_min=T_MIN, integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5))
     )
     exact = flow.decode(x, denoise=True).x
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Adams, FixedAdams, Hutchinson, ProbabilityFlow, RungeKutta
+from samplers import Adams, ByTolerance, Equal, Hutchinson, ProbabilityFlow, RungeKutta
 from sde_lib import VE, Gaussian, GaussianMixture, sdes
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-OPTIONS = {"t_min": 1e-5, "integrator": RungeKutta(rtol=1e-10, atol=1e-10)}
+OPTIONS = {"t_min": 1e-5, "integrator": RungeKutta(steps=ByTolerance(rtol=1e-10, atol=1e-10))}
 
 
 @pytest.mark.parametrize("name", ["vp", "subvp", "ve"])
@@ -73,7 +73,7 @@ def test_decode_of_a_mixture(eight_dimensions):
             model=mixture.model(sde),
             t_min=0.0,
             data_std=0.606,
-            integrator=RungeKutta(rtol=tolerance, atol=tolerance),
+            integrator=RungeKutta(steps=ByTolerance(rtol=tolerance, atol=tolerance)),
         )
         end = flow.decode(latents, denoise=True)
         medians.append(np.median(np.abs(end.x - endpoints)))
@@ -94,7 +94,7 @@ def test_the_flow_of_a_mixture_is_the_same_under_every_sde(eight_dimensions, sde
         t_min=t_min,
         t_max=t_max,
         data_std=0.606,
-        integrator=RungeKutta(rtol=1e-9, atol=1e-9),
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-9, atol=1e-9)),
     )
     end = flow.decode(sde.alpha(t_max) * latents[:16], denoise=True)
     # 2e-8: 1e-9 a step over some forty steps; the file's own error is 1e-10.
@@ -126,9 +126,13 @@ def test_log_densities_of_a_mixture(eight_dimensions, name):
     def rms(difference):
         return float(jnp.sqrt(jnp.mean(difference**2))) / 8 / np.log(2)
 
-    exact = bits(RungeKutta(tableau="dop853", rtol=1e-11, atol=1e-11))
+    exact = bits(RungeKutta(tableau="dop853", steps=ByTolerance(rtol=1e-11, atol=1e-11)))
     # In this coordinate every SDE has the same flow: the others are tried on one.
-    others = (RungeKutta(rtol=1e-5, atol=1e-5), FixedAdams(num_steps=69)) if name == "vp" else ()
+    others = (
+        (RungeKutta(steps=ByTolerance(rtol=1e-5, atol=1e-5)), Adams(history=3, steps=Equal(num=69)))
+        if name == "vp"
+        else ()
+    )
     for integrator in (Adams(), *others):
         result = bits(integrator)
         assert rms(result.log_prob - exact.log_prob) < 1e-4

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import (
+    ByTolerance,
     EulerMaruyama,
     ProbabilityFlow,
     Restart,
@@ -121,7 +122,7 @@ def test_deterministic_order_on_a_mixture(solver):
         model=oracle.model(sde),
         t_min=T_MIN,
         t_max=T_MAX,
-        integrator=RungeKutta(rtol=1e-9, atol=1e-9),
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-9, atol=1e-9)),
     )
     exact = flow.decode(x).x
     errors = []

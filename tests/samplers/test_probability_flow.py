@@ -11,8 +11,9 @@ from scipy.special import stdtrit as t_quantile
 
 from samplers import (
     Adams,
+    ByTolerance,
+    Equal,
     Exact,
-    FixedAdams,
     Hutchinson,
     ProbabilityFlow,
     RungeKutta,
@@ -21,7 +22,7 @@ from sde_lib import VP, Gaussian, GaussianMixture, Prediction
 from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture, takes_devices
 
 T_MIN = 1e-3
-TIGHT = {"integrator": RungeKutta(rtol=1e-7, atol=1e-7)}
+TIGHT = {"integrator": RungeKutta(steps=ByTolerance(rtol=1e-7, atol=1e-7))}
 LINE = np.linspace(-3.2, 3.2, 801)[:, None]  # six standard deviations beyond the components
 float64 = pytest.mark.usefixtures("float64")
 
@@ -150,7 +151,7 @@ def test_hutchinson():
     )
     # Between the components, where the Jacobian is far from a multiple of the identity.
     x = 0.5 * jnp.asarray(rng.normal(size=(48, 8)))
-    flow = flow_of(VP(), oracle, integrator=RungeKutta(rtol=1e-6, atol=1e-6))
+    flow = flow_of(VP(), oracle, integrator=RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6)))
     exact = flow.log_prob(x)
     probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(3), x.shape, num_probes=16))
     off = np.asarray((probed.log_prob - exact.log_prob) / probed.standard_error)
@@ -179,7 +180,7 @@ def test_network_in_bfloat16():
         sde=sde,
         model=jax.tree_util.Partial(rounded),
         t_min=1e-2,
-        integrator=RungeKutta(rtol=1e-2, atol=1e-2),
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-2, atol=1e-2)),
     )
     result = flow.log_prob(x)
     assert result.log_prob.dtype == result.latents.dtype == jnp.float32
@@ -202,7 +203,7 @@ def test_new_numbers_run_the_program_that_is_there():
             model=jax.tree_util.Partial(predict, jnp.float32(std)),
             t_min=t_min,
             data_std=data_std,
-            integrator=RungeKutta(rtol=rtol, atol=rtol),
+            integrator=RungeKutta(steps=ByTolerance(rtol=rtol, atol=rtol)),
         )
         x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
         return flow.decode(x).x, flow.encode(x).x, flow.log_prob(x).log_prob
@@ -233,7 +234,7 @@ def test_one_copy_of_the_network():
 
 def test_a_bound_that_is_too_low():
     """There is no density half the way; states are where they had got to, and say so."""
-    flow = flow_of(VP(), mixture(), integrator=RungeKutta(max_evaluations=20))
+    flow = flow_of(VP(), mixture(), integrator=RungeKutta(steps=ByTolerance(max_evaluations=20)))
     x = jnp.ones((2, 2))
     result = flow.log_prob(x)
     assert np.isnan(result.log_prob).all()
@@ -285,7 +286,7 @@ def test_on_several_devices():
     x = oracle.sample(jax.random.key(7), (16, 2))
     mesh = jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
     shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    for integrator in (FixedAdams(num_steps=20), Adams()):
+    for integrator in (Adams(history=3, steps=Equal(num=20)), Adams()):
         flow = flow_of(VP(), oracle, integrator=integrator)
         one, many = flow.log_prob(x), flow.log_prob(shared)
         assert not many.log_prob.sharding.is_fully_replicated
@@ -303,7 +304,7 @@ def test_probes_state_their_error():
         eigenvalues=jnp.asarray(rng.uniform(0.05, 1.0, size=64)),
     )
     x = oracle.sample(jax.random.key(8), (2000, 64))
-    flow = flow_of(sde, oracle, integrator=FixedAdams(num_steps=20))
+    flow = flow_of(sde, oracle, integrator=Adams(history=3, steps=Equal(num=20)))
     probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(9), x.shape, num_probes=16))
     exact = flow.log_prob(x[:1], Exact())
     # For Gaussian data the divergence is the same for every x, and so is the density's surplus.
@@ -322,7 +323,7 @@ def test_a_split_states_its_error():
         stds=jnp.array([0.5, 0.3, 0.4]),
     )
     x = oracle.sample(jax.random.key(10), (64_000, 8))
-    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=FixedAdams(num_steps=12))
+    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=12)))
     probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(11), x.shape)).log_prob
     # The target is the expectation for this solver, from all examples and the exact trace: it errs
     # by a 45th of what a split of 32 does.
