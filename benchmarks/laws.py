@@ -94,7 +94,7 @@ class Case(NamedTuple):
         """D → (mean, variance) of the samples, in closed form; one program."""
         corrector = MeanLangevin(snr=SNR, num_steps=self.corrections) if self.corrections else None
         number = samplers.evaluations(self.sde, self.solver, self.grid, corrector, True)
-        rows = 2 + number * (2 if self.solver.lifts else 1)
+        rows = 2 + number * (2 if self.solver.renoises else 1)
 
         def predict(x: Array, t: Array) -> Prediction:
             alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)

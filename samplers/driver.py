@@ -191,16 +191,16 @@ def _run(
 ) -> Path:
     """The loop. Evaluation k of M is kept as number ⌊k · keep/M⌋, over those before it."""
     schedule = schedule_of(sde, solver, jnp.asarray(grid), corrector, denoise)
-    turns, total = schedule.turns, len(schedule.turns.number)
-    actions = _actions(draw, sde, solver, corrector, schedule.closes)
+    turns, total = schedule.evaluations, len(schedule.evaluations.number)
+    actions = _actions(draw, sde, solver, corrector, schedule.final_correction)
     branches = [actions[purpose] for purpose in schedule.purposes]
 
     def body(carry: tuple, turn: Evaluation) -> tuple[tuple, None]:
         if progress:
             report(turn.number, total)
         (x, *rest), kept = carry
-        if solver.lifts:
-            scale, std = turn.lift
+        if solver.renoises:
+            scale, std = turn.renoise
             x = scale * x + std * draw(total + turn.number)
         prediction = predict(x, turn.t)
         if keep:
@@ -226,7 +226,7 @@ def _actions(
     sde: SDE,
     solver: Solver,
     corrector: Corrector | None,
-    closes: bool,
+    final_correction: bool,
 ) -> dict[str, Callable[[Evaluation, Any, _Carry], _Carry]]:
     """What is done after an evaluation, by its purpose."""
 
@@ -252,7 +252,7 @@ def _actions(
         return _Carry(*solver.update_moved(fresh, prediction, carry.x, turn.solver, carry.state))
 
     def finish(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        if not closes:
+        if not final_correction:
             return _Carry(prediction.data, prediction.data, carry.state)
         x = settle(turn, prediction, carry).x
         # Where σ = 0 there is no noise to remove, and none to know.

@@ -11,13 +11,13 @@ from typing import Annotated
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.coordinates.forms import Form, Rectified, Velocity
+from samplers.coordinates.forms import Form, RectifiedForm, VelocityForm
 from sde_lib import SDE, Range, Registry
 
 grids = Registry("grid", Callable)
 
 # −log n, between which a quantity that may be infinite is spaced.
-_MOST_NOISE, _LEAST_NOISE = -5.0, 10.0
+_MIN_HALF_LOG_SNR, _MAX_HALF_LOG_SNR = -5.0, 10.0
 
 
 @grids.register("uniform")
@@ -70,7 +70,7 @@ def rectified(
     data_std: Annotated[float, Range(above=0)] = 0.5,
 ) -> Array:
     """Uniform in n/(s + n): the time of a rectified flow of data with deviation s."""
-    return _of_form(Rectified(s=data_std), sde, num_steps, t_min, t_max)
+    return _of_form(RectifiedForm(s=data_std), sde, num_steps, t_min, t_max)
 
 
 @grids.register("cosine")
@@ -83,7 +83,7 @@ def cosine(
     data_std: Annotated[float, Range(above=0)] = 0.5,
 ) -> Array:
     """Uniform in arctan(n/s): the time of a cosine schedule for data with deviation s."""
-    return _of_form(Velocity(s=data_std), sde, num_steps, t_min, t_max)
+    return _of_form(VelocityForm(s=data_std), sde, num_steps, t_min, t_max)
 
 
 @grids.register("published")
@@ -100,8 +100,8 @@ def published(sde: SDE, num_steps: int, t_min: float, t_max: float = 1.0) -> Arr
 
 def _of_form(form: Form, sde: SDE, num_steps: int, t_min: float, t_max: float) -> Array:
     """Uniform in the M of a form, which is finite at both ends."""
-    first, last = (form.measure(sde.log_snr(t) / 2) for t in (t_max, t_min))
-    times = sde.time_of_log_snr(2 * form.log_signal(jnp.linspace(first, last, num_steps + 1)))
+    first, last = (form.variable(sde.log_snr(t) / 2) for t in (t_max, t_min))
+    times = sde.time_of_log_snr(2 * form.half_log_snr(jnp.linspace(first, last, num_steps + 1)))
     return _with_ends(times, t_min, t_max)
 
 
@@ -109,7 +109,9 @@ def _spaced(
     sde: SDE, num_steps: int, t_min: float, t_max: float, to: Callable, back: Callable
 ) -> Array:
     """Uniform in to(−log n)."""
-    levels = (jnp.clip(sde.log_snr(t) / 2, _MOST_NOISE, _LEAST_NOISE) for t in (t_max, t_min))
+    levels = (
+        jnp.clip(sde.log_snr(t) / 2, _MIN_HALF_LOG_SNR, _MAX_HALF_LOG_SNR) for t in (t_max, t_min)
+    )
     first, last = (to(level) for level in levels)
     times = sde.time_of_log_snr(2 * back(jnp.linspace(first, last, num_steps + 1)))
     return _with_ends(times, t_min, t_max)

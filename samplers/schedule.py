@@ -12,9 +12,9 @@ from sde_lib import SDE
 
 
 class Evaluation(NamedTuple):
-    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns.
+    """One network evaluation of the loop: its number, what it is for, and where. Leaves [M].
 
-    lift: a and b of x ← a x + b z before it.
+    renoise: a and b of x ← a x + b z before it.
     """
 
     number: Array
@@ -22,18 +22,18 @@ class Evaluation(NamedTuple):
     t: Array
     solver: Any
     corrector: Any
-    lift: Any
+    renoise: Any
 
 
 class Schedule(NamedTuple):
     """The purposes in use; all evaluations in order, their purposes numbered by that list.
 
-    closes: whether the solver has an update at the end of the grid, before denoising.
+    final_correction: whether the solver has an update at the end of the grid, before denoising.
     """
 
     purposes: list[str]
-    turns: Evaluation
-    closes: bool
+    evaluations: Evaluation
+    final_correction: bool
 
 
 def schedule_of(
@@ -56,24 +56,24 @@ def schedule_of(
         raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
     a_step = max(m + e, 1)
     step = np.minimum(np.arange(len(order)) // a_step, num_steps - 1)
-    slot = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
+    stage = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
 
     plan = solver.plan(sde, steps)
     kinds = np.array(order)
     solving = np.isin(kinds, ["solve", "solve_corrected"])
     t = steps.start[step]
     if e:
-        t = jnp.where(solving, plan.times[step, slot], t)
-    coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
-    closes = denoise and plan.closing is not None
-    if closes:
+        t = jnp.where(solving, plan.times[step, stage], t)
+    coefficients = jax.tree.map(lambda leaf: leaf[step, stage], plan.coefficients)
+    final_correction = denoise and plan.final_correction is not None
+    if final_correction:
         coefficients = jax.tree.map(
-            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.closing
+            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.final_correction
         )
     begins = (np.arange(len(order)) % a_step == 0) & (kinds != "finish")
-    scale, std = steps.lifts(sde, grid[0])
+    scale, std = steps.renoising(sde, grid[0])
     purposes = sorted(set(order))
-    turns = Evaluation(
+    evaluations = Evaluation(
         number=jnp.arange(len(order)),
         purpose=jnp.array([purposes.index(kind) for kind in order]),
         t=jnp.where(kinds == "finish", steps.end[-1], t),
@@ -81,8 +81,8 @@ def schedule_of(
         corrector=None
         if corrector is None
         else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, steps)),
-        lift=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
-        if solver.lifts
+        renoise=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
+        if solver.renoises
         else None,
     )
-    return Schedule(purposes, turns, closes)
+    return Schedule(purposes, evaluations, final_correction)

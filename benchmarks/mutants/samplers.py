@@ -277,8 +277,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the rectified grid without the data's scale",
         "samplers/grids.py",
-        "_of_form(Rectified(s=data_std)",
-        "_of_form(Rectified(s=0.5)",
+        "_of_form(RectifiedForm(s=data_std)",
+        "_of_form(RectifiedForm(s=0.5)",
         (f"{_GRIDS}::test_uniform_in_its_own_variable",),
     ),
     Mutant(

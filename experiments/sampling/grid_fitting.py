@@ -37,7 +37,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
     if is_adaptive(config):
         raise UserError(f"--solver: got {config.solver!r}, takes a solver on a grid")
     solver = build_solver(config, data_std)
-    if solver.draws or solver.lifts:
+    if solver.draws or solver.renoises:
         raise UserError(f"--solver: got {config.solver!r}, takes one that draws no noise")
     how: dict[str, Any] = {
         "num_steps": num_steps(config, data_std),

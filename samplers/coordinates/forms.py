@@ -40,79 +40,79 @@ class Form(Pytree, abc.ABC):
         """c; infinite where the form is not regular."""
 
     @abc.abstractmethod
-    def measure(self, log_signal: Array) -> Array:
+    def variable(self, half_log_snr: Array) -> Array:
         """M(λ); infinite where the form is not regular."""
 
     @abc.abstractmethod
-    def log_signal(self, measure: Array) -> Array:
+    def half_log_snr(self, variable: Array) -> Array:
         """λ(M)."""
 
     @abc.abstractmethod
-    def direction(self, sde: SDE, t: Array) -> Array:
+    def derivative(self, sde: SDE, t: Array) -> Array:
         """(a_d, a_ε), [..., 2]."""
 
 
 @forms.register("noise")
-class Noise(Form):
+class NoiseForm(Form):
     """Eq. 1."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/α."""
         return 1 / sde.alpha(t)
 
-    def measure(self, log_signal: Array) -> Array:
+    def variable(self, half_log_snr: Array) -> Array:
         """n."""
-        return jnp.exp(-log_signal)
+        return jnp.exp(-half_log_snr)
 
-    def log_signal(self, measure: Array) -> Array:
+    def half_log_snr(self, variable: Array) -> Array:
         """−log n."""
-        return -jnp.log(measure)
+        return -jnp.log(variable)
 
-    def direction(self, sde: SDE, t: Array) -> Array:
+    def derivative(self, sde: SDE, t: Array) -> Array:
         """The noise."""
         del sde
         return jnp.stack([jnp.zeros_like(t), jnp.ones_like(t)], axis=-1)
 
 
 @forms.register("data")
-class Data(Form):
+class DataForm(Form):
     """Eq. 2."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/σ."""
         return 1 / sde.sigma(t)
 
-    def measure(self, log_signal: Array) -> Array:
+    def variable(self, half_log_snr: Array) -> Array:
         """1/n."""
-        return jnp.exp(log_signal)
+        return jnp.exp(half_log_snr)
 
-    def log_signal(self, measure: Array) -> Array:
+    def half_log_snr(self, variable: Array) -> Array:
         """log 1/n."""
-        return jnp.log(measure)
+        return jnp.log(variable)
 
-    def direction(self, sde: SDE, t: Array) -> Array:
+    def derivative(self, sde: SDE, t: Array) -> Array:
         """The data."""
         del sde
         return jnp.stack([jnp.ones_like(t), jnp.zeros_like(t)], axis=-1)
 
 
 @forms.register("velocity")
-class Velocity(Form):
+class VelocityForm(Form):
     """Eq. 3."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/√(s²α² + σ²)."""
         return Angle(sde, self.s).scale(t)
 
-    def measure(self, log_signal: Array) -> Array:
+    def variable(self, half_log_snr: Array) -> Array:
         """arctan(n/s)."""
-        return jnp.arctan2(jnp.ones_like(log_signal), self.s * jnp.exp(log_signal))
+        return jnp.arctan2(jnp.ones_like(half_log_snr), self.s * jnp.exp(half_log_snr))
 
-    def log_signal(self, measure: Array) -> Array:
+    def half_log_snr(self, variable: Array) -> Array:
         """−log(s tan M)."""
-        return -jnp.log(self.s * jnp.tan(measure))
+        return -jnp.log(self.s * jnp.tan(variable))
 
-    def direction(self, sde: SDE, t: Array) -> Array:
+    def derivative(self, sde: SDE, t: Array) -> Array:
         """(−sin M/s, cos M)."""
         alpha, sigma = self.s * sde.alpha(t), sde.sigma(t)
         length = jnp.hypot(alpha, sigma)
@@ -120,22 +120,22 @@ class Velocity(Form):
 
 
 @forms.register("rectified")
-class Rectified(Form):
+class RectifiedForm(Form):
     """Eq. 4."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """s/(sα + σ)."""
         return self.s / (self.s * sde.alpha(t) + sde.sigma(t))
 
-    def measure(self, log_signal: Array) -> Array:
+    def variable(self, half_log_snr: Array) -> Array:
         """n/(s + n)."""
-        return 1 / (1 + self.s * jnp.exp(log_signal))
+        return 1 / (1 + self.s * jnp.exp(half_log_snr))
 
-    def log_signal(self, measure: Array) -> Array:
+    def half_log_snr(self, variable: Array) -> Array:
         """−log(s M/(1 − M))."""
-        return jnp.log((1 - measure) / (self.s * measure))
+        return jnp.log((1 - variable) / (self.s * variable))
 
-    def direction(self, sde: SDE, t: Array) -> Array:
+    def derivative(self, sde: SDE, t: Array) -> Array:
         """(−1, s)."""
         del sde
         return jnp.stack([-jnp.ones_like(t), self.s * jnp.ones_like(t)], axis=-1)

@@ -42,7 +42,7 @@ class DPMSolverPP(LinearSolver):
     eta: float = static(default=0.0, low=0)
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """2; weakly 1 if noise is drawn."""
         return 1 if self.draws else 2
 
@@ -138,7 +138,7 @@ class DPMSolverPP2S(LinearSolver):
         return 2
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """Two."""
         return 2
 

@@ -42,14 +42,14 @@ class Multistep(LinearSolver):
       order: p, how many values the prediction uses.
       corrector: q, how many the correction uses; 0: none.
       form: a name in `forms`.
-      variable: v, "measure" (M), "log_snr" (λ) or "time".
+      variable: v, "form" (M), "log_snr" (λ) or "time".
       s: the scale of the data, for the forms that have one.
     """
 
     order: int = static(default=3, low=1, high=6)
     corrector: int = static(default=4, choices=(0, 2, 3, 4, 5, 6))
     form: str = static(default="rectified")
-    variable: str = static(default="measure", choices=("measure", "log_snr", "time"))
+    variable: str = static(default="form", choices=("form", "log_snr", "time"))
     s: Array | float = number(default=0.5, above=0)
 
     @property
@@ -58,7 +58,7 @@ class Multistep(LinearSolver):
         return max(self.order, self.corrector)
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """p, or min(p + 1, q)."""
         return min(self.order + 1, self.corrector) if self.corrector else self.order
 
@@ -85,14 +85,14 @@ class Multistep(LinearSolver):
         plain = ~regular | ~jnp.roll(regular, -1)
         step = jnp.concatenate([(c / after)[None], predicted / after]).T
         ddim, unit = ddim_step(sde, steps, self.memory), jnp.eye(2 + self.memory)
-        base, direction = self._corrections(nodes, known, v, c, rate), form.direction(sde, t)
+        base, direction = self._corrections(nodes, known, v, c, rate), form.derivative(sde, t)
         rows = Row(
             direction=jnp.where(plain[:-1, None], jnp.array([1.0, 0.0]), direction[:-1]),
             base=base[:-1],
             next=jnp.where(plain[:-1, None], ddim, step[:-1]),
             std=jnp.zeros(len(steps.start)),
         )
-        closing = Row(
+        final_correction = Row(
             # There may be no noise at the end, nor a direction.
             direction=jnp.where(regular[-1] & (sde.sigma(t[-1]) > 0), direction[-1], 0.0),
             base=jnp.where(sde.sigma(t[-1]) > 0, base[-1], unit[0]),
@@ -102,7 +102,7 @@ class Multistep(LinearSolver):
         return Plan(
             steps.start[:, None],
             jax.tree.map(lambda leaf: leaf[:, None], rows),
-            closing if self.corrector else None,
+            final_correction if self.corrector else None,
         )
 
     def _corrections(self, nodes: Array, known: Array, v: Array, c: Array, rate: Any) -> Array:
@@ -133,19 +133,19 @@ def _variable(name: str, sde: SDE, form: Form) -> tuple[Callable, Callable | Non
       ValueError: an unknown name.
     """
 
-    def log_signal(t: Array) -> Array:
+    def half_log_snr(t: Array) -> Array:
         return sde.log_snr(t) / 2
 
     def slope(curve: Callable) -> Callable:
         return lambda v: jax.jvp(curve, (v,), (jnp.ones_like(v),))[1]
 
-    if name == "measure":
-        return lambda t: form.measure(log_signal(t)), None
+    if name == "form":
+        return lambda t: form.variable(half_log_snr(t)), None
     if name == "log_snr":
-        return log_signal, slope(form.measure)
+        return half_log_snr, slope(form.variable)
     if name == "time":
-        return lambda t: t, slope(lambda t: form.measure(log_signal(t)))
-    raise ValueError(f"variable: got {name!r}, takes 'measure', 'log_snr' or 'time'")
+        return lambda t: t, slope(lambda t: form.variable(half_log_snr(t)))
+    raise ValueError(f"variable: got {name!r}, takes 'form', 'log_snr' or 'time'")
 
 
 @solvers.register("adams")
@@ -203,7 +203,7 @@ class IPNDM(LinearSolver):
         return self.order
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """On a grid uniform in n."""
         return self.order
 

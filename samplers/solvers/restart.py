@@ -21,7 +21,7 @@ from samplers.solvers.solver import Draw, Plan, Solver, Steps, Update, solvers
 from sde_lib import SDE, Prediction, number, static
 
 
-class Lifted(Solver):
+class Renoising(Solver):
     """A solver whose steps start at more noise than they have ended at.
 
     Args:
@@ -36,7 +36,7 @@ class Lifted(Solver):
         return self.solver.evaluations
 
     @property
-    def lifts(self) -> bool:
+    def renoises(self) -> bool:
         """That is what it is for."""
         return True
 
@@ -80,7 +80,7 @@ class Lifted(Solver):
 
 
 @solvers.register("churn")
-class Churn(Lifted):
+class Churn(Renoising):
     """Eq. 1; weak order 1 if the noise is that of the SDE.
 
     Args:
@@ -108,7 +108,7 @@ class Churn(Lifted):
 
 
 @solvers.register("restart")
-class Restart(Lifted):
+class Restart(Renoising):
     """Eq. 2.
 
     Args:
@@ -126,7 +126,7 @@ class Restart(Lifted):
     num_steps: int = static(default=4, low=1)
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """0 in the grid's steps: the repeats err by what `num_steps` make of them."""
         return 0
 
@@ -150,13 +150,13 @@ class Restart(Lifted):
         number = jnp.arange(len(grid) - 1 + self.repeats * self.num_steps)
         again = number - crossing - 1
         inside = (again >= 0) & (again < self.repeats * self.num_steps)
-        slot = again % self.num_steps
+        stage = again % self.num_steps
         step = jnp.clip(
             jnp.where(again < 0, number, again - self.repeats * self.num_steps + crossing + 1),
             0,
             last,
         )
         return Steps(
-            jnp.where(inside, down[slot], grid[step]),
-            jnp.where(inside, down[slot + 1], grid[step + 1]),
+            jnp.where(inside, down[stage], grid[step]),
+            jnp.where(inside, down[stage + 1], grid[step + 1]),
         )

@@ -39,7 +39,7 @@ class GridRungeKutta(LinearSolver):
         return len(tableaux[self.tableau].needed.b)
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """Of the tableau."""
         return tableaux[self.tableau].order
 
@@ -52,12 +52,12 @@ class GridRungeKutta(LinearSolver):
         """A row for every stage."""
         method, form = tableaux[self.tableau].needed, forms[self.form](s=self.s)
         stages = len(method.b)
-        start, end = (form.measure(sde.log_snr(t) / 2) for t in steps[:2])
+        start, end = (form.variable(sde.log_snr(t) / 2) for t in steps[:2])
         scale, h = form.scale(sde, steps.start), end - start
         plain = ~jnp.isfinite(h) | ~jnp.isfinite(scale) | (sde.sigma(steps.end) == 0)
         fractions = constant(method.c)
-        measures = start[:, None] + h[:, None] * fractions
-        times = sde.time_of_log_snr(2 * form.log_signal(measures))
+        variables = start[:, None] + h[:, None] * fractions
+        times = sde.time_of_log_snr(2 * form.half_log_snr(variables))
         # Exact where the stage is at an end, and finite where the form is not.
         times = jnp.where((fractions == 0) | plain[:, None], steps.start[:, None], times)
         times = jnp.where((fractions == 1) & ~plain[:, None], steps.end[:, None], times)
@@ -83,7 +83,7 @@ class GridRungeKutta(LinearSolver):
         first_then_base = jnp.eye(2 + stages)[np.minimum(np.arange(stages), 1)]
         plain = plain[:, None, None]
         rows = Row(
-            direction=jnp.where(plain, jnp.array([1.0, 0.0]), form.direction(sde, times)),
+            direction=jnp.where(plain, jnp.array([1.0, 0.0]), form.derivative(sde, times)),
             base=jnp.broadcast_to(first_then_base, (len(h), stages, 2 + stages)),
             next=jnp.where(plain, ddim, step),
             std=jnp.zeros((len(h), stages)),

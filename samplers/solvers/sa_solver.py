@@ -40,7 +40,7 @@ class SASolver(LinearSolver):
         return max(self.order + 1, self.corrector) if self.corrector else self.order
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """As for `Multistep`; weakly 1 if noise is drawn."""
         if self.draws:
             return 1

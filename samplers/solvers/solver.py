@@ -1,8 +1,8 @@
 """What a solver and a corrector are.
 
 The loop (`driver`) evaluates the network; a solver only says at which times, and updates the state
-with what came out. So the number of network evaluations is the number of turns of the loop, and the
-program holds one copy of the network whatever the solver's order.
+with what came out. So the loop has one iteration for each network evaluation, and the program holds
+one copy of the network whatever the solver's order.
 """
 
 import abc
@@ -35,7 +35,7 @@ class Steps(NamedTuple):
         """From N + 1 decreasing times."""
         return cls(grid[:-1], grid[1:])
 
-    def lifts(self, sde: SDE, first: Array) -> tuple[Array, Array]:
+    def renoising(self, sde: SDE, first: Array) -> tuple[Array, Array]:
         """x ← a x + b z before each step, a and b [N], from the end of the one before it.
 
         Args:
@@ -44,10 +44,10 @@ class Steps(NamedTuple):
         """
         before = jnp.concatenate([first[None], self.end[:-1]])
         kernel = jax.vmap(sde.transition)(before, self.start)
-        lifted = self.start > before
+        renoised = self.start > before
         return (
-            jnp.where(lifted, kernel.alpha, 1.0),
-            jnp.where(lifted, self.inflation * jnp.sqrt(kernel.variance), 0.0),
+            jnp.where(renoised, kernel.alpha, 1.0),
+            jnp.where(renoised, self.inflation * jnp.sqrt(kernel.variance), 0.0),
         )
 
 
@@ -56,12 +56,12 @@ class Plan(NamedTuple):
 
     times: where the network is evaluated, [N, e].
     coefficients: a pytree of [N, e, ...] leaves, one slice handed to each update.
-    closing: the slice of an update after the last step, evaluated at its end; or None.
+    final_correction: the slice of an update after the last step, evaluated at its end; or None.
     """
 
     times: Array
     coefficients: Any
-    closing: Any = None
+    final_correction: Any = None
 
 
 class Update(NamedTuple):
@@ -101,7 +101,7 @@ class Solver(Pytree, abc.ABC):
         return 1
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """Of convergence: of the state if no noise is drawn, of its law (weak) otherwise."""
         return 1
 
@@ -111,7 +111,7 @@ class Solver(Pytree, abc.ABC):
         return True
 
     @property
-    def lifts(self) -> bool:
+    def renoises(self) -> bool:
         """Whether a step may start at more noise than the one before has ended at."""
         return False
 

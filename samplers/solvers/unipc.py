@@ -47,7 +47,7 @@ class UniPC(LinearSolver):
         return self.order + 1
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """p + 1."""
         return self.order + 1
 
@@ -84,8 +84,10 @@ class UniPC(LinearSolver):
             next=jnp.concatenate([decay.x[None], predicted]).T,
             std=jnp.zeros(num),
         )
-        closing = Row(data, correct[-1], keep[: 1 + memory], jnp.zeros(()))
-        return Plan(steps.start[:, None], jax.tree.map(lambda leaf: leaf[:, None], rows), closing)
+        final_correction = Row(data, correct[-1], keep[: 1 + memory], jnp.zeros(()))
+        return Plan(
+            steps.start[:, None], jax.tree.map(lambda leaf: leaf[:, None], rows), final_correction
+        )
 
     def _halved(
         self,

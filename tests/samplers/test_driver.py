@@ -102,13 +102,13 @@ def test_evaluations(name, corrections, denoise):
     corrector = Langevin(num_steps=corrections) if corrections else None
     assert len(times) == steps * a_step + denoise
     assert len(times) == evaluations(SDE, solver, GRID[-3:], corrector, denoise)
-    if solver.evaluations == 1 and not solver.lifts:
+    if solver.evaluations == 1 and not solver.renoises:
         assert_allclose(times[:corrections], float(GRID[-3]))
         expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
         assert_allclose(times, expected)
     # Every draw has a number of its own, and none is the latent's.
     assert len(set(numbers)) == len(numbers)
-    if not solver.lifts:
+    if not solver.renoises:
         assert len(numbers) == 2 * (corrections + solver.evaluations * solver.draws)
     assert noise.LATENT not in numbers
 

@@ -187,7 +187,7 @@ def test_what_draws_says_so(name):
     """A solver that says it draws nothing never asks for noise; the others do."""
     solver = EVERY[name]
     quiet = np.isfinite(end(solver, draw=no_noise)).all()
-    assert quiet == (not (solver.draws or solver.lifts))
+    assert quiet == (not (solver.draws or solver.renoises))
 
 
 def test_no_churn_is_heun():
@@ -215,7 +215,7 @@ def test_restart_goes_up_and_down_again():
     [
         (AdamsMoulton(order=7), ["order", "got 7", "1 to 6"]),
         (AdamsMoulton(corrector=1), ["corrector", "got 1"]),
-        (AdamsMoulton(variable="n"), ["variable", "'n'", "'measure'"]),
+        (AdamsMoulton(variable="n"), ["variable", "'n'", "'form'"]),
         (AdamsMoulton(form="speed"), ["form", "speed", "velocity"]),
         (IPNDM(order=5), ["order", "got 5", "1 to 4"]),
         (SASolver(order=0), ["order", "got 0"]),
