@@ -12,9 +12,15 @@ from sde_lib import SDE
 
 
 class Evaluation(NamedTuple):
-    """One network evaluation of the loop: its number, what it is for, and where. Leaves [M].
+    """One network evaluation of the loop; or all M of them, as leaves [M, ...].
 
-    renoise: a and b of x ← a x + b z before it.
+    Args:
+      number: its place in the loop, from 0.
+      purpose: what it is for, a number in `Schedule.purposes`.
+      t: the time at which the network is evaluated.
+      solver: the coefficients of the solver's update after it.
+      corrector: the coefficients of the corrector's; None without a corrector.
+      renoise: a and b of x ← a x + b z before it; None of a solver that adds no noise so.
     """
 
     number: Array
@@ -26,9 +32,13 @@ class Evaluation(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """The purposes in use; all evaluations in order, their purposes numbered by that list.
+    """All network evaluations of a sampler, in order.
 
-    final_correction: whether the solver has an update at the end of the grid, before denoising.
+    Args:
+      purposes: the purposes in use, each "solve", "solve_corrected", "settle_and_correct",
+        "correct" or "finish".
+      evaluations: all of them, their purposes numbered by that list.
+      final_correction: whether the solver corrects the last step before the denoising.
     """
 
     purposes: list[str]
@@ -40,6 +50,13 @@ def schedule_of(
     sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
 ) -> Schedule:
     """The schedule of a solver with a corrector on a grid.
+
+    Args:
+      sde: the SDE.
+      solver: what moves the state down the grid.
+      grid: N + 1 decreasing times.
+      corrector: what moves it before each step, or None.
+      denoise: whether one more evaluation ends the loop, for E[x_0 | x] at grid[-1].
 
     Raises:
       ValueError: there is nothing to evaluate.

@@ -8,8 +8,9 @@
     velocity   x/√(s²α² + σ²)    arctan(n/s)     cos M noise − sin M data/s           (3)
     rectified  s x/(sα + σ)      n/(s + n)       s noise − data                       (4)
 
-(1) is regular at the data end alone, (2) at the noise end, (3) and (4) at both; s is the scale of
-the data. With λ = −log n each M is a function of λ alone.
+M is the variable of integration. (1) is finite at the data end alone, (2) at the noise end, (3) and
+(4) at both; s is the scale of the data. With λ = −log n, half the log-SNR, each M is a function of
+λ alone.
 
 References: Song et al. 2021 "DDIM" (1); Lu et al. 2022 "DPM-Solver++" (2); Salimans & Ho 2022 (3);
 Lipman et al. 2023, Liu et al. 2023 (4).
@@ -19,6 +20,7 @@ import abc
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from samplers.coordinates.angle import Angle
 from sde_lib import SDE, Pytree, Registry
@@ -27,7 +29,7 @@ forms = Registry("form")
 
 
 class Form(Pytree, abc.ABC):
-    """One row of the table. Times are scalars or arrays.
+    """A way to write the probability flow as an integral: one row of the table of `forms`.
 
     Args:
       s: the scale of the data, where it enters.
@@ -36,25 +38,25 @@ class Form(Pytree, abc.ABC):
     s: Array | float = 0.5
 
     @abc.abstractmethod
-    def scale(self, sde: SDE, t: Array) -> Array:
-        """c; infinite where the form is not regular."""
+    def scale(self, sde: SDE, t: Float[Array, "*times"]) -> Float[Array, "*times"]:
+        """The factor c of the state, w = c x; infinite where the form is."""
 
     @abc.abstractmethod
-    def variable(self, half_log_snr: Array) -> Array:
-        """M(λ); infinite where the form is not regular."""
+    def variable(self, half_log_snr: Float[Array, "*times"]) -> Float[Array, "*times"]:
+        """The variable of integration, M(λ); infinite where the form is."""
 
     @abc.abstractmethod
-    def half_log_snr(self, variable: Array) -> Array:
-        """λ(M)."""
+    def half_log_snr(self, variable: Float[Array, "*times"]) -> Float[Array, "*times"]:
+        """λ(M), the inverse of `variable`."""
 
     @abc.abstractmethod
-    def derivative(self, sde: SDE, t: Array) -> Array:
-        """(a_d, a_ε), [..., 2]."""
+    def derivative(self, sde: SDE, t: Float[Array, "*times"]) -> Float[Array, "*times 2"]:
+        """The coefficients (a_d, a_ε) of the derivative dw/dM."""
 
 
 @forms.register("noise")
 class NoiseForm(Form):
-    """Eq. 1."""
+    """The flow as an integral of the noise, eq. 1 of `forms`."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/α."""
@@ -76,7 +78,7 @@ class NoiseForm(Form):
 
 @forms.register("data")
 class DataForm(Form):
-    """Eq. 2."""
+    """The flow as an integral of the data, eq. 2 of `forms`."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/σ."""
@@ -98,7 +100,7 @@ class DataForm(Form):
 
 @forms.register("velocity")
 class VelocityForm(Form):
-    """Eq. 3."""
+    """The flow as an integral of the velocity of an angle (`angle`), eq. 3 of `forms`."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """1/√(s²α² + σ²)."""
@@ -121,7 +123,7 @@ class VelocityForm(Form):
 
 @forms.register("rectified")
 class RectifiedForm(Form):
-    """Eq. 4."""
+    """The flow as an integral of the velocity of a rectified flow, eq. 4 of `forms`."""
 
     def scale(self, sde: SDE, t: Array) -> Array:
         """s/(sα + σ)."""
