@@ -9,7 +9,8 @@ the annotation of an argument:
 
     def grid(sde, ..., *, rho: Annotated[float, Range(above=0)] = 7.0): ...
 
-Values are checked where a config or a flag becomes an object, never under tracing.
+Static fields of a pytree are checked whenever one is made. What may be traced is checked where a
+config or a flag becomes an object, never under tracing.
 """
 
 import dataclasses
@@ -32,6 +33,11 @@ _NAMES = {
     str: "a string",
     tuple: "a tuple",
     dict: "a section of fields",
+}
+# What stands for a number of a type: an integer for a float too, and NumPy's for Python's.
+_NUMBERS: dict[Any, tuple[type, ...]] = {
+    int: (int, np.integer),
+    float: (int, float, np.integer, np.floating),
 }
 
 
@@ -186,11 +192,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; an integer may stand for a float, a list for a tuple."""
+    """Whether a value is of a type, or may stand for one, as a list for a tuple."""
     for option in _options(kind):
         plain = typing.get_origin(option) or option
-        if plain in (int, float):
-            fits = isinstance(value, int | plain) and not isinstance(value, bool)
+        if plain in _NUMBERS:
+            fits = isinstance(value, _NUMBERS[plain]) and not isinstance(value, bool)
         elif plain is tuple and isinstance(value, tuple | list):
             elements = [k for k in typing.get_args(option) if k is not Ellipsis]
             fits = not elements or all(_is_a(element, elements[0]) for element in value)
