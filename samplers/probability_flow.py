@@ -126,7 +126,8 @@ def log_prob(
     Args:
       t_max: where the latents have the SDE's prior, N(0, σ(1)² I), whatever their time.
       divergence: `Exact()`, the default, or `Hutchinson`.
-      Others as for `decode`. The tolerances hold for w and for the log-density per dimension.
+
+    The others are as for `decode`. The tolerances hold for w and for the log-density per dimension.
 
     Returns:
       Nats per example, with the standard error, the latents and the evaluations.
