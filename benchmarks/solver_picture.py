@@ -33,20 +33,22 @@ def draw(result: dict[str, Any], budgets: Sequence[int], default: str) -> None:
     colours = {default: "black"} | best_of_packages(
         {name: curves[name] for name in mixture["peers"]}
     )
-    figure = Figure(figsize=(20 if network else 9, 9), dpi=80, layout="constrained")
-    panels = figure.subplots(1, 3 if network else 1, squeeze=False)[0]
-    show(panels[0], curves, colours)
-    panels[0].set(title="Mixture in 8 dimensions", ylabel="median error")
+    figure = Figure(figsize=(14, 11) if network else (9, 11), dpi=80, layout="constrained")
+    rows = [["mixture", "digits"], ["mixture", "distance"]] if network else [["mixture"]]
+    panels = figure.subplot_mosaic(rows)
+    show(panels["mixture"], curves, colours, gap=0.021)
+    panels["mixture"].set(title="Mixture in 8 dimensions", ylabel="median error")
     if network:
-        for axes, column, end in zip(panels[1:], (1, 2), (-1, 0), strict=True):
+        for panel, column, end in (("digits", 1, -1), ("distance", 2, 0)):
             measured = {
                 name: ([point[0] for point in points], [point[column] for point in points])
                 for name, points in network["solvers"].items()
             }
-            show(axes, measured, colours, end)
-        panels[1].set(title="Digits", ylabel="RMS distance to the fine solution")
-        panels[2].axhline(network["fine"], color="grey", ls="--")
-        panels[2].set(title="Digits (dashed: fine solution)", ylabel="Fréchet distance in pixels")
+            show(panels[panel], measured, colours, gap=0.046, end=end)
+        panels["digits"].set(title="Digits", ylabel="RMS distance to the fine solution")
+        panels["distance"].axhline(network["fine"], color="grey", ls="--")
+        panels["distance"].set(title="Digits (dashed: fine solution)")
+        panels["distance"].set_ylabel("Fréchet distance in pixels")
     path = ROOT / "docs" / "solvers.png"
     figure.savefig(path)
     print(path)
@@ -62,13 +64,16 @@ def best_of_packages(peers: dict[str, Curve]) -> dict[str, str]:
     return found
 
 
-def show(axes: Any, curves: dict[str, Curve], colours: dict[str, str], end: int = -1) -> None:
+def show(
+    axes: Any, curves: dict[str, Curve], colours: dict[str, str], *, gap: float, end: int = -1
+) -> None:
     """Draw the curves, those in colour on top, each with its name at its last or first point.
 
     Args:
       axes: where.
       curves: evaluations and errors by name.
       colours: of some of them.
+      gap: between names, of the panel's height.
       end: −1 or 0.
     """
     for name, (calls, errors) in curves.items():
@@ -84,15 +89,17 @@ def show(axes: Any, curves: dict[str, Curve], colours: dict[str, str], end: int 
     if end == 0:
         axes.yaxis.tick_right()
         axes.yaxis.set_label_position("right")
-    label(axes, curves, colours, end)
+    label(axes, curves, colours, gap, end)
 
 
-def label(axes: Any, curves: dict[str, Curve], colours: dict[str, str], end: int) -> None:
+def label(
+    axes: Any, curves: dict[str, Curve], colours: dict[str, str], gap: float, end: int
+) -> None:
     """Write the names beside the ends, moved apart, with lines to them."""
     low, high = np.log(axes.get_ylim())
     heights = {name: (math.log(curves[name][1][end]) - low) / (high - low) for name in curves}
     names = sorted(curves, key=heights.__getitem__)
-    for name, place in zip(names, apart([heights[name] for name in names], 0.026), strict=True):
+    for name, place in zip(names, apart([heights[name] for name in names], gap), strict=True):
         told, colour = name in colours, colours.get(name, "0.75")
         axes.annotate(
             name,

@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from benchmarks import figures, mutations, our_networks, parts, report, solver_picture, training
+from benchmarks import (
+    figures,
+    laws,
+    mutations,
+    our_networks,
+    parts,
+    report,
+    solver_picture,
+    training,
+)
 from benchmarks.operations import operations
 
 
@@ -183,6 +192,11 @@ def test_the_pages_say_what_was_measured():
     texts = [page.read_text(encoding="utf-8") for page in report.pages()]
     written = {figure for text in texts for figure in mark.findall(text)}
     assert written == set(figures.figures().items())
+
+
+def test_the_page_of_laws_says_what_was_measured():
+    page = (report.ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
+    assert page == laws.page(report.read("laws")["cells"])
 
 
 def test_a_figure_goes_to_every_page_that_has_its_mark(monkeypatch, tmp_path):
