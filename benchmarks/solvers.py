@@ -155,8 +155,8 @@ def headline(mixture: dict[str, dict[str, list]]) -> str:
     for calls in BUDGETS[:2]:
         ours = mixture["ours"][DEFAULT][BUDGETS.index(calls)][0]
         ((peer, theirs),) = best(mixture["peers"], calls)
-        parts.append(f"{ours:.1e} at {calls} network evaluations, {theirs:.1e} by {peer}")
-    return "; ".join(parts)
+        parts.append(f"{ours:.1e} at {calls} network evaluations ({peer}: {theirs:.1e})")
+    return f"{', '.join(parts)}; in brackets the best of other packages"
 
 
 if __name__ == "__main__":
