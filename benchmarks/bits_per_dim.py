@@ -1,4 +1,4 @@
-"""Bits/dim of trained models under every SDE and dequantization, as a table for the README.
+"""Bits/dim of trained models under every SDE and dequantization, as a table for the docs.
 
     python -m benchmarks.bits_per_dim --cifar10=FILE.npz [--runs=runs/bits_per_dim] [--limit=128]
 
@@ -13,7 +13,7 @@ import json
 import pathlib
 from typing import Any
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import into_pages, save
 from benchmarks.runs import train_once
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
@@ -24,7 +24,7 @@ DEQUANTIZATIONS = ("uniform", "truncated_normal")
 
 
 def main() -> None:
-    """Train, measure, write the result and the README's table."""
+    """Train, measure, write the result and the docs' table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cifar10", required=True, help="an .npz with images and test_images")
     parser.add_argument("--runs", default="runs/bits_per_dim")
@@ -47,7 +47,7 @@ def main() -> None:
             for dequantization in DEQUANTIZATIONS:
                 rows.append({"data": name, "sde": sde} | report(workdir, dequantization, limit))
                 save("bits_per_dim", {"rows": rows})
-    into_readme("bits_per_dim", table(rows))
+    into_pages("bits_per_dim", table(rows))
 
 
 def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import ROOT, into_readme, save
+from benchmarks.report import ROOT, into_pages, save
 from benchmarks.runs import train_once
 from experiments.data import Request, Split
 from experiments.runtime import devices
@@ -57,12 +57,12 @@ def main() -> None:
     print(integrals)
     result = {"integral": integrals}
     save("density", result)
-    into_readme("density", words(result))
+    into_pages("density", words(result))
     draw(density, edge, plane, points[:, 0], profile, flat)
 
 
 def words(result: dict[str, Any]) -> str:
-    """How far the worst integral is from 1, for the README."""
+    """How far the worst integral is from 1, for the docs."""
     worst = max(abs(value - 1) for value in result["integral"].values())
     return f"{math.ceil(worst * 1e4) / 1e4:.2%}".replace("%", " %")
 

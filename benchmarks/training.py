@@ -13,7 +13,7 @@ ddpmpp, ncsnpp      as the first, of CIFAR-10's networks, one run each: images/s
                     on the CPU, bfloat16 elsewhere. Not measured unless asked for.
 
 The parts measured go to benchmarks/results/training.json (training_gpu.json on a GPU), each with
-its machine; the others stay there as last measured. On the CPU the figures go into the README and
+its machine; the others stay there as last measured. On the CPU the figures go into the docs and
 the curve of memory to docs/training_memory.png.
 """
 
@@ -32,7 +32,7 @@ from PIL import Image
 
 from benchmarks.operations import operations
 from benchmarks.parts import keep, some_of
-from benchmarks.report import ROOT, here, into_readme
+from benchmarks.report import ROOT, here, into_pages
 from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
 from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.flags import load_experiment
@@ -79,7 +79,7 @@ def main() -> None:
             print(part, row, flush=True)
             result = keep(here("training"), {part: row})
     if here("training") == "training":
-        into_readme("training", words(result))
+        into_pages("training", words(result))
         draw(result["memory"]["gib"])
 
 
@@ -96,7 +96,7 @@ def measure(part: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, 
 
 
 def words(result: dict) -> str:
-    """The README's line."""
+    """The docs' line."""
     ratios = {name: result[name]["ratio"]["median"] for name in LOOPS}
     parts = ", ".join(f"{value:.3f} ({name})" for name, value in ratios.items())
     memory = [gib for _, gib in result["memory"]["gib"]]
