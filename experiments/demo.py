@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.data import to_levels
 from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
@@ -31,7 +30,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     """
     devices.start()
     mesh = devices.make_mesh(num_devices)
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     workdir = Workdir(path)
     print(f"1. train {experiment.training.num_steps} steps on the digits")
     ended = train(experiment, workdir, mesh)
@@ -71,7 +70,7 @@ def _draw(trained: TrainedModel) -> Samples:
 def _judge(trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
-    levels = to_levels(samples.values, train.levels, bool(trained.experiment.data.centered))
+    levels = to_levels(samples.values, train.levels, trained.experiment.data.centered)
     seen = recognise(np.asarray(levels), train, trained.dataset("test"))
     print(
         f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "

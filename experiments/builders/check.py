@@ -20,13 +20,13 @@ from experiments.state import averages
 from experiments.state.optimizers import make_optimizer
 from experiments.state.schedules import schedules
 from models import conditionings, parameterizations, rounding
-from sde_lib import SDE, time_samplers, weightings
+from sde_lib import SDE, Registry, time_samplers, weightings
 
 _T = jax.ShapeDtypeStruct((2,), jnp.float32)
 
 
 def check(experiment: Experiment) -> None:
-    """Build what can be built without data, so that a bad name stops before any work.
+    """Check an experiment by building all that needs no data, so that a bad name costs no work.
 
     Raises:
       UserError: the first name, field or value that is wrong.
@@ -50,7 +50,7 @@ def check_functions(experiment: Experiment, process: SDE, t_min: float) -> None:
       UserError: an unknown one, one that raises, or one that returns something else.
     """
     training, std = experiment.training, experiment.data.std
-    tried: dict[str, tuple[Any, Any, Callable, Any]] = {
+    tried: dict[str, tuple[Registry, str, Callable, Any]] = {
         "model.conditioning": (
             conditionings,
             experiment.model.conditioning,
@@ -72,7 +72,7 @@ def check_functions(experiment: Experiment, process: SDE, t_min: float) -> None:
         "training.schedule": (schedules, training.schedule, lambda f, t: f(t), _T),
     }
     for path, (registry, name, call, takes) in tried.items():
-        function = lookup(registry, str(name), path)
+        function = lookup(registry, name, path)
         check_returns(f"{path}: {name}", lambda t, f=function, c=call: c(f, t), (_T,), takes)
 
 
@@ -83,7 +83,7 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
       UserError: it is not known; data or noise made of the output are rounding alone, as x/0 is; or
         what the network is told of the time is infinite.
     """
-    name, told = str(experiment.model.parameterization), str(experiment.model.conditioning)
+    name, told = experiment.model.parameterization, experiment.model.conditioning
     lookup(parameterizations, name, "model.parameterization")
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"

@@ -13,7 +13,7 @@ def add_to(commands: Any) -> None:
     help_line = "write a workdir's parameters as one file"
     parser = new_command(commands, "export", _run, help_line, overrides=False)
     add_workdir(parser)
-    parser.add_argument("--output", required=True, help="FILE.safetensors, a new one")
+    parser.add_argument("--output", required=True, metavar="FILE", help="new file, *.safetensors")
     add_parameters(parser)
 
 

@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from experiments.builders.check import check
 from experiments.builders.model import build_network, check_attention
-from experiments.config_schema import flags
+from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
-from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.resolve import default_config, filled
 from experiments.config_schema.sections import Experiment
 from experiments.conversion.formats import Format, formats
 from experiments.conversion.imported import Imported
@@ -58,9 +58,9 @@ def import_file(
     file = expand(path)
     if not file.exists():
         raise UserError(f"{path}: no such file")
-    asked = resolve(flags.override(base(), overrides))
+    asked = load_experiment(base(), overrides, is_draft=form.config != "needed")
     imported = form.read(file, asked)
-    experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
+    experiment = load_experiment(filled(base(), imported.fields), overrides)
     check(experiment)
     spec, note = _data_spec(path, experiment, imported)
     _check_params(path, experiment, spec, imported)
@@ -79,19 +79,7 @@ def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDic
         raise UserError(f"--config: takes the config of what was published, for --from={name}")
     if config is not None and form.config == "none":
         raise UserError(f"--config: got {config!r}, takes none for --from={name}, which holds it")
-    return default_config if config is None else lambda: flags.load_config(config)
-
-
-def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
-    """The config with a file's fields, which `resolve` checks."""
-    with config.unlocked(), config.ignore_type():
-        for path, value in fields.items():
-            *sections, name = path.split(".")
-            node = config
-            for section in sections:
-                node = node[section]
-            node[name] = ConfigDict(value) if isinstance(value, dict) else value
-    return config
+    return default_config if config is None else lambda: load_config(config)
 
 
 def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[DataSpec, str]:

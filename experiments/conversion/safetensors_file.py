@@ -35,7 +35,7 @@ def write(
     step: int,
     parameters: str,
 ) -> None:
-    """Write a file, whole or not at all.
+    """Write parameters and what they mean as one file, whole or not at all.
 
     Args:
       path: of the file.
@@ -61,7 +61,7 @@ def write(
 
 
 def read(path: pathlib.Path) -> Imported:
-    """What `write` wrote.
+    """Read a file that `write` has written.
 
     Raises:
       UserError: no such file, or it is damaged or of something else.
@@ -91,7 +91,7 @@ def read(path: pathlib.Path) -> Imported:
 
 
 def _fields(experiment: Experiment) -> dict[str, Any]:
-    """Every field by path."""
+    """Every field of an experiment by its path."""
     fields: dict[str, Any] = {}
     for section in dataclasses.fields(experiment):
         value = getattr(experiment, section.name)

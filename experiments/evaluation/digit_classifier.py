@@ -32,9 +32,12 @@ def recognise(samples: np.ndarray, train: Split, test: Split) -> Recognition:
       train, test: the real digits, with labels.
     """
     from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
 
     classifier = MLPClassifier((128,), max_iter=400, random_state=0)
-    classifier.fit(_features(train.values), train.labels)
+    # Of products so small threads wait for each other: on a busy machine 20 times as long.
+    with threadpool_limits(1):
+        classifier.fit(_features(train.values), train.labels)
     probabilities = classifier.predict_proba(_features(samples))
     real = classifier.predict_proba(_features(test.values))
     return Recognition(

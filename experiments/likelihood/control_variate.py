@@ -19,7 +19,7 @@ def data_gaussian(experiment: Experiment, dataset: Split) -> Gaussian:
     Whatever it is, the control variate leaves the mean of the divergence as it is; a good fit takes
     out more of its variance.
     """
-    centered = bool(experiment.data.centered)
+    centered = experiment.data.centered
     values = np.asarray(to_model(dataset.values[:_MOST_EXAMPLES], dataset.levels, centered))
     flat = values.reshape(len(values), -1).astype(np.float64)
     mean = flat.mean(axis=0)

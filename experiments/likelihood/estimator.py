@@ -51,7 +51,7 @@ class Estimator:
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
         self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
-        self.centered = bool(experiment.data.centered)
+        self.centered = experiment.data.centered
         self.t_min = likelihood_t_min(config, sde, levels(train, self.centered))
         self.control = _control(experiment, train)
         self.time_std = (

@@ -41,7 +41,7 @@ class Likelihood:
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Of each example's bits/dim, [N], through draws and probes; NaN where one draw cannot tell."""
+        """Errors of each example's bits/dim, [N]; NaN where one draw cannot tell."""
         num = self.draws.shape[1]
         if num == 1:
             return np.full(len(self.draws), np.nan) if self.dequantized else self.probe_errors[:, 0]

@@ -120,7 +120,7 @@ def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dic
     if levels is None:
         content: dict[str, Any] = {"points": samples.values}
     else:
-        images = to_levels(samples.values, levels, bool(experiment.data.centered))
+        images = to_levels(samples.values, levels, experiment.data.centered)
         content = {"images": np.asarray(images), "levels": np.asarray(levels)}
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
         if getattr(samples, name) is not None:
@@ -134,7 +134,7 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.nd
     Continuous images are black where the data, if they are here, are least, and white where most.
     """
     if dataset.levels is not None:
-        levels = to_levels(values, dataset.levels, bool(experiment.data.centered))
+        levels = to_levels(values, dataset.levels, experiment.data.centered)
         return image_grid(np.asarray(levels), dataset.levels)
     reference = _some(dataset, len(values))
     if _are_images(dataset):

@@ -9,8 +9,7 @@ from jax.sharding import Mesh
 from experiments.builders.check import check
 from experiments.builders.model import build_model, build_network, build_sde, check_unconditional
 from experiments.builders.sampling import named_sde
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
 from experiments.data import WHOLE, Split
 from experiments.data.experiment_split import split_of
@@ -80,7 +79,7 @@ class TrainedModel:
           UserError: no experiment, checkpoint or average there, or a bad override.
         """
         workdir = Workdir(path)
-        experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
+        experiment = workdir.located(load_experiment(workdir.load(), overrides))
         check(experiment)
         check_unconditional(experiment.model)
         spec = workdir.data_spec

@@ -69,7 +69,7 @@ def convert(
     named.pop("sigmas", None)
     net, shapes = _network(experiment.model), {name: t.shape for name, t in named.items()}
     channels = _channels(shapes)
-    size = _size(experiment, shapes, channels)
+    size = _size(experiment, net, shapes, channels)
     leaves, ours = layout(net, channels, size)
     if own := set(ours) - {leaf.ours for leaf in leaves}:
         # As of num_classes and of cond_dim.
@@ -105,13 +105,13 @@ def _channels(shapes: dict[str, Shape]) -> int:
     raise UserError("holds no convolution, takes a checkpoint of ddpm or ncsnpp")
 
 
-def _size(experiment: Experiment, shapes: dict[str, Shape], channels: int) -> int:
+def _size(experiment: Experiment, net: NCSNpp, shapes: dict[str, Shape], channels: int) -> int:
     """The side of an image: as the config says, as the data are, or as attention places it.
 
     Raises:
       UserError: nothing tells.
     """
-    data, resolutions = experiment.data, experiment.model.attn_resolutions
+    data, resolutions = experiment.data, net.attn_resolutions
     if data.image_size is not None:
         return data.image_size
     try:
@@ -136,10 +136,8 @@ def _advice(shapes: dict[str, Shape], config: ModelConfig, size: int) -> str:
         return "these are not the tensors of any ddpm or ncsnpp"
     changes = []
     for name, value in structure.fields_for(size).items():
-        given = getattr(config, name, config.args.get(name, True))
-        if given != value:
-            path = name if hasattr(config, name) else f"args.{name}"
-            changes.append(f"--config.model.{path}={str(value).replace(' ', '')}")
+        if getattr(config, name) != value:
+            changes.append(f"--config.model.{name}={str(value).replace(' ', '')}")
     return f"they fit with {shlex.join(changes)}"
 
 

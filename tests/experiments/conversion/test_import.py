@@ -214,7 +214,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     rng, shapes = np.random.default_rng(0), our_shapes(NCSNpp(**FLAT), (8, 8, 1))
     drawn = unflatten({k: rng.standard_normal(v, np.float32) for k, v in shapes.items()})
     fields = {f"model.{name}": value for name, value in FLAT.items()}
-    fields |= {"model.args.fourier_scale": 3.0, "sde.name": "ve"}
+    fields |= {"model.fourier_scale": 3.0, "sde.name": "ve"}
     module: Any = types.ModuleType("experiments.conversion.diffusers.folder")
     module.read = lambda folder: Imported(fields, drawn, None, step=9)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -224,7 +224,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     assert main([*command, *flags]) == 0
     assert_same(params_of(tmp_path / "run"), flatten(drawn))
     experiment = opened(tmp_path / "run").experiment
-    assert experiment.model.args == {"fourier_scale": 3.0}
+    assert (experiment.model.fourier_scale, experiment.model.args) == (3.0, {})
     assert (experiment.sde.name, experiment.model.nf) == ("subvp", 8)
     assert experiment.model.parameterization == "noise"  # as sub-VP has it
     assert opened(tmp_path / "run").step == 9

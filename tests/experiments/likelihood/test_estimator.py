@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.data import Split, to_levels, to_model
 from experiments.likelihood.estimator import Estimator
 from experiments.runtime import devices
@@ -26,7 +25,7 @@ def measure(**likelihood):
     options = {"control": False, "num_steps": 20, "repeats": 1, **likelihood}
     overrides = [f"--config.likelihood.{name}={value}" for name, value in options.items()]
     overrides += ["--config.data.centered=True", f"--config.likelihood.batch_size={NUM}"]
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     mesh = devices.make_mesh(1)
     estimator = Estimator(experiment, SDE, ORACLE.model(SDE), PIXELS, 0, mesh)
     return estimator, estimator.batch(PIXELS, np.arange(NUM))

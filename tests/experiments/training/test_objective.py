@@ -15,7 +15,9 @@ from experiments.builders.check import check_parameterization
 from experiments.config_schema.sections import (
     DataConfig,
     Experiment,
+    LikelihoodConfig,
     ModelConfig,
+    SamplingConfig,
     SDEConfig,
     TrainingConfig,
 )
@@ -73,6 +75,8 @@ def experiment(sde="vp", data=None, parameterization="v", **training):
         data=DataConfig(**{"centered": True, "std": STD} | (data or {})),
         model=ModelConfig(parameterization=parameterization, conditioning="time"),
         training=TrainingConfig(**fields | training),
+        sampling=SamplingConfig(),
+        likelihood=LikelihoodConfig(),
     )
 
 
