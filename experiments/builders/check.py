@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from experiments.builders.grid import sampling_t_min
 from experiments.builders.likelihood import check_likelihood
 from experiments.builders.model import build_network, build_sde, training_t_min
-from experiments.builders.sampling import check_sampling, sampling_t_min
+from experiments.builders.sampling import check_sampling
 from experiments.config_schema.lookup import lookup, one_of
 from experiments.config_schema.own_code import check_returns
 from experiments.config_schema.sections import Experiment
@@ -39,7 +40,7 @@ def check(experiment: Experiment) -> None:
     make_optimizer(experiment.training)
     averages.parse(averages.names(experiment.training))
     one_of(experiment.data.crop, CROPS, "data.crop")
-    check_sampling(experiment.sampling, experiment.data.std)
+    check_sampling(experiment, process)
     check_likelihood(experiment.likelihood)
 
 

@@ -18,6 +18,12 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     return name, {key.strip(): literal(value.strip()) for key, _, value in pairs}
 
 
+def with_fields(text: str, **fields: Any) -> str:
+    """A choice with further fields, which take the place of those that it has: of `parse`."""
+    name, given = parse(text)
+    return f"{name}:" + ",".join(f"{key}={value}" for key, value in (given | fields).items())
+
+
 def fields_of(make: Callable) -> list[str]:
     """Names of the fields of a dataclass, or of a function's keyword-only arguments."""
     return list(declared(make))

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 from typing import NamedTuple
 
+import numpy as np
 from jax.sharding import Mesh
 
 from experiments.builders.model import build_model, build_network, build_sde
@@ -21,7 +22,7 @@ from experiments.runtime import processes, sharding
 from experiments.runtime.devices import fetch
 from experiments.runtime.stopping import Stop
 from experiments.sampling.files import picture
-from experiments.sampling.sampler import Sampler
+from experiments.sampling.sampler import BatchedSampler
 from experiments.state import averages
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
@@ -204,15 +205,15 @@ class _Run:
         average = averages.names(self.config)[0]
         network = build_network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
         model = build_model(self.experiment, self.sde, network, state.averages[average])
-        grids = self.workdir.path / "grids"
+        grids, shape = self.workdir.grids, self.data.shape
         try:
-            sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh, grids)
+            sampler = BatchedSampler(self.experiment, self.sde, model, shape, self.mesh, grids)
             samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
         except UserError as error:  # of a model that has hardly begun: it may still learn
             _say(f"step {step}: {error}")
             return
         if processes.is_first():
-            drawn = picture(samples.values, self.experiment, self.data)
+            drawn = picture(np.asarray(samples.x), self.experiment, self.data)
             result = self._grid(step, average)
             save_png(result.file(".png"), drawn, protocol=json.dumps(result.protocol))
             log.image(step, drawn)

@@ -72,6 +72,11 @@ class Workdir:
         """The file of metrics."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def grids(self) -> pathlib.Path:
+        """The folder of grids that were fitted to the model."""
+        return self.path / "grids"
+
     def folder(self, name: str) -> pathlib.Path:
         """A sub-folder, made if missing."""
         folder = self.path / name

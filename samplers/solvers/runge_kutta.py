@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers.coefficients.lagrange import constant
+from samplers.coefficients.lagrange import as_constant
 from samplers.coefficients.tableaux import tableaux
 from samplers.coordinates.forms import forms
 from samplers.solvers.linear import LinearSolver, Row, ddim_step
@@ -55,7 +55,7 @@ class GridRungeKutta(LinearSolver):
         start, end = (form.measure(sde.log_snr(t) / 2) for t in steps[:2])
         scale, h = form.scale(sde, steps.start), end - start
         plain = ~jnp.isfinite(h) | ~jnp.isfinite(scale) | (sde.sigma(steps.end) == 0)
-        fractions = constant(method.c)
+        fractions = as_constant(method.c)
         measures = start[:, None] + h[:, None] * fractions
         times = sde.time_of_log_snr(2 * form.log_signal(measures))
         # Exact where the stage is at an end, and finite where the form is not.
@@ -65,7 +65,7 @@ class GridRungeKutta(LinearSolver):
         follow = jnp.append(times[:, 1:], steps.end[:, None], axis=1)
         scales = form.scale(sde, follow)
         # Row k leads to stage k + 1, the last one to the end; the newest direction comes first.
-        weights = constant(np.append(method.a[1:], method.b[None], axis=0))
+        weights = as_constant(np.append(method.a[1:], method.b[None], axis=0))
         order = np.arange(stages)[:, None] - np.arange(stages)
         newest_first = jnp.where(
             order >= 0, jnp.take_along_axis(weights, jnp.maximum(order, 0), axis=1), 0.0

@@ -12,7 +12,7 @@ from experiments.cli import main
 from experiments.data import batches, load
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
-from experiments.sampling import sampler as sample
+from experiments.sampling.sampler import BatchedSampler
 from experiments.training.train import Ended
 from experiments.workdir.trained_model import TrainedModel
 from tests.cases import takes_devices
@@ -93,9 +93,9 @@ def test_probability_flow_starts_from_the_latents_of_the_other_samplers(trained)
         mesh,
     )
     drawn = [
-        sample.Sampler(_without_denoising(t.experiment), t.sde, t.model, (2,), mesh)
+        BatchedSampler(_without_denoising(t.experiment), t.sde, t.model, (2,), mesh)
         .draw(8, seed=3)
-        .values
+        .x
         for t in (opened, flow)
     ]
     # From t = 1 to 0.999 the state moves by g √0.001 ≈ 0.14 at most for the stochastic one.
