@@ -18,7 +18,6 @@ from benchmarks import (
     parts,
     report,
     solver_picture,
-    training,
 )
 from benchmarks.operations import operations
 from experiments.config_schema.flags import load_experiment
