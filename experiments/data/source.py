@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.split import Split
+from experiments.data.split import Batch, Reader, Split
 from experiments.errors import UserError, blaming
 from experiments.paths import expand
 from sde_lib.registry import Registry, unknown_name
@@ -73,13 +73,39 @@ def open_split(source: str, split: str, **options: Any) -> Split:
     if argument or ":" not in source:
         opened = open_source(request)
     else:
-        with blaming(f"data.source: {source}"):
+        whose = f"data.source: {source}"
+        with blaming(whose):
             opened = open_source(request)
         if not isinstance(opened, Split):
             raise UserError(
                 f"data.source: {source} returned {type(opened).__name__}, takes a Split"
             )
+        opened = dataclasses.replace(opened, reader=_OwnReader(opened.reader, whose))
     return dataclasses.replace(opened, source=source, name=split)
+
+
+@dataclasses.dataclass(frozen=True)
+class _OwnReader(Reader):
+    """A user's own reader, whose errors name it.
+
+    Args:
+      reader: the user's.
+      whose: the field and the source's name.
+    """
+
+    reader: Reader
+    whose: str
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        with blaming(self.whose):
+            return self.reader.read(rows, places)
+
+    def load(self) -> Batch:
+        with blaming(self.whose):
+            return self.reader.load()
 
 
 def load(source: str, split: str, **options: Any) -> Split:

@@ -514,6 +514,17 @@ def test_a_users_own_source_may_read_its_examples_when_they_are_asked_for():
     assert split.nbytes == 4 * 70
 
 
+def test_what_a_users_reader_raises_is_one_line_with_its_name(monkeypatch):
+    def read(self, rows, places=None):
+        raise KeyError("x")
+
+    monkeypatch.setattr(Numbers, "read", read)
+    split = data.open_split(f"{__name__}:numbers", "train")
+    for reading in (split.load, lambda: split.read(np.arange(2))):
+        with pytest.raises(UserError, match=f"^data.source: {__name__}:numbers: KeyError: 'x'$"):
+            reading()
+
+
 IMAGES = np.zeros((3, 2, 2), np.uint8)
 
 
