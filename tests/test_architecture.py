@@ -140,7 +140,7 @@ def is_text(call: ast.Call) -> bool:
     if name != "open":
         return name in TEXT_METHODS
     owner = getattr(call.func, "value", None)
-    if isinstance(owner, ast.Name) and owner.id[0].isupper():  # Image.open, Trained.open
+    if isinstance(owner, ast.Name) and owner.id[0].isupper():  # Image.open, TrainedModel.open
         return False
     mode = call.args[0 if owner else 1 :][:1]
     return not mode or (isinstance(mode[0], ast.Constant) and set(mode[0].value) <= set("rwax+t"))

@@ -82,19 +82,25 @@ def own(tmp_path, monkeypatch):
         ("sde.name", "scalar", ["got <function scalar", "own_things.py", "a subclass of SDE"]),
         ("model.name", "Flat", ["own_things:Flat", "returns shape (2, 1) for states", "(2, 2)"]),
         ("model.conditioning", "scalar", ["model.conditioning: own_things:scalar", "(2,)"]),
-        ("model.parameterization", "scalar", ["parameterization: own_things:scalar", "Error"]),
+        (
+            "model.parameterization",
+            "scalar",
+            ["own_things:scalar", "a subclass of Param"],
+        ),
         ("training.weighting", "scalar", ["training.weighting: own_things:scalar: TypeError"]),
         ("training.times", "scalar", ["training.times: own_things:scalar: TypeError"]),
         ("training.optimizer", "none", ["own_things:none: returned NoneType, takes an optax"]),
         ("training.optimizer", "swaps", ["own_things:swaps: returned shapes", "(3, 2)"]),
         ("sampling.solver", "Wide", ["sampling: own_things:Wide"]),
         ("sampling.corrector", "Still", ["own_things:Still", "ZeroDivisionError"]),
-        ("data.source", "data", ["data.source: own_things:data returned list, takes a Dataset"]),
+        ("data.source", "data", ["data.source: own_things:data returned list, takes a Split"]),
         ("data.source", "broken", ["data.source: own_things:broken: KeyError: 'x'"]),
     ],
 )
 def test_refused(own, field, name, words, tmp_path, capsys):
-    arguments = ["train", *TOY, f"--config.{field}=own_things:{name}", "--workdir=run"]
+    # A network has the fields that it declares.
+    toy = [flag for flag in TOY if field != "model.name" or "model.hidden" not in flag]
+    arguments = ["train", *toy, f"--config.{field}=own_things:{name}", "--workdir=run"]
     assert main(arguments) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1
