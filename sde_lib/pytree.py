@@ -25,7 +25,7 @@ def number(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
     frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static, number)
 )
 class Pytree:
-    """Every subclass becomes a frozen keyword-only dataclass, registered as a pytree.
+    """A frozen keyword-only dataclass that is a pytree, as every subclass becomes.
 
     Its fields are leaves: numbers that may be swept, batched or learned without compiling again.
     Those declared `static` are part of the program.

@@ -1,7 +1,7 @@
 """What a field takes: the type of its annotation, and a range declared where the field is.
 
-A dataclass declares it in the field's metadata, by `static`, `number` or a section's `field`; a
-function in the annotation of an argument:
+A dataclass declares it in the field's metadata, by `static`, `number` or `ranged`; a function in
+the annotation of an argument:
 
     class Mine(Solver):
         eta: float = number(default=1.0, low=0)
@@ -43,7 +43,7 @@ _NUMBERS: dict[Any, tuple[type, ...]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-    """Bounds of a number, or of each number of a tuple; or all the values that there are.
+    """The values that a field takes: bounds of its number or numbers, or a list of choices.
 
     Args:
       low, above: it is at least `low`, more than `above`.
@@ -82,8 +82,13 @@ class Range:
         return bool(inside.all())
 
 
+def ranged(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field of a dataclass with a range; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
+
+
 class Declared(NamedTuple):
-    """What is declared of a field: its type, as annotated, and its range."""
+    """The type of a field, as annotated, and the range declared for it."""
 
     kind: Any
     range: Range
@@ -121,7 +126,7 @@ class Declared(NamedTuple):
 
 
 def declared(make: Callable) -> dict[str, Declared]:
-    """By name what a dataclass's fields, or a function's keyword-only arguments, take."""
+    """The type and range of each field of a dataclass, or keyword-only argument of a function."""
     hints = _hints(make)
     if dataclasses.is_dataclass(make):
         return {
@@ -148,13 +153,13 @@ def check_ranges(tree: Any) -> None:
 
 
 def type_name(kind: Any) -> str:
-    """As an error message says it."""
+    """The name of a type in error messages."""
     kind = typing.get_origin(kind) or kind
     return _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def _range(cls: Any, name: str) -> Range:
-    """Of a field; a subclass that has another default keeps the range."""
+    """The range of a field; a subclass that only changes the default keeps it."""
     fields = (base.__dict__.get("__dataclass_fields__", {}) for base in cls.__mro__)
     ranges = (f[name].metadata.get("range") for f in fields if name in f)
     return next((r for r in ranges if r not in (None, Range())), Range())
@@ -168,7 +173,7 @@ def _hints(make: Callable) -> dict[str, Any]:
 
 
 def _annotated(hint: Any) -> tuple:
-    """The type, and what is said of it."""
+    """The type of a hint, then its metadata if it is `Annotated`."""
     if typing.get_origin(hint) is typing.Annotated:
         return typing.get_args(hint)
     return (hint,)
@@ -203,7 +208,7 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 
 def _is_instance(value: Any, kind: Any) -> bool:
-    """Whether it is; of what only a type checker knows anything is."""
+    """Whether a value is of a type; True of types that only a type checker knows."""
     try:
         return isinstance(value, kind)
     except TypeError:

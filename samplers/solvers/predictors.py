@@ -58,7 +58,7 @@ def kernel(
       discretization: "exact", of the SDE; or "published", of the reference's tables for N steps.
     """
     if discretization == "published":
-        return sde.discrete_transition(t, num_steps)
+        return sde.discrete_transition(t, num_scales=num_steps)
     return sde.transition(s, t)
 
 

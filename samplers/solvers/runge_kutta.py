@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers.coefficients.lagrange import constant
+from samplers.coefficients.lagrange import as_constant
 from samplers.coefficients.tableaux import tableaux
 from samplers.coordinates.forms import Form, forms
 from samplers.solvers.linear import LinearSolver, Row, stages
@@ -62,7 +62,7 @@ class GridRungeKutta(LinearSolver):
         start, end = (form.variable(sde.log_snr(t) / 2) for t in steps[:2])
         scale, h = form.scale(sde, steps.start), end - start
         falls_back = ~jnp.isfinite(h) | ~jnp.isfinite(scale) | (sde.sigma(steps.end) == 0)
-        times = _stage_times(sde, form, steps, start, h, constant(method.c), falls_back)
+        times = _stage_times(sde, form, steps, start, h, as_constant(method.c), falls_back)
 
         after = form.scale(sde, jnp.append(times[:, 1:], steps.end[:, None], axis=1))
         weights = _newest_first(np.append(method.a[1:], method.b[None], axis=0))
@@ -88,7 +88,7 @@ def _stage_times(
 def _newest_first(weights: np.ndarray) -> Array:
     """[H, S] from the weights [S, S] of d_0 … d_k after stage k: of the newest direction first."""
     aligned = [np.pad(row[k::-1], (0, len(row) - k - 1)) for k, row in enumerate(weights)]
-    return constant(np.stack(aligned, axis=1))
+    return as_constant(np.stack(aligned, axis=1))
 
 
 def _ddim(sde: SDE, steps: Steps, num: int) -> Row:

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import EulerMaruyama, Restart, ReverseDiffusion, RungeKutta, decode, grids, solvers
+from samplers import (
+    ByTolerance,
+    EulerMaruyama,
+    ProbabilityFlow,
+    Restart,
+    ReverseDiffusion,
+    RungeKutta,
+    grids,
+    solvers,
+)
 from sde_lib import VP
 from tests.cases import SDES, every_sde, mixture
 from tests.samplers.reference import Line, driven, loop, propagate
@@ -108,12 +117,14 @@ def test_deterministic_order_on_a_mixture(solver):
     sde, oracle = VP(), mixture()
     model = jax.jit(oracle.model(sde))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)))
-    tight = {
-        "t_min": T_MIN,
-        "t_max": T_MAX,
-        "integrator": RungeKutta(rtol=1e-9, atol=1e-9),
-    }
-    exact = decode(sde, oracle.model(sde), x, **tight).x
+    flow = ProbabilityFlow(
+        sde=sde,
+        model=oracle.model(sde),
+        t_min=T_MIN,
+        t_max=T_MAX,
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-9, atol=1e-9)),
+    )
+    exact = flow.decode(x).x
     errors = []
     for num_steps in STEPS:
         grid = grids["uniform"](sde, int(num_steps), T_MIN, T_MAX)
