@@ -10,7 +10,7 @@ compile  (seconds to trace and compile it) / (seconds for one evaluation of the 
 memory   temporary bytes of the compiled program at 100 steps over those at 10.
 
 The result goes to benchmarks/results/sampler_overhead.json (sampler_overhead_gpu.json on a GPU),
-and the worst figures into the README.
+and the worst figures into the docs.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 
 import samplers
-from benchmarks.report import here, into_readme, save
+from benchmarks.report import here, into_pages, save
 from benchmarks.timing import in_turns, ratio, seconds
-from models import NCSNpp, ScoreModel, init_params
+from models import NCSNpp, ScoreModel, init_params, parameterizations
 from samplers import noise
 from sde_lib import VP
 
@@ -41,7 +41,7 @@ METHODS: dict[str, Method] = {
 
 
 def main() -> None:
-    """Measure every sampler, write the result and the README's figures."""
+    """Measure every sampler, write the result and the docs' figures."""
     small, large = build_model(nf=32), build_model(nf=64)
     rows: dict[str, dict] = {name: {} for name in METHODS}
     for name, method in METHODS.items():
@@ -54,7 +54,7 @@ def main() -> None:
     compiled = sum(leaf.size for leaf in jax.tree.leaves(large.params))
     result = {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "parameters_compiled": compiled}
     save(here("sampler_overhead"), result)
-    into_readme(here("overhead"), words(result))
+    into_pages(here("overhead"), words(result))
 
 
 def build_model(nf: int) -> ScoreModel:
@@ -66,7 +66,7 @@ def build_model(nf: int) -> ScoreModel:
         network=network,
         params=init_params(jax.random.key(0), network, SHAPE[1:]),
         sde=VP(),
-        parameterization="edm",
+        parameterization=parameterizations["edm"](),
         conditioning="log_noise",
     )
 
@@ -144,7 +144,7 @@ def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -
 
 
 def words(result: dict[str, Any]) -> str:
-    """The worst figures, for the README."""
+    """The worst figures, for the docs."""
     rows = result["ratio"]
     worst_time = max(row["time"]["median"] for row in rows.values())
     worst_compile = max(row["compile"]["median"] for row in rows.values())

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.data import to_levels
 from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
@@ -14,7 +13,7 @@ from experiments.runtime import devices
 from experiments.sampling.draw import draw
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
 
 _NUM, _SEED = 500, 0
@@ -30,7 +29,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     """
     devices.start()
     mesh = devices.make_mesh(num_devices)
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     workdir = Workdir(path)
     print(f"1. train {experiment.training.num_steps} steps on the digits")
     ended = train(experiment, workdir, mesh)
@@ -39,9 +38,9 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
         return
 
     print("\n2. sample by predictor–corrector and by the probability flow")
-    base = Trained.open(path, overrides, mesh)
+    base = TrainedModel.open(path, overrides, mesh)
     _judge(base, _draw(base))
-    flow = Trained.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
+    flow = TrainedModel.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
     _judge(flow, _draw(flow))
 
     print("\n3. bits/dim of the test split")
@@ -49,7 +48,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 
-def _draw(trained: Trained) -> Samples:
+def _draw(trained: TrainedModel) -> Samples:
     """Samples of the experiment's sampler, written to the workdir unless they are there."""
     about = provenance(["scoresde", "demo"], _SEED)
     drawn = draw(trained, num=_NUM, seed=_SEED, about=about, again=True)
@@ -58,10 +57,10 @@ def _draw(trained: Trained) -> Samples:
     return drawn.samples
 
 
-def _judge(trained: Trained, samples: Samples) -> None:
+def _judge(trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
-    levels = to_levels(samples.x, train.levels, bool(trained.experiment.data.centered))
+    levels = to_levels(samples.x, train.levels, trained.experiment.data.centered)
     seen = recognise(np.asarray(levels), train, trained.dataset("test"))
     print(
         f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "

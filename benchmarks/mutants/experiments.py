@@ -70,7 +70,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         name="validation images trained on",
-        file="experiments/data/dataset.py",
+        file="experiments/data/source.py",
         old='HELD_OUT = ("test", "validation", "valid", "val")',
         new='HELD_OUT = ("test",)',
         tests=(f"{_FILES}::test_what_is_held_out_is_the_test_split[val]",),

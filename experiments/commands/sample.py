@@ -11,7 +11,7 @@ from experiments.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.trained_model import TrainedModel
 
 
 def add_to(commands: Any) -> None:
@@ -79,7 +79,9 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.ndarray | None]":
+def _latents(
+    options: argparse.Namespace, trained: "TrainedModel"
+) -> "tuple[int, np.ndarray | None]":
     """How many samples, and their latents where they are not drawn one by one."""
     from experiments.sampling.latents import between, read_latents
 

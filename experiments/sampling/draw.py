@@ -14,7 +14,7 @@ from experiments.paths import expand
 from experiments.sampling import files
 from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
 
 
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    trained: Trained,
+    trained: TrainedModel,
     *,
     num: int,
     seed: int,
@@ -75,7 +75,7 @@ def draw(
     return Drawn(samples, files.summary(samples, seconds, result))
 
 
-def with_flags(trained: Trained, flags: Mapping[str, Any]) -> Trained:
+def with_flags(trained: TrainedModel, flags: Mapping[str, Any]) -> TrainedModel:
     """The experiment with the flags whose meaning depends on the kind of sampler.
 
     Args:
@@ -95,7 +95,9 @@ def with_flags(trained: Trained, flags: Mapping[str, Any]) -> Trained:
     )
 
 
-def _result(trained: Trained, words: str, protocol: dict[str, Any], output: str | None) -> Result:
+def _result(
+    trained: TrainedModel, words: str, protocol: dict[str, Any], output: str | None
+) -> Result:
     """Where to write: as named by hand, without the suffix of one of the files, or by protocol.
 
     Raises:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import LazyDataset, to_levels
+from experiments.data import Split, to_levels
 from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
 
 _SHOWN = 100
@@ -32,7 +32,7 @@ _MAX_CHANNELS = 4
 
 def protocol(
     sampler: BatchedSampler,
-    trained: Trained,
+    trained: TrainedModel,
     *,
     seed: int,
     num: int,
@@ -59,7 +59,7 @@ def protocol(
     }
 
 
-def words(sampler: BatchedSampler, trained: Trained, sde: str | None, seed: int) -> str:
+def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
     """The words of a file's name that people look for.
 
     Args:
@@ -91,7 +91,7 @@ def save(
     samples: Samples,
     seconds: float,
     experiment: Experiment,
-    dataset: LazyDataset,
+    dataset: Split,
     result: Result,
     about: dict[str, str],
 ) -> None:
@@ -128,7 +128,7 @@ def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dic
     if levels is None:
         content: dict[str, Any] = {"points": samples.x}
     else:
-        images = to_levels(samples.x, levels, bool(experiment.data.centered))
+        images = to_levels(samples.x, levels, experiment.data.centered)
         content = {"images": np.asarray(images), "levels": np.asarray(levels)}
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
         if getattr(samples, name) is not None:
@@ -136,13 +136,13 @@ def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dic
     return content
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
+def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
 
     Continuous images are black where the data, if they are here, are least, and white where most.
     """
     if dataset.levels is not None:
-        levels = to_levels(values, dataset.levels, bool(experiment.data.centered))
+        levels = to_levels(values, dataset.levels, experiment.data.centered)
         return image_grid(np.asarray(levels), dataset.levels)
     reference = _some(dataset, len(values))
     if _are_images(dataset):
@@ -151,12 +151,12 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) ->
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
 
 
-def _are_images(dataset: LazyDataset) -> bool:
+def _are_images(dataset: Split) -> bool:
     """Whether examples are [H, W, C], of grey levels or continuous."""
     return len(dataset.shape) == 3 and dataset.shape[-1] <= _MAX_CHANNELS
 
 
-def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
+def _some(dataset: Split, num: int) -> np.ndarray | None:
     """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
     try:
         return dataset.read(np.arange(min(num, dataset.num))).values

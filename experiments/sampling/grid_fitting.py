@@ -14,14 +14,14 @@ from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _LATENTS = 64
 """At most so many latents are fitted to, and as many others measure: with at least one residual
 each, many more than the eight unknowns of a grid."""
 
 
-def fit(trained: Trained, name: str, seed: int) -> str:
+def fit(trained: TrainedModel, name: str, seed: int) -> str:
     """Fit a grid, keep it in the workdir, and say what it has gained.
 
     Args:
@@ -40,7 +40,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
         raise UserError(f"--name: got {name!r}, takes letters, digits, '_', '.' and '-'")
     config = trained.experiment.sampling
     method = method_of(trained.experiment, trained.sde).on_grid()
-    if method.solver.draws or method.solver.lifts:
+    if method.solver.draws or method.solver.renoises:
         raise UserError(f"--solver: got {config.solver!r}, takes one that draws no noise")
     how = {
         "num_steps": method.num_steps,
@@ -59,7 +59,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
 
 
 def _fitted(
-    trained: Trained, method: GridMethod, seed: int, num: int, how: dict[str, Any]
+    trained: TrainedModel, method: GridMethod, seed: int, num: int, how: dict[str, Any]
 ) -> dict[str, Any]:
     """A fitted grid and what it has gained, for its file.
 
@@ -86,7 +86,7 @@ def _fitted(
     }
 
 
-def _summary(trained: Trained, solver: str, result: Result) -> str:
+def _summary(trained: TrainedModel, solver: str, result: Result) -> str:
     """What the grid has gained, where it is, and how to use it, in three lines."""
     report, workdir = result.report, trained.workdir.path
     use = f"--grid=fitted:{result.path.name}"

@@ -15,7 +15,7 @@ from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, fetch, put, replicated, sharded
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
 from sde_lib import SDE, Model
 
@@ -53,7 +53,7 @@ class BatchedSampler:
         self.sampler = self.method.sampler
 
     @classmethod
-    def of(cls, trained: Trained, sde: str | None = None) -> "BatchedSampler":
+    def of(cls, trained: TrainedModel, sde: str | None = None) -> "BatchedSampler":
         """The sampler of a trained model.
 
         Args:
@@ -65,7 +65,7 @@ class BatchedSampler:
         """
         return cls(
             trained.experiment,
-            *trained.under(sde),
+            *trained.under_sde(sde),
             trained.train.shape,
             trained.mesh,
             trained.workdir.grids,
