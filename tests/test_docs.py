@@ -19,8 +19,8 @@ import shutil
 import pytest
 
 from benchmarks.report import ROOT, pages
-from benchmarks.runs import experiment_of
 from experiments.cli import main
+from experiments.config_schema.flags import load_experiment
 from tests.experiments.conftest import TOY
 
 TINY = {
@@ -123,7 +123,7 @@ def test_what_a_page_mentions_exists(page, capsys):
         config = dict(a.split("=", 1) for a in arguments if "=" in a).get("--config", "FILE")
         overrides = [a for a in arguments if a.startswith("--config.")]
         if config != "FILE" and not any(re.search(r"=my_\w+:", a) for a in overrides):
-            experiment_of(config, overrides)
+            load_experiment(config, overrides)
 
 
 def test_flags_in_prose_exist(capsys):
