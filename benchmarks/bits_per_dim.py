@@ -17,7 +17,7 @@ from benchmarks.report import into_pages, save
 from benchmarks.runs import train_once
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 SDES = ("vp", "subvp", "ve")
 DEQUANTIZATIONS = ("uniform", "truncated_normal")
@@ -57,7 +57,7 @@ def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dic
         "--config.likelihood.check_solver=True",
         "--config.likelihood.batch_size=64",
     ]
-    trained = Trained.open(workdir, overrides, devices.make_mesh())
+    trained = TrainedModel.open(workdir, overrides, devices.make_mesh())
     text, path = measure(trained, trained.dataset("test"), limit=limit)
     print(text)
     return {"dequantization": dequantization} | json.loads(path.read_text(encoding="utf-8"))

@@ -72,13 +72,13 @@ sys.exit(main(sys.argv[1:]))
 
 BAD_DATA = """
 import numpy as np
-from experiments.data import Dataset
+from experiments.data import Split
 
 
 def points(request):
     values = np.random.default_rng({seed}).normal(size=(512, 2)).astype(np.float32)
     values[{seed}] = np.nan
-    return Dataset(values=values, labels=None, levels=None, source="", split=request.split)
+    return Split.of(values)
 """
 
 

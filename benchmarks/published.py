@@ -21,9 +21,8 @@ import numpy as np
 
 from benchmarks.report import into_pages, save
 from experiments.builders.model import build_network, build_sde
-from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.config_schema.sections import Experiment
-from experiments.conversion.convert import filled
 from experiments.conversion.score_sde import checkpoint
 from models import ScoreModel
 
@@ -120,7 +119,7 @@ def computed(
         return out, pull(jnp.asarray(golden["c"]))[0]
 
     out, gradient = outputs(params, jnp.asarray(golden["x"]))
-    meant = str(experiment.model.parameterization)
+    meant = experiment.model.parameterization
     return {"out": out, "grad_x": gradient, "score": score(experiment, params, golden, meant)}
 
 
@@ -134,7 +133,7 @@ def score(
         params=params,
         sde=sde,
         parameterization=parameterization,
-        conditioning=str(experiment.model.conditioning),
+        conditioning=experiment.model.conditioning,
     )
     t = jnp.asarray(golden["t"])
     noise = jax.jit(lambda model, x: model(x, t).noise)(model, jnp.asarray(golden["x"]))

@@ -1,11 +1,12 @@
 """From (sde, model) to samples, latents and log-densities. Knows no network."""
 
-from samplers.adaptive_sde import Adaptive, sample_adaptively
+from samplers.adaptive_sde import AdaptiveSDESampler
 from samplers.coefficients.tableaux import pairs, tableaux
 from samplers.coordinates.forms import forms
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
-from samplers.driver import Path, evaluations, integrate, sample, sample_path
-from samplers.fitted_grid import Fitted, fit_grid
+from samplers.driver import GridSampler, SamplePath, sample
+from samplers.fitted_grid import FittedGrid, fit_grid
+from samplers.flow_sampler import FlowSampler
 from samplers.grids import grids
 from samplers.integrators.adams import Adams
 from samplers.integrators.fixed_adams import FixedAdams
@@ -19,6 +20,7 @@ from samplers.probability_flow import (
     encode,
     log_prob,
 )
+from samplers.sampler import Sampler, Samples
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
     DPMSolverPP2S,
@@ -49,7 +51,7 @@ __all__ = [
     "REPLICATES",
     "Adams",
     "AdamsMoulton",
-    "Adaptive",
+    "AdaptiveSDESampler",
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
@@ -63,10 +65,12 @@ __all__ = [
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
-    "Fitted",
+    "FittedGrid",
     "FixedAdams",
     "FixedRungeKutta",
     "Flow",
+    "FlowSampler",
+    "GridSampler",
     "Heun",
     "Hutchinson",
     "Integrator",
@@ -75,7 +79,6 @@ __all__ = [
     "Midpoint",
     "Multistep",
     "NoPredictor",
-    "Path",
     "Plan",
     "Predictor",
     "Restart",
@@ -84,6 +87,9 @@ __all__ = [
     "SASolver",
     "SDEDPMSolverPP2M",
     "SDEDPMSolverPP3M",
+    "SamplePath",
+    "Sampler",
+    "Samples",
     "Solver",
     "Steps",
     "UniPC",
@@ -93,17 +99,13 @@ __all__ = [
     "decode_with_log_prob",
     "elbo",
     "encode",
-    "evaluations",
     "fit_grid",
     "forms",
     "grids",
-    "integrate",
     "log_prob",
     "pairs",
     "probe_kinds",
     "sample",
-    "sample_adaptively",
-    "sample_path",
     "solvers",
     "tableaux",
 ]

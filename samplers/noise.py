@@ -24,6 +24,18 @@ def normal(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, draw), shape))(keys)
 
 
+@partial(jax.jit, static_argnames="shape")
+def latents(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
+    """The standard normal latents [B, *shape] that every sampler starts from.
+
+    Args:
+      key: typed key.
+      indices: the examples' numbers [B].
+      shape: of an example.
+    """
+    return normal(example_keys(key, indices), LATENT, shape)
+
+
 def spherical(first: Array, second: Array, num: int) -> Array:
     """`num` latents from one to another along the great circle between them.
 

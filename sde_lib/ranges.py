@@ -1,7 +1,7 @@
 """What a field takes: the type of its annotation, and a range declared where the field is.
 
-A dataclass declares it in the field's metadata, by `static`, `number` or a section's `field`; a
-function in the annotation of an argument:
+A dataclass declares it in the field's metadata, by `static`, `number` or `ranged`; a function in
+the annotation of an argument:
 
     class Mine(Solver):
         eta: float = number(default=1.0, low=0)
@@ -74,6 +74,11 @@ class Range:
         if self.below is not None:
             inside &= value < self.below
         return bool(inside.all())
+
+
+def ranged(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field of a dataclass with a range; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
 
 
 class Declared(NamedTuple):

@@ -19,8 +19,8 @@ import shutil
 import pytest
 
 from benchmarks.report import ROOT, pages
-from benchmarks.runs import experiment_of
 from experiments.cli import main
+from experiments.config_schema.flags import load_experiment
 from tests.experiments.conftest import TOY
 
 TINY = {
@@ -93,7 +93,10 @@ def run(command: list[str], capsys: pytest.CaptureFixture) -> None:
     """Run a command of a page, made short."""
     if command[0] == "demo":  # tests/experiments/commands/test_commands.py runs it
         return
-    code = main([*command, *TINY.get(command[0], [])])
+    short = TINY.get(command[0], [])
+    if any(word.startswith("--config.model.name=") for word in command):  # it has other fields
+        short = [flag for flag in short if not flag.startswith("--config.model.")]
+    code = main([*command, *short])
     error = capsys.readouterr().err
     if any(word.endswith(".pth") for word in command):  # a file of another project
         assert code == 2
@@ -123,7 +126,7 @@ def test_what_a_page_mentions_exists(page, capsys):
         config = dict(a.split("=", 1) for a in arguments if "=" in a).get("--config", "FILE")
         overrides = [a for a in arguments if a.startswith("--config.")]
         if config != "FILE" and not any(re.search(r"=my_\w+:", a) for a in overrides):
-            experiment_of(config, overrides)
+            load_experiment(config, overrides)
 
 
 def test_flags_in_prose_exist(capsys):

@@ -102,14 +102,14 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a correction of a state that is not settled",
         "samplers/driver.py",
-        "return correct(turn, prediction, settle(turn, prediction, carry))",
-        "return correct(turn, prediction, carry)",
+        "return self.correct(now, prediction, self._settle(now, prediction, carry))",
+        "return self.correct(now, prediction, carry)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[unipc]",),
     ),
     Mutant(
         "noise of the prior wherever a grid starts",
         "samplers/driver.py",
-        "latents / Angle(sde, data_std).scale(t)",
+        "latents / Angle(sde, self.data_std).scale(self.grid[0])",
         "latents * sde.prior_std()",
         (f"{_DRIVER}::test_the_first_state_has_the_law_at_the_first_time",),
     ),
@@ -123,15 +123,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "renoising and step draw the same noise",
         "samplers/driver.py",
-        "draw(total + turn.number)",
-        "draw(turn.number)",
+        "draw(total + now.number)",
+        "draw(now.number)",
         (f"{_DRIVER}::test_evaluations",),
     ),
     Mutant(
         "the last denoising forgets the last step's noise",
         "samplers/driver.py",
-        "data = (x - noise) / sde.alpha(turn.t)",
-        "data = x / sde.alpha(turn.t)",
+        "data = (x - removed) / self.sde.alpha(now.t)",
+        "data = x / self.sde.alpha(now.t)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[adams]",),
     ),
     Mutant(
@@ -298,8 +298,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a fitted grid that is the uniform one",
         "samplers/fitted_grid.py",
-        "Fitted(sde.noise_to_signal(grid(a)), before, after)",
-        "Fitted(sde.noise_to_signal(grid(0 * a)), before, after)",
+        "FittedGrid(sde.noise_to_signal(problem.grid(a)), ",
+        "FittedGrid(sde.noise_to_signal(problem.grid(0 * a)), ",
         (f"{_FITTED}::test_what_is_kept_errs_less_on_other_latents",),
     ),
     Mutant(
@@ -311,15 +311,15 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "fitted grids read as times",
-        "experiments/builders/sampling.py",
+        "experiments/builders/grid.py",
         "return process.time_of_noise_to_signal(jnp.asarray(levels))",
         "return jnp.asarray(levels)",
         (f"{_FLAGS}::test_grids",),
     ),
     Mutant(
         "the probability flow starts at deviation one",
-        "experiments/sampling/sampler.py",
-        "latents = self.sde.prior_std() * latents",
+        "samplers/flow_sampler.py",
+        "latents = sde.prior_std() * latents",
         "latents = 1.0 * latents",
         (f"{_FLAGS}::test_every_way_starts_from_the_same_latents",),
     ),

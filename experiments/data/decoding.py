@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.data.dataset import Request, one_line
 from experiments.data.notes import say_once
+from experiments.data.source import Request, one_line
 from experiments.errors import UserError
 
 SUFFIXES = (

@@ -27,7 +27,7 @@ from jax import Array
 from jax.scipy.special import erf, ndtri
 from jax.typing import ArrayLike
 
-from experiments.data import Dataset, LazyDataset, bin_width, to_model
+from experiments.data import Split, bin_width, to_model
 from samplers import noise
 from sde_lib import SDE, Registry
 
@@ -100,6 +100,6 @@ def noise_to_signal_min(name: str, levels: Levels | None) -> float:
     return 1e-3
 
 
-def levels(dataset: Dataset | LazyDataset, centered: bool) -> Levels | None:
+def levels(split: Split, centered: bool) -> Levels | None:
     """The grey levels of a data set; None for continuous data."""
-    return None if dataset.levels is None else Levels(dataset.levels, centered)
+    return None if split.levels is None else Levels(split.levels, centered)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from experiments.data.dataset import HELD_OUT
 from experiments.data.decoding import SUFFIXES
 from experiments.data.notes import say_once
+from experiments.data.source import HELD_OUT
 from experiments.errors import UserError
 from experiments.paths import expand
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import one_line
 from experiments.data.notes import say_once
+from experiments.data.source import one_line
 from experiments.errors import UserError
 
 KEYS = ("images", "labels", "test_images", "test_labels", "levels")
@@ -117,8 +117,3 @@ def read_levels(arrays: dict[str, np.ndarray], path: Path) -> int:
             f"{path}: key 'levels' is {levels.tolist()}; takes one integer from 2 to 256"
         )
     return int(levels)
-
-
-def count_classes(labels: np.ndarray | None) -> int:
-    """The number of classes; 0 without labels."""
-    return 0 if labels is None else int(labels.max()) + 1

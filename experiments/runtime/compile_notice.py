@@ -24,9 +24,7 @@ PATIENCE = 10.0
 NAMES = {
     "_start": "the training state",
     "training_step": "the training step",
-    "sample": "the sampler",
-    "sample_path": "the sampler",
-    "sample_adaptively": "the sampler",
+    "draw": "the sampler",
     "decode": "the sampler",
     "decode_with_log_prob": "the sampler with its densities",
     "log_prob": "the likelihood",

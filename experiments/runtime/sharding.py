@@ -14,12 +14,12 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 # Elements. To gather a smaller array costs more than the memory that splitting it saves.
-LEAST = 1024
+MIN_SIZE = 1024
 
 
 def spec(shape: tuple[int, ...], size: int) -> PartitionSpec:
     """Of one array over `size` devices."""
-    if size == 1 or math.prod(shape) < LEAST:
+    if size == 1 or math.prod(shape) < MIN_SIZE:
         return PartitionSpec()
     dimensions = [axis for axis, length in enumerate(shape) if length % size == 0]
     if not dimensions:

@@ -7,24 +7,19 @@ import numpy as np
 
 import samplers
 from experiments import paths
-from experiments.builders.sampling import (
-    build_grid,
-    build_solver,
-    is_adaptive,
-    num_steps,
-    sampling_t_min,
-)
+from experiments.builders.grid import sampling_t_min
+from experiments.builders.sampling import method_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _LATENTS = 64
 """At most so many are fitted to, and as many others measure."""
 
 
-def fit(trained: Trained, name: str, seed: int) -> str:
+def fit(trained: TrainedModel, name: str, seed: int) -> str:
     """Fit, keep it in the workdir, and say what it has gained.
 
     Raises:
@@ -34,20 +29,19 @@ def fit(trained: Trained, name: str, seed: int) -> str:
     config, data_std = trained.experiment.sampling, trained.experiment.data.std
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
         raise UserError(f"--name: got {name!r}, takes letters, digits, '_', '.' and '-'")
-    if is_adaptive(config):
-        raise UserError(f"--solver: got {config.solver!r}, takes a solver on a grid")
-    solver = build_solver(config, data_std)
+    method = method_of(trained.experiment, trained.sde).on_grid()
+    solver = method.solver
     if solver.draws or solver.lifts:
         raise UserError(f"--solver: got {config.solver!r}, takes one that draws no noise")
     how: dict[str, Any] = {
-        "num_steps": num_steps(config, data_std),
+        "num_steps": method.num_steps,
         "t_min": sampling_t_min(config, trained.sde),
         "data_std": data_std,
         "denoise": config.denoise,
     }
     num = min(config.batch_size, _LATENTS)
     result = Result(
-        trained.workdir.path / "grids" / name,
+        trained.workdir.grids / name,
         {
             **trained.protocol,
             **how,
@@ -68,8 +62,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
             **how,
         )
         if not np.isfinite(fitted.after):
-            grid = build_grid(config, trained.sde, data_std)
-            why = reason(config, trained.sde, solver=solver, grid=grid)
+            why = reason(config, method.sampler, trained.sde)
             raise UserError(f"fit_grid: the error is not finite: {why}")
         result.record(
             {
@@ -84,7 +77,7 @@ def fit(trained: Trained, name: str, seed: int) -> str:
     return told + _summary(trained, config.solver, result)
 
 
-def _summary(trained: Trained, solver: str, result: Result) -> str:
+def _summary(trained: TrainedModel, solver: str, result: Result) -> str:
     """What the grid has gained, where it is, and how to use it, in three lines."""
     report, workdir = result.report, trained.workdir.path
     use = f"--grid=fitted:{result.path.name}"

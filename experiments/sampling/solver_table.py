@@ -1,6 +1,6 @@
 """What there is to sample with, as a table."""
 
-from experiments.builders.sampling import ADAPTIVE
+from experiments.builders.sampling import OWN_STEPS
 from experiments.config_schema.choice import fields_of
 from samplers import solvers
 
@@ -22,7 +22,8 @@ def table() -> str:
                 solver.reference,
             )
         )
-    rows += [(name, "own steps", "own", *about) for name, about in ADAPTIVE.items()]
+    for name, method in OWN_STEPS.items():
+        rows.append((name, "own steps", "own", *method.about, method.kind.reference))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]])

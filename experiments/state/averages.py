@@ -38,6 +38,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from experiments.config_schema.sections import TrainingConfig
 from experiments.errors import UserError
 
 MAX_SIGMA_REL = 12**-0.5
@@ -87,8 +88,8 @@ class PowerLaw:
 Average = Exponential | PowerLaw
 
 
-def names(config: Any) -> tuple[str, ...]:
-    """Of the averages that a section `training` keeps; the first is the one that sampling uses."""
+def names(config: TrainingConfig) -> tuple[str, ...]:
+    """Names of the averages that the section `training` keeps; sampling uses the first."""
     return (repr(config.ema_decay), *map(str, config.averages))
 
 

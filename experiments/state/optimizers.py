@@ -20,6 +20,7 @@ from optax import GradientTransformation
 
 from experiments.config_schema.lookup import lookup
 from experiments.config_schema.own_code import check_returns
+from experiments.config_schema.sections import TrainingConfig
 from experiments.errors import UserError, as_user_error, blaming
 from experiments.state.schedules import schedules
 from models import STACKED
@@ -177,7 +178,7 @@ def _as_matrices(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
-def learning_rate(config: Any) -> Schedule:
+def learning_rate(config: TrainingConfig) -> Schedule:
     """The learning rate at a step: a linear warm-up times the schedule."""
     schedule = schedules[config.schedule]
 
@@ -188,12 +189,11 @@ def learning_rate(config: Any) -> Schedule:
     return rate
 
 
-def make_optimizer(config: Any) -> GradientTransformation:
+def make_optimizer(config: TrainingConfig) -> GradientTransformation:
     """The optimizer of the section `training`, behind a bound on the gradient's global norm.
 
     Args:
-      config: with optimizer, optimizer_args, learning_rate, warmup, schedule, num_steps, grad_clip,
-        beta1, beta2, adam_eps and weight_decay.
+      config: the section.
 
     Raises:
       UserError: an unknown optimizer or argument, an argument of a wrong type, or a weight decay

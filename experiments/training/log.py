@@ -9,7 +9,7 @@ from tqdm import tqdm
 from experiments.config_schema.sections import TrainingConfig
 from experiments.display import progress_line
 from experiments.runtime import processes
-from experiments.training.input_pipeline import Rate
+from experiments.training.input_pipeline import Throughput
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import MetricsWriter, as_json
 
@@ -21,11 +21,11 @@ class TrainingLog:
       workdir: the run's.
       config: of the training.
       step: where the run starts.
-      rate: of its steps.
+      throughput: of its steps.
     """
 
-    def __init__(self, workdir: Workdir, config: TrainingConfig, step: int, rate: Rate):
-        self.config, self.rate, self._writer = config, rate, None
+    def __init__(self, workdir: Workdir, config: TrainingConfig, step: int, throughput: Throughput):
+        self.config, self.throughput, self._writer = config, throughput, None
         if processes.is_first():
             self._writer = MetricsWriter(workdir.metrics, workdir.folder("tensorboard"), step)
         # disable=None: no bar where there is no terminal.
@@ -35,7 +35,7 @@ class TrainingLog:
 
     def line(self, step: int, metrics: dict[str, Any]) -> None:
         """Write, and show."""
-        speed = self.rate.look(step, self.config.batch_size)
+        speed = self.throughput.read(step, self.config.batch_size)
         if self._writer is None:
             return
         values = {name: as_json(value) for name, value in metrics.items()}

@@ -29,7 +29,7 @@ def check_weights(experiment: Experiment, sde: SDE) -> None:
       UserError: with its time's importance an example weighs more than MAX_WEIGHT.
     """
     config = experiment.training
-    times, weighting = str(config.times), str(config.weighting)
+    times, weighting = config.times, config.weighting
     t_min = training_t_min(experiment, sde)
 
     def most(times: str, weighting: str) -> float:
@@ -82,7 +82,7 @@ def make_draw(
     """(key, raw values [B, ...]) → what a step learns from."""
     config = experiment.training
     spread = low_discrepancy if config.low_discrepancy else independent
-    sample_times = time_samplers[str(config.times)]
+    sample_times = time_samplers[config.times]
     t_min = training_t_min(experiment, sde)
 
     def draw(key: Array, values: Array) -> Draws:
@@ -105,7 +105,7 @@ def to_model_units(experiment: Experiment, levels: int | None, key: Array, value
     if levels is None:
         return values
     u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
-    return to_model(values, levels, bool(config.centered), u)
+    return to_model(values, levels, config.centered, u)
 
 
 def batch_loss(
@@ -122,7 +122,7 @@ def batch_loss(
             drawn.data,
             drawn.t,
             drawn.noise,
-            weighting=str(config.weighting),
+            weighting=config.weighting,
             data_std=experiment.data.std,
         )
         return jnp.mean(weights * losses), losses

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers import Corrector, Solver, evaluations, integrate
+from samplers import Corrector, GridSampler, Solver
 from sde_lib import SDE, Prediction
 
 
@@ -102,19 +102,16 @@ def driven(
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(grid: Array, snr: Array) -> tuple[Array, Array]:
         corrected = corrector and dataclasses.replace(corrector, snr=snr)
-        number = evaluations(sde, solver, grid, corrected, True) * (2 if solver.lifts else 1)
+        sampler = GridSampler(solver=solver, grid=grid, corrector=corrected, denoise=True)
+        number = sampler.num_evaluations(sde) * (2 if solver.lifts else 1)
         rows = jnp.zeros((number + 2, 1))
         std = jnp.sqrt(sde.alpha(grid[0]) ** 2 * data.variance + sde.sigma(grid[0]) ** 2)
-        x = integrate(
+        x = sampler.integrate(
             lambda k: rows.at[2 + k].set(1.0),
             sde,
             partial(data.predict, sde),
             sde.alpha(grid[0]) * data.mean + std * rows.at[1].set(1.0),
-            solver=solver,
-            grid=grid,
-            corrector=corrected,
-            denoise=True,
-        )[:, 0]
+        ).x[:, 0]
         return x[0], jnp.sum((x[1:] - x[0]) ** 2)
 
     return run

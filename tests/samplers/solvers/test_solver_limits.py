@@ -20,12 +20,12 @@ from samplers import (
     Churn,
     DPMSolverPP2M,
     ExponentialAdams,
+    GridSampler,
     Heun,
     Restart,
     SASolver,
     Steps,
     grids,
-    integrate,
     solvers,
 )
 from samplers.solvers.linear import LinearSolver
@@ -45,8 +45,8 @@ def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda number: Z[num
     # Programs that run once need not be good.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(solver, sde, grid):
-        options = {"solver": solver, "grid": grid, "denoise": denoise}
-        return integrate(draw, sde, mixture().model(sde), sde.prior_std() * X, **options)
+        sampler = GridSampler(solver=solver, grid=grid, denoise=denoise)
+        return sampler.integrate(draw, sde, mixture().model(sde), sde.prior_std() * X).x
 
     return run(solver, sde, grid)
 
