@@ -15,13 +15,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-import samplers
 from benchmarks.report import ROOT, into_pages, save
 from benchmarks.runs import train_once
 from experiments.data import Request, Split
 from experiments.runtime import devices
 from experiments.workdir.trained_model import TrainedModel
-from samplers import Adams
+from samplers import Adams, ByTolerance, ProbabilityFlow
 
 _SIDE = 200
 
@@ -76,16 +75,14 @@ def open_trained(source: str, workdir: pathlib.Path) -> TrainedModel:
 
 def log_density(trained: TrainedModel, points: np.ndarray) -> np.ndarray:
     """log p of points [N, D], by the exact trace."""
-    return np.asarray(
-        samplers.log_prob(
-            trained.sde,
-            trained.model,
-            jnp.asarray(points, jnp.float32),
-            t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
-            data_std=trained.experiment.data.std,
-            integrator=Adams(rtol=1e-4, atol=1e-4),
-        ).log_prob
+    flow = ProbabilityFlow(
+        sde=trained.sde,
+        model=trained.model,
+        t_min=float(trained.sde.time_of_noise_to_signal(1e-2)),
+        data_std=trained.experiment.data.std,
+        integrator=Adams(steps=ByTolerance(rtol=1e-4, atol=1e-4)),
     )
+    return np.asarray(flow.log_prob(jnp.asarray(points, jnp.float32)).log_prob)
 
 
 def draw(

@@ -99,7 +99,7 @@ class Case(NamedTuple):
         """D → (mean, variance) of the samples, in closed form; one program."""
         corrector = MeanLangevin(snr=SNR, num_steps=self.corrections) if self.corrections else None
         sampler = self._sampler(corrector)
-        rows = 2 + sampler.num_evaluations(self.sde) * (2 if self.solver.lifts else 1)
+        rows = 2 + sampler.num_evaluations(self.sde) * (2 if self.solver.renoises else 1)
 
         def predict(x: Array, t: Array) -> Prediction:
             alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)

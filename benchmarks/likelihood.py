@@ -32,7 +32,7 @@ import jax
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Curve, Problem, mixtures
 from benchmarks.report import ROOT, into_pages, read, save
-from samplers import Adams, FixedAdams, FixedRungeKutta, RungeKutta
+from samplers import Adams, Equal, RungeKutta
 from sde_lib import sdes
 
 BASELINE, OURS, DIGITS = "RK45 in t, batch-wide", "Adams", "digits, vp"
@@ -107,7 +107,7 @@ def integrators(problem: Problem) -> dict[str, Curve]:
         "dopri5, PI": problem.adaptive(RungeKutta),
     } | {
         f"Adams, grid {grading:g}": [
-            problem.point(FixedAdams(num_steps=n, grading=grading)) for n in steps
+            problem.point(Adams(history=3, steps=Equal(num=n, grading=grading))) for n in steps
         ]
         for grading in (0.0, 0.8)
     }
@@ -121,7 +121,7 @@ def more_integrators(problem: Problem) -> dict[str, Curve]:
             make = partial(RungeKutta, tableau=tableau, pid=pid)
             curves[f"{tableau}, {name}"] = problem.adaptive(make)
     curves["dopri5, fixed"] = [
-        problem.point(FixedRungeKutta(num_steps=n)) for n in (3, 5, 8, 12, 18, 27)
+        problem.point(RungeKutta(steps=Equal(num=n))) for n in (3, 5, 8, 12, 18, 27)
     ]
     return curves
 

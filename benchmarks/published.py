@@ -24,7 +24,7 @@ from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.config_schema.sections import Experiment
 from experiments.conversion.score_sde import checkpoint
-from models import ScoreModel
+from models import ScoreModel, parameterizations
 
 _SAME = ("nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv")
 _NCSNPP = (
@@ -132,7 +132,7 @@ def score(
         network=build_network(experiment.model),
         params=params,
         sde=sde,
-        parameterization=parameterization,
+        parameterization=parameterizations[parameterization](),
         conditioning=experiment.model.conditioning,
     )
     t = jnp.asarray(golden["t"])

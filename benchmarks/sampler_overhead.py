@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import samplers
 from benchmarks.report import here, into_pages, save
 from benchmarks.timing import in_turns, ratio, seconds
-from models import NCSNpp, ScoreModel, init_params
+from models import NCSNpp, ScoreModel, init_params, parameterizations
 from samplers import noise
 from sde_lib import VP
 
@@ -66,7 +66,7 @@ def build_model(nf: int) -> ScoreModel:
         network=network,
         params=init_params(jax.random.key(0), network, SHAPE[1:]),
         sde=VP(),
-        parameterization="edm",
+        parameterization=parameterizations["edm"](),
         conditioning="log_noise",
     )
 

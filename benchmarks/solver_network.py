@@ -10,7 +10,7 @@ import samplers
 from experiments.data import to_levels
 from experiments.runtime import devices
 from experiments.workdir.trained_model import TrainedModel
-from samplers import Adams, Solver
+from samplers import Adams, ByTolerance, Solver
 
 BUDGETS = (6, 10, 15, 20, 30, 50)
 _NUM = 1000
@@ -28,15 +28,14 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
     std, centered = opened.experiment.data.std, bool(opened.experiment.data.centered)
     z = jax.random.normal(jax.random.key(0), (_NUM, *train.shape))
     t_min = float(sde.time_of_noise_to_signal(1e-2))
-    fine = samplers.decode(
-        sde,
-        model,
-        sde.prior_std() * z,
+    flow = samplers.ProbabilityFlow(
+        sde=sde,
+        model=model,
         t_min=t_min,
         data_std=std,
-        integrator=Adams(rtol=1e-5, atol=1e-5),
-        denoise=True,
-    ).x
+        integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
+    )
+    fine = flow.decode(sde.prior_std() * z, denoise=True).x
 
     def distance(x: Any) -> float:
         """Of grey levels, as fractions of white."""

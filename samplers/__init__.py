@@ -9,17 +9,10 @@ from samplers.fitted_grid import FittedGrid, fit_grid
 from samplers.flow_sampler import FlowSampler
 from samplers.grids import grids
 from samplers.integrators.adams import Adams
-from samplers.integrators.fixed_adams import FixedAdams
 from samplers.integrators.integrator import Integrator
-from samplers.integrators.runge_kutta import FixedRungeKutta, RungeKutta
-from samplers.probability_flow import (
-    Flow,
-    LogProb,
-    decode,
-    decode_with_log_prob,
-    encode,
-    log_prob,
-)
+from samplers.integrators.runge_kutta import RungeKutta
+from samplers.integrators.steps import ByTolerance, Equal
+from samplers.probability_flow import FlowState, LogProb, ProbabilityFlow
 from samplers.sampler import Sampler, Samples
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
@@ -42,7 +35,7 @@ from samplers.solvers.runge_kutta import DDIM, AnyRungeKutta, Heun, Midpoint
 from samplers.solvers.sa_solver import SASolver
 from samplers.solvers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
 from samplers.solvers.unipc import UniPC
-from samplers.variational import REPLICATES, Bound, elbo
+from samplers.variational import REPLICATES, Elbo, elbo
 
 __all__ = [
     "DDIM",
@@ -55,21 +48,21 @@ __all__ = [
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
-    "Bound",
+    "ByTolerance",
     "Churn",
     "Corrector",
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
     "Divergence",
+    "Elbo",
+    "Equal",
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
     "FittedGrid",
-    "FixedAdams",
-    "FixedRungeKutta",
-    "Flow",
     "FlowSampler",
+    "FlowState",
     "GridSampler",
     "Heun",
     "Hutchinson",
@@ -81,6 +74,7 @@ __all__ = [
     "NoPredictor",
     "Plan",
     "Predictor",
+    "ProbabilityFlow",
     "Restart",
     "ReverseDiffusion",
     "RungeKutta",
@@ -95,14 +89,10 @@ __all__ = [
     "UniPC",
     "Update",
     "correctors",
-    "decode",
-    "decode_with_log_prob",
     "elbo",
-    "encode",
     "fit_grid",
     "forms",
     "grids",
-    "log_prob",
     "pairs",
     "probe_kinds",
     "sample",

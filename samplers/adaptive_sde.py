@@ -33,7 +33,7 @@ from jax import Array
 
 from samplers import brownian, noise
 from samplers.coordinates.angle import Angle
-from samplers.integrators.step_control import chosen, error_size
+from samplers.integrators.step_control import error_size, where
 from samplers.sampler import Sampler, Samples
 from sde_lib import SDE, Model, expand, number, static
 
@@ -233,11 +233,11 @@ class _Iteration(NamedTuple):
             number=state.number + 1,
             at=at,
             step=self._next_length(state.step, step.error, at),
-            z=chosen(accept, step.z, state.z),
-            data=chosen(accept, step.data, state.data),
-            older=chosen(accept, state.data, state.older),
+            z=where(accept, step.z, state.z),
+            data=where(accept, step.data, state.data),
+            older=where(accept, state.data, state.older),
             before=jnp.where(accept, step.h, state.before),
-            path=chosen(accept, step.path, state.path),
+            path=where(accept, step.path, state.path),
             evaluations=state.evaluations + state.running,
         )
 

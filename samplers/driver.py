@@ -117,16 +117,16 @@ class GridSampler(Sampler):
         schedule = schedule_of(
             sde, self.solver, jnp.asarray(self.grid), self.corrector, self.denoise
         )
-        total = len(schedule.turns.number)
-        actions = _Actions(draw, sde, self.solver, self.corrector, schedule.closes)
+        total = len(schedule.evaluations.number)
+        actions = _Actions(draw, sde, self.solver, self.corrector, schedule.final_correction)
         branches = [getattr(actions, purpose) for purpose in schedule.purposes]
 
         def body(carry: tuple, now: Evaluation) -> tuple[tuple, None]:
             if progress:
                 report(now.number, total)
             (x, *rest), kept = carry
-            if self.solver.lifts:
-                scale, std = now.lift
+            if self.solver.renoises:
+                scale, std = now.renoise
                 x = scale * x + std * draw(total + now.number)
             prediction = predict(x, now.t)
             if keep:
@@ -135,7 +135,7 @@ class GridSampler(Sampler):
             return (moved, kept), None
 
         start = _Carry(x, x, self.solver.init(x)), jnp.zeros((keep, *x.shape), x.dtype)
-        (end, kept), _ = jax.lax.scan(body, start, schedule.turns)
+        (end, kept), _ = jax.lax.scan(body, start, schedule.evaluations)
         return SamplePath(end.mean, kept)
 
     def not_finite(self, sde: SDE) -> tuple[str, float] | None:

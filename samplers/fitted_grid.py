@@ -24,7 +24,8 @@ from jax import Array
 from samplers.coordinates.angle import Angle
 from samplers.driver import GridSampler
 from samplers.integrators.adams import Adams
-from samplers.probability_flow import decode
+from samplers.integrators.steps import ByTolerance
+from samplers.probability_flow import ProbabilityFlow
 from samplers.solvers.solver import Solver
 from sde_lib import SDE, Model
 
@@ -127,17 +128,15 @@ class _Problem:
     ) -> tuple[Array, Array]:
         """States at t_max, and where the far finer solution from there ends."""
         x = jax.random.normal(key, shape) / self.angle.scale(self.t_max)
-        fine = decode(
-            self.angle.sde,
-            model,
-            x,
+        flow = ProbabilityFlow(
+            sde=self.angle.sde,
+            model=model,
             t_min=self.t_min,
             t_max=self.t_max,
             data_std=self.angle.s,
-            integrator=Adams(rtol=_FINE_TOLERANCE, atol=_FINE_TOLERANCE),
-            denoise=self.denoise,
+            integrator=Adams(steps=ByTolerance(rtol=_FINE_TOLERANCE, atol=_FINE_TOLERANCE)),
         )
-        return x, fine.x
+        return x, flow.decode(x, denoise=self.denoise).x
 
     def _theta(self, a: Array) -> Array:
         """The angles of the grid [N + 1], by inverting the integral of eq. 1."""

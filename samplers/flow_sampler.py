@@ -10,7 +10,7 @@ from jax import Array
 from samplers import noise
 from samplers.divergence import Divergence
 from samplers.integrators.integrator import Integrator
-from samplers.probability_flow import decode, decode_with_log_prob
+from samplers.probability_flow import ProbabilityFlow
 from samplers.sampler import Sampler, Samples
 from sde_lib import SDE, Model, static
 
@@ -60,18 +60,20 @@ class FlowSampler(Sampler):
         if latents is None:
             latents = noise.latents(key, indices, shape[1:])
         latents = sde.prior_std() * latents
-        flow: dict[str, Any] = {
-            "t_min": self.t_min,
-            "data_std": self.data_std,
-            "cond": cond,
-            "integrator": self.integrator,
-        }
+        flow = ProbabilityFlow(
+            sde=sde,
+            model=model,
+            cond=cond,
+            t_min=self.t_min,
+            data_std=self.data_std,
+            integrator=self.integrator,
+        )
         if self.divergence is None:
-            end = decode(sde, model, latents, denoise=self.denoise, **flow)
+            end = flow.decode(latents, denoise=self.denoise)
             return Samples(end.x, end.evaluations, end.finished)
         # Probes of their own: the latents are drawn from the key itself.
         divergence = self.divergence(jax.random.fold_in(key, 1), shape, indices)
-        known = decode_with_log_prob(sde, model, latents, divergence, **flow)
+        known = flow.decode_with_log_prob(latents, divergence)
         return Samples(
             known.x,
             known.evaluations,

@@ -12,9 +12,15 @@ from sde_lib import SDE
 
 
 class Evaluation(NamedTuple):
-    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns.
+    """One network evaluation of the loop; or all M of them, as leaves [M, ...].
 
-    lift: a and b of x ← a x + b z before it.
+    Args:
+      number: its place in the loop, from 0.
+      purpose: what it is for, a number in `Schedule.purposes`.
+      t: the time at which the network is evaluated.
+      solver: the coefficients of the solver's update after it.
+      corrector: the coefficients of the corrector's; None without a corrector.
+      renoise: a and b of x ← a x + b z before it; None of a solver that adds no noise so.
     """
 
     number: Array
@@ -22,24 +28,35 @@ class Evaluation(NamedTuple):
     t: Array
     solver: Any
     corrector: Any
-    lift: Any
+    renoise: Any
 
 
 class Schedule(NamedTuple):
-    """The purposes in use; all evaluations in order, their purposes numbered by that list.
+    """All network evaluations of a sampler, in order.
 
-    closes: whether the solver has an update at the end of the grid, before denoising.
+    Args:
+      purposes: the purposes in use, each "solve", "solve_corrected", "settle_and_correct",
+        "correct" or "finish".
+      evaluations: all of them, their purposes numbered by that list.
+      final_correction: whether the solver corrects the last step before the denoising.
     """
 
     purposes: list[str]
-    turns: Evaluation
-    closes: bool
+    evaluations: Evaluation
+    final_correction: bool
 
 
 def schedule_of(
     sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
 ) -> Schedule:
     """The schedule of a solver with a corrector on a grid.
+
+    Args:
+      sde: the SDE.
+      solver: what moves the state down the grid.
+      grid: N + 1 decreasing times.
+      corrector: what moves it before each step, or None.
+      denoise: whether one more evaluation ends the loop, for E[x_0 | x] at grid[-1].
 
     Raises:
       ValueError: there is nothing to evaluate.
@@ -56,24 +73,24 @@ def schedule_of(
         raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
     a_step = max(m + e, 1)
     step = np.minimum(np.arange(len(order)) // a_step, num_steps - 1)
-    slot = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
+    stage = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
 
     plan = solver.plan(sde, steps)
     kinds = np.array(order)
     solving = np.isin(kinds, ["solve", "solve_corrected"])
     t = steps.start[step]
     if e:
-        t = jnp.where(solving, plan.times[step, slot], t)
-    coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
-    closes = denoise and plan.closing is not None
-    if closes:
+        t = jnp.where(solving, plan.times[step, stage], t)
+    coefficients = jax.tree.map(lambda leaf: leaf[step, stage], plan.coefficients)
+    final_correction = denoise and plan.final_correction is not None
+    if final_correction:
         coefficients = jax.tree.map(
-            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.closing
+            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.final_correction
         )
     begins = (np.arange(len(order)) % a_step == 0) & (kinds != "finish")
-    scale, std = steps.lifts(sde, grid[0])
+    scale, std = steps.renoising(sde, grid[0])
     purposes = sorted(set(order))
-    turns = Evaluation(
+    evaluations = Evaluation(
         number=jnp.arange(len(order)),
         purpose=jnp.array([purposes.index(kind) for kind in order]),
         t=jnp.where(kinds == "finish", steps.end[-1], t),
@@ -81,8 +98,8 @@ def schedule_of(
         corrector=None
         if corrector is None
         else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, steps)),
-        lift=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
-        if solver.lifts
+        renoise=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
+        if solver.renoises
         else None,
     )
-    return Schedule(purposes, turns, closes)
+    return Schedule(purposes, evaluations, final_correction)

@@ -53,7 +53,7 @@ _LEAST_LOG_SNR = -2 * math.log(1e4)
 _PIECES = 1024
 
 
-class Bound(NamedTuple):
+class Elbo(NamedTuple):
     """A lower bound on log p(x) in nats [B], its standard error [B], evaluations [B].
 
     Its interval is that of Student's t with `REPLICATES` − 1 degrees of freedom.
@@ -77,7 +77,7 @@ def elbo(
     data_std: Array | float = 0.5,
     cond: Any = None,
     indices: Array | None = None,
-) -> Bound:
+) -> Elbo:
     """Eq. 1 to 3 for x [B, ...], data in model units.
 
     Args:
@@ -115,7 +115,7 @@ def elbo(
     log_blur = jnp.log(sde.noise_to_signal(t_min))
     reconstruction = math.prod(x.shape[1:]) * (1 + math.log(2 * math.pi) + 2 * log_blur) / 2
     diffusion = jnp.mean(replicates, axis=0)
-    return Bound(
+    return Elbo(
         log_prob=-(reconstruction + diffusion + _prior_divergence(sde, x, t_max)),
         standard_error=jnp.std(replicates, axis=0, ddof=1) / math.sqrt(REPLICATES),
         evaluations=jnp.full(x.shape[0], num_times),

@@ -18,9 +18,9 @@ from benchmarks import (
     parts,
     report,
     solver_picture,
-    training,
 )
 from benchmarks.operations import operations
+from experiments.config_schema.flags import load_experiment
 
 
 def convolve(x, kernel, **options):
@@ -235,7 +235,7 @@ def test_the_part_of_the_peak_follows_from_what_is_kept(result, timed):
 def test_the_command_of_the_cifar10_model_resolves():
     name, config, *flags = report.read("cifar10_h200")["train"]["command"]
     assert name == "train"
-    experiment = training.load_experiment(config.removeprefix("--config="), flags)
+    experiment = load_experiment(config.removeprefix("--config="), flags)
     assert experiment.training.batch_size == report.read("cifar10_h200")["train"]["batch"]
 
 

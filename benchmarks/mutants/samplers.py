@@ -88,15 +88,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a multistep method that forgets a correction",
         "samplers/solvers/linear.py",
-        "(x, tuple(d + change for d in directions))",
-        "(state[0], tuple(d + change for d in directions))",
+        "self._advance(draw, coefficients, (x, directions))",
+        "self._advance(draw, coefficients, (state[0], directions))",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[adams]",),
     ),
     Mutant(
         "a multistep method that mixes evaluations before and after a correction",
         "samplers/solvers/linear.py",
-        "(x, tuple(d + change for d in directions))",
-        "(x, (directions[0] + change, *directions[1:]))",
+        "(new, *(d + (new - before) for d in older))",
+        "(new, *older)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[ipndm]",),
     ),
     Mutant(
@@ -151,8 +151,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "DPM-Solver++ 3M takes a slope over no distance",
         "samplers/solvers/dpm_solver.py",
-        "jnp.where((history.known > 2) & apart, third, second)",
-        "jnp.where(history.known > 2, third, second)",
+        "jnp.where((history.length > 2) & apart, third, second)",
+        "jnp.where(history.length > 2, third, second)",
         (f"{_COMPOSITIONS}::test_a_step_of_no_length[dpmpp_3m-0]",),
     ),
     Mutant(
@@ -186,15 +186,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "SA-Solver's correction keeps what was predicted",
         "samplers/solvers/sa_solver.py",
-        "jnp.where(history.regular, better - worse, 0.0)",
-        "jnp.where(history.regular, better, 0.0)",
+        "jnp.where(history.finite, better - worse, 0.0)",
+        "jnp.where(history.finite, better, 0.0)",
         (f"{_LIMITS}::test_sa_solver_without_noise_is_the_exponential_adams_method",),
     ),
     Mutant(
         "Adams–Moulton with as few values as Adams–Bashforth",
         "samplers/solvers/multistep.py",
-        "counts = jnp.minimum(known, self.corrector)",
-        "counts = jnp.minimum(known, self.order)",
+        "count = jnp.minimum(history[1:], self.corrector)",
+        "count = jnp.minimum(history[1:], self.order)",
         (f"{_ORDERS}::test_order[adams-mixture]",),
     ),
     Mutant(
@@ -277,8 +277,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the rectified grid without the data's scale",
         "samplers/grids.py",
-        "_of_form(Rectified(s=data_std)",
-        "_of_form(Rectified(s=0.5)",
+        "_of_form(RectifiedForm(s=data_std)",
+        "_of_form(RectifiedForm(s=0.5)",
         (f"{_GRIDS}::test_uniform_in_its_own_variable",),
     ),
     Mutant(

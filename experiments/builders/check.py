@@ -9,7 +9,12 @@ from jax import Array
 
 from experiments.builders.grid import sampling_t_min
 from experiments.builders.likelihood import check_likelihood
-from experiments.builders.model import build_network, build_sde, training_t_min
+from experiments.builders.model import (
+    build_network,
+    build_parameterization,
+    build_sde,
+    training_t_min,
+)
 from experiments.builders.sampling import check_sampling
 from experiments.config_schema.lookup import lookup, one_of
 from experiments.config_schema.own_code import check_returns
@@ -20,7 +25,7 @@ from experiments.runtime import seeds
 from experiments.state import averages
 from experiments.state.optimizers import make_optimizer
 from experiments.state.schedules import schedules
-from models import conditionings, parameterizations, rounding
+from models import Parameterization, conditionings, parameterizations, rounding
 from sde_lib import SDE, Registry, time_samplers, weightings
 
 _T = jax.ShapeDtypeStruct((2,), jnp.float32)
@@ -85,17 +90,19 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
         what the network is told of the time is infinite.
     """
     name, told = experiment.model.parameterization, experiment.model.conditioning
-    lookup(parameterizations, name, "model.parameterization")
+    std = experiment.data.std
+    parameterization = build_parameterization(name, std)
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    def lost(name: str) -> Array:
-        return rounding(name, process, t, experiment.data.std)
+    def lost(parameterization: Parameterization) -> Array:
+        return rounding(parameterization, process, t, std)
 
     with blaming(f"model.parameterization: {name}"):
-        share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
+        share, c = jax.jit(lambda: (lost(parameterization), conditionings[told](process, t)))()
     if not (share < 1).all():
-        takes = ", ".join(other for other in parameterizations if (lost(other) < 1).all())
+        others = {other: build_parameterization(other, std) for other in parameterizations}
+        takes = ", ".join(other for other in others if (lost(others[other]) < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"

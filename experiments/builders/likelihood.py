@@ -12,10 +12,10 @@ from experiments.errors import UserError
 from samplers import (
     REPLICATES,
     Adams,
+    ByTolerance,
     Divergence,
+    Equal,
     Exact,
-    FixedAdams,
-    FixedRungeKutta,
     Hutchinson,
     Integrator,
     RungeKutta,
@@ -36,16 +36,17 @@ def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integr
       finer: whether to take twice the steps, or a tenth of the tolerances.
     """
     if config.num_steps:
-        steps = config.num_steps * (1 + finer)
+        num = config.num_steps * (1 + finer)
         if config.solver == "adams":
-            return FixedAdams(num_steps=steps, grading=config.grading)
-        return FixedRungeKutta(tableau=config.solver, num_steps=steps)
+            return Adams(history=3, steps=Equal(num=num, grading=config.grading))
+        return RungeKutta(tableau=config.solver, steps=Equal(num=num))
     rtol, atol = config.rtol, config.atol
     if finer:
         rtol, atol = max(rtol / 10, _MIN_RTOL / 10), max(atol / 10, _MIN_RTOL / 10)
+    steps = ByTolerance(rtol=rtol, atol=atol)
     if config.solver == "adams":
-        return Adams(rtol=rtol, atol=atol)
-    return RungeKutta(tableau=config.solver, rtol=rtol, atol=atol)
+        return Adams(steps=steps)
+    return RungeKutta(tableau=config.solver, steps=steps)
 
 
 def make_divergence(

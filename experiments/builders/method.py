@@ -21,6 +21,7 @@ from experiments.errors import UserError
 from samplers import (
     Adams,
     AdaptiveSDESampler,
+    ByTolerance,
     FlowSampler,
     GridSampler,
     Integrator,
@@ -215,10 +216,10 @@ class OwnStepsMethod(SamplingMethod):
 
     def integrator(self) -> Integrator:
         """What the fields rtol, atol and tableau of the section describe."""
-        config = self.config
-        if config.tableau == "adams":
-            return Adams(rtol=config.rtol, atol=config.atol)
-        return RungeKutta(tableau=config.tableau, rtol=config.rtol, atol=config.atol)
+        steps = ByTolerance(rtol=self.config.rtol, atol=self.config.atol)
+        if self.config.tableau == "adams":
+            return Adams(steps=steps)
+        return RungeKutta(tableau=self.config.tableau, steps=steps)
 
     def protocol(self) -> dict[str, Any]:
         """The solver with its fields, the section's integrator, the last time, the divergence."""

@@ -14,8 +14,8 @@ from experiments.config_schema.lookup import construct, lookup
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import Experiment, ModelConfig, SDEConfig
 from experiments.errors import UserError, as_user_error, blaming
-from models import ScoreModel, networks
-from sde_lib import SDE, sdes
+from models import Parameterization, ScoreModel, networks, parameterizations
+from sde_lib import SDE, declared, sdes
 
 
 def build_sde(config: SDEConfig) -> SDE:
@@ -62,10 +62,22 @@ def build_model(experiment: Experiment, process: SDE, net: nn.Module, params: An
         network=net,
         params=params,
         sde=process,
-        parameterization=experiment.model.parameterization,
+        parameterization=build_parameterization(
+            experiment.model.parameterization, experiment.data.std
+        ),
         conditioning=experiment.model.conditioning,
-        data_std=experiment.data.std,
     )
+
+
+def build_parameterization(name: str, data_std: float) -> Parameterization:
+    """The parameterization of a name, with the data's standard deviation where it has that field.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    cls = lookup(parameterizations, name, "model.parameterization")
+    with blaming(f"model.parameterization: {name}"):
+        return cls(**({"data_std": data_std} if "data_std" in declared(cls) else {}))
 
 
 def check_unconditional(config: ModelConfig) -> None:

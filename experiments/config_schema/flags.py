@@ -9,12 +9,11 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments.config_schema.choice import literal
-from experiments.config_schema.named_sections import registered_fields, section_type
+from experiments.config_schema.named_sections import field_paths
 from experiments.config_schema.resolve import resolve
 from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
 from experiments.paths import expand
-from sde_lib import declared
 from sde_lib.ranges import type_name
 from sde_lib.registry import unknown_name
 
@@ -114,14 +113,15 @@ def _find(name: str) -> pathlib.Path:
 
 
 def _known(config: ConfigDict, arguments: list[str]) -> list[str]:
-    """The fields that arguments may set: of the networks', those of the network that is named."""
+    """Paths of the fields that arguments may set: of networks, those of the one that is named."""
     given = [a.partition("=") for a in arguments if re.match(r"--(no)?config\.model\.", a)]
+    paths = _paths(config)
     if not given or "model" not in config:
-        return _paths(config)
+        return paths
     names = [value for name, _, value in given if name == "--config.model.name"]
-    named = declared(section_type("model", {"name": [config.model.name, *names][-1]}))
-    others = {f"model.{name}" for name in registered_fields("model") if name not in named}
-    return [path for path in _paths(config) if path not in others]
+    named = field_paths("model", {"name": [config.model.name, *names][-1]})
+    others = [path for path in paths if not path.startswith("model.")]
+    return others + [path for path in named if path in paths or ".args." in path]
 
 
 def _check_known(config: ConfigDict, argument: str, known: list[str]) -> None:

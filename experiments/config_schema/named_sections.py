@@ -64,6 +64,17 @@ def section_type(section: str, values: dict[str, Any]) -> type:
     return _typed(section, _called(section, values), ":" in _name(section, values))
 
 
+def field_paths(section: str, values: dict[str, Any]) -> list[str]:
+    """Paths of the fields that a config may give: "model.nf", of a user's own class "model.args.k".
+
+    Raises:
+      UserError: there is no such class.
+    """
+    has = [name for name in declared(section_type(section, values)) if name != "args"]
+    own = [name for name in _fields_of(_called(section, values)) if name not in has]
+    return [f"{section}.{name}" for name in has] + [f"{section}.args.{name}" for name in own]
+
+
 def section_values(section: str, values: dict[str, Any]) -> dict[str, Any]:
     """The values of the fields that `section_type` has.
 
@@ -80,7 +91,7 @@ def section_values(section: str, values: dict[str, Any]) -> dict[str, Any]:
         values = {**values, **_unpacked(section, cls, args), "args": {}}
     for name in values:
         if name not in has and name not in registered:
-            known = [f"{section}.{field}" for field in has]
+            known = field_paths(section, values)
             raise UserError(unknown_name(f"field of {cls.__name__}", f"{section}.{name}", known))
     return {
         name: value

@@ -28,7 +28,7 @@ LIMIT = 2**28
 _CHUNK = 4096
 _LENGTH = 32
 
-# From what follows a source's prefix to the digest.
+# From what follows a source's prefix to the digest of all its splits.
 digests = Registry("data source")
 
 

@@ -97,6 +97,6 @@ def _label(names: list[str], level: int) -> np.ndarray | None:
 
 @digests.register("folder")
 def digest_folder(argument: str) -> str:
-    """Of the image files."""
+    """The digest of the image files of both splits."""
     found = search(argument)
     return of_files(found.root, found.images)

@@ -27,7 +27,7 @@ class Found(NamedTuple):
 
     @property
     def images(self) -> list[Path]:
-        """Those of all pools."""
+        """The images of all pools."""
         return [path for pool in self.pools for path in pool]
 
 

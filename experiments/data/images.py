@@ -52,7 +52,12 @@ def decode_batch(
 def different_sizes(
     first: str, first_shape: tuple[int, ...], other: str, shape: tuple[int, ...]
 ) -> UserError:
-    """The error for two images of shapes [H, W, C] that are not resized to one."""
+    """The error for two images that differ in size and are not resized.
+
+    Args:
+      first, first_shape: the name of one and its shape (H, W, C).
+      other, shape: of the other.
+    """
     return UserError(
         f"data.image_size: images of different sizes, {first} is {first_shape[1]}x{first_shape[0]} "
         f"and {other} is {shape[1]}x{shape[0]}; set data.image_size to crop and resize them"
@@ -93,7 +98,16 @@ def resize_images(values: np.ndarray, image_size: int | None) -> np.ndarray:
 def resize_image(
     pixels: np.ndarray, image_size: int, place: np.ndarray | None = None
 ) -> np.ndarray:
-    """Crops uint8 [H, W, C] at `place`, or in the centre, and resizes it to a square."""
+    """Crops an image to its largest square and resizes it.
+
+    Args:
+      pixels: uint8 [H, W, C].
+      image_size: side of the square afterwards.
+      place: where the square lies, as of `decode_image`.
+
+    Returns:
+      uint8 [image_size, image_size, C].
+    """
     from PIL import Image
 
     channels = [

@@ -39,7 +39,7 @@ def open_npz(request: Request) -> Split:
 
 @digests.register("npz")
 def digest_npz(argument: str) -> str:
-    """Of every key that counts in the one file, or in each of the shards."""
+    """The digest of every key that counts in the one file, or in each of the shards."""
     files = find_shards(argument) if are_shards(argument) else [expand(argument)]
     return of_facts([fingerprints(path) for path in files])
 

@@ -11,7 +11,7 @@ MANY = 2000
 
 
 def in_parallel(function: Callable[[int], T], rows: range, title: str) -> list[T]:
-    """function of every row, in threads.
+    """What a function returns for every row, called in threads.
 
     Args:
       function: of the first row of a chunk.

@@ -56,7 +56,7 @@ def open_tfds(request: Request) -> Split:
 
 @digests.register("tfds")
 def digest_tfds(argument: str) -> str:
-    """Of all the files of the set."""
+    """The digest of all the files of the set."""
     folder = find_prepared(argument)
     return of_files(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 

@@ -11,8 +11,11 @@ from experiments.data import Split
 class Recognition:
     """How a classifier sees some digits.
 
-    test_accuracy: on the real test split. confident: fraction given a probability above 0.9.
-    confident_real: the same of the real test split. counts: how often each class, [10].
+    Args:
+      test_accuracy: fraction of the real test split that it gets right.
+      confident: fraction of the digits to whose likeliest class it gives more than 0.9.
+      confident_real: the same fraction of the real test split.
+      counts: int [10], how often it sees each class.
     """
 
     test_accuracy: float

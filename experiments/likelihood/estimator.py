@@ -130,15 +130,15 @@ class Estimator:
                 data_std=self.time_std,
                 indices=indices,
             )
-        result = samplers.log_prob(
-            self.sde,
-            self.model,
-            x,
-            make_divergence(self.config, key, x.shape, indices, self.control),
+        flow = samplers.ProbabilityFlow(
+            sde=self.sde,
+            model=self.model,
             t_min=self.t_min,
             data_std=self.data_std,
             integrator=integrator,
         )
+        divergence = make_divergence(self.config, key, x.shape, indices, self.control)
+        result = flow.log_prob(x, divergence)
         return result.log_prob, result.standard_error, result.evaluations
 
     def exact_hours(self, dataset: Split, num: int) -> float:

@@ -35,7 +35,7 @@ NAMES = {
 
 @functools.cache
 def install() -> None:
-    """From here on; once is enough."""
+    """Begin to listen to JAX; once is enough."""
     compiling: dict[int, _Notice] = {}
 
     def begin(event: str, value: float, **about: Any) -> None:
@@ -51,7 +51,7 @@ def install() -> None:
 
 
 class _Notice:
-    """Of one program, which JAX calls jit(NAME)."""
+    """What is said of one program, which JAX calls jit(NAME)."""
 
     def __init__(self, name: str):
         name = name.removeprefix("jit(").removesuffix(")")

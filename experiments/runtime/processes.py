@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class AgreedError(UserError):
-    """That every process raises alike."""
+    """An error that every process raises alike."""
 
 
 def connect(coordinator: str | None, num: int | None, index: int | None, wait: float) -> None:
@@ -107,7 +107,10 @@ def all_gather(value: Any) -> list[Any]:
 
 
 def run_on_all(work: Callable[[], T]) -> T:
-    """What `work` returns; stops every process if one cannot go on, for they would wait for it.
+    """Run `work` on every process; stop all if one cannot go on, for they would wait for it.
+
+    Returns:
+      What `work` returns on this process.
 
     Raises:
       UserError: what went wrong at the first process where something did.
@@ -126,7 +129,7 @@ def run_on_all(work: Callable[[], T]) -> T:
 
 
 def check_same(facts: dict[str, Any]) -> None:
-    """Stop processes that were started differently.
+    """Stop processes that do not agree on what they were started with.
 
     Args:
       facts: by name, JSON values.

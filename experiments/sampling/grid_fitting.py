@@ -31,7 +31,7 @@ def fit(trained: TrainedModel, name: str, seed: int) -> str:
         raise UserError(f"--name: got {name!r}, takes letters, digits, '_', '.' and '-'")
     method = method_of(trained.experiment, trained.sde).on_grid()
     solver = method.solver
-    if solver.draws or solver.lifts:
+    if solver.draws or solver.renoises:
         raise UserError(f"--solver: got {config.solver!r}, takes one that draws no noise")
     how: dict[str, Any] = {
         "num_steps": method.num_steps,

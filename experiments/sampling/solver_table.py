@@ -11,11 +11,11 @@ def table() -> str:
     for name in solvers:
         solver = solvers[name]()
         fields = ", ".join(field for field in fields_of(solvers[name]) if field != "s")
-        weak = "weak " if solver.draws or solver.lifts else ""
+        weak = "weak " if solver.draws or solver.renoises else ""
         rows.append(
             (
                 name,
-                f"{weak}{solver.claimed_order}" if solver.evaluations else "–",
+                f"{weak}{solver.convergence_order}" if solver.evaluations else "–",
                 str(solver.evaluations),
                 "noise" if weak else "–",
                 fields or "–",

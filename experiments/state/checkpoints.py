@@ -81,7 +81,7 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Until what is being written is on disk.
+        """Wait until what is being written is on disk.
 
         Raises:
           UserError: it could not be written.

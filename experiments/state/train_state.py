@@ -72,12 +72,12 @@ class Sums(NamedTuple):
 
     @classmethod
     def zero(cls, param_norm: Array) -> "Sums":
-        """Of no update."""
+        """The sums of no update."""
         scalar, bins = jnp.zeros(()), jnp.zeros(BINS)
         return cls(scalar, scalar, scalar, scalar, scalar, param_norm, bins, bins)
 
     def after(self, update: Measured, *, starts_line: Array) -> "Sums":
-        """These with one update more.
+        """The sums with one update more.
 
         Args:
           update: what it has measured.
@@ -161,7 +161,10 @@ def init_state(
 def abstract_state(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
 ) -> TrainState:
-    """The shapes of the state and how they lie on the devices; nothing is computed."""
+    """The shapes of the state and how they lie on the devices; nothing is computed.
+
+    Args: as of `init_state`.
+    """
     params = abstract_params(network, shape)
     start = functools.partial(_start, experiment.training)
     state = jax.eval_shape(start, params, seeds.key_of(0))

@@ -1,4 +1,4 @@
-"""What a training step reads: rows of data that are on the devices, or the data, streamed."""
+"""What feeds the training step: rows of data that are on the devices, or streamed batches."""
 
 import itertools
 import time
@@ -16,7 +16,7 @@ _GIB = 2**30
 
 
 class OnDevice:
-    """All examples on every device, indexed inside the compiled step.
+    """An input pipeline of data that stay on the devices, indexed inside the compiled step.
 
     Args:
       split: the examples, in memory.
@@ -36,11 +36,11 @@ class OnDevice:
         return put(np.stack(list(itertools.islice(self._rows, count))), self._sharding)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 class Streaming:
-    """Examples read while training goes on; every process reads its part of each batch.
+    """An input pipeline of data that are read meanwhile, by every process its part of each batch.
 
     Args:
       split: the examples.
@@ -96,7 +96,12 @@ InputPipeline = OnDevice | Streaming
 
 
 class Throughput:
-    """Examples a second and the part of the time that was spent waiting, since the last look."""
+    """Measures examples a second, and the part of the time that was spent waiting for data.
+
+    Args:
+      step: where to count from.
+      pipeline: says how long it was waited for.
+    """
 
     def __init__(self, step: int, pipeline: InputPipeline):
         self._pipeline = pipeline
@@ -107,11 +112,9 @@ class Throughput:
         self._since, self._step, self._waited = time.perf_counter(), step, self._pipeline.waited
 
     def read(self, step: int, batch_size: int) -> dict[str, float]:
-        """`images_per_second` and `data_wait`; counts from here."""
+        """`images_per_second` and `data_wait` since the last reading; counts from here."""
         seconds = time.perf_counter() - self._since
-        rate, waited = (
-            (step - self._step) * batch_size / seconds,
-            self._pipeline.waited - self._waited,
-        )
+        rate = (step - self._step) * batch_size / seconds
+        waited = self._pipeline.waited - self._waited
         self.restart(step)
         return {"images_per_second": round(rate, 1), "data_wait": round(waited / seconds, 4)}

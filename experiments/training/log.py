@@ -34,7 +34,12 @@ class TrainingLog:
         self._bar = tqdm(total=config.num_steps, initial=step, disable=hidden, bar_format=form)
 
     def line(self, step: int, metrics: dict[str, Any]) -> None:
-        """Write, and show."""
+        """Write the metrics of a step, and show them.
+
+        Args:
+          step: updates done.
+          metrics: of `Sums.means`, as NumPy.
+        """
         speed = self.throughput.read(step, self.config.batch_size)
         if self._writer is None:
             return
@@ -57,7 +62,7 @@ class TrainingLog:
             self._bar.update(step - self._bar.n)
 
     def image(self, step: int, drawn: Any) -> None:
-        """A grid of samples."""
+        """Write a grid of samples, a picture uint8 [H, W, 3]."""
         if self._writer is not None:
             self._writer.image(step, "samples", drawn)
 

@@ -48,7 +48,12 @@ class Prepared(NamedTuple):
 
 
 def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
-    """Check and build.
+    """Check all that a run takes, and open its data.
+
+    Args:
+      experiment: the experiment, with absolute paths.
+      workdir: its folder.
+      mesh: the devices.
 
     Raises:
       UserError: bad input.

@@ -110,7 +110,11 @@ def make_train_step(
 
 
 def steps_per_call(config: TrainingConfig) -> int:
-    """As given; else 1 on the CPU and 5 elsewhere."""
+    """Updates that one call of the compiled step makes.
+
+    As given; else 1 on the CPU (gradients of convolutions are slow in its loops), and 5 elsewhere,
+    as in the code of Song et al. 2021 (`n_jitted_steps`).
+    """
     if config.steps_per_call is not None:
         return config.steps_per_call
     return 1 if jax.default_backend() == "cpu" else 5

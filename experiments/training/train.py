@@ -42,7 +42,12 @@ _MUST_AGREE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Ended(NamedTuple):
-    """How a run has ended: its state, and whether at `num_steps` or asked to stop before."""
+    """How a run has ended.
+
+    Args:
+      state: its last.
+      finished: whether it is at `num_steps`; it was asked to stop before, if not.
+    """
 
     state: TrainState
     finished: bool

@@ -20,7 +20,7 @@ from experiments.errors import UserError
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """Facts of a training split.
+    """What is known of a training split: its shape, its grey levels, where it is.
 
     Args:
       shape: of one example.
@@ -40,7 +40,7 @@ class DataSpec:
 
     @classmethod
     def of(cls, data: Split) -> "DataSpec":
-        """Those of a split that was opened.
+        """The spec of a split that was opened.
 
         Raises:
           UserError, OSError: the data cannot be read.
@@ -56,7 +56,7 @@ class DataSpec:
 
     @classmethod
     def from_json(cls, text: str, where: object) -> "DataSpec":
-        """What `as_json` wrote.
+        """The spec that `as_json` wrote.
 
         Args:
           text: JSON.
@@ -72,7 +72,7 @@ class DataSpec:
             raise UserError(f"{where}: holds no facts of a data set ({error})") from error
 
     def as_json(self) -> str:
-        """One line of JSON."""
+        """The spec as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
     def same_data(self, other: "DataSpec") -> bool:
@@ -87,7 +87,7 @@ class DataSpec:
         return alike and sizes
 
     def __str__(self) -> str:
-        """In a few words."""
+        """The spec in a few words, for messages."""
         known = [f"{self.num} examples"] if self.num else []
         known += [f"shape {self.shape}"]
         known += [f"{self.levels} levels"] if self.levels else []

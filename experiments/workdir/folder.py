@@ -104,7 +104,7 @@ class Workdir:
             yield
 
     def check(self, experiment: Experiment, accept: Sequence[str] = ()) -> None:
-        """What `claim` checks before it writes.
+        """Stop a run that `claim` would refuse, before anything is written.
 
         Raises:
           UserError: the folder holds another experiment, or files of something else.
@@ -123,7 +123,7 @@ class Workdir:
 
     @property
     def data_spec(self) -> DataSpec | None:
-        """Of its data; None in a workdir of before there was data.json.
+        """What is known of its data; None in a workdir of before there was data.json.
 
         Raises:
           UserError: data.json is damaged.

@@ -25,7 +25,7 @@ from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from experiments.workdir.results import digest
 from models import ScoreModel
-from sde_lib import SDE, Model, Translated
+from sde_lib import SDE, Model, ModelUnderSDE
 from sde_lib.registry import unknown_name
 
 
@@ -122,7 +122,7 @@ class TrainedModel:
         if spec is None:
             return self.sde, self.model
         sde = named_sde(spec)
-        return sde, Translated(model=self.model, trained=self.sde, sde=sde)
+        return sde, ModelUnderSDE(model=self.model, trained=self.sde, sde=sde)
 
     def dataset(self, split: str) -> Split:
         """A split of the experiment's data.

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Attention
 from models.layers.basic import Embedding, Head, Image, conv3x3, rematerialised
-from models.layers.embedding import EMBEDDINGS, Condition, TimeEmbedding
+from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
@@ -27,7 +27,7 @@ from sde_lib import ranged
 
 @networks.register("adm")
 class ADM(nn.Module):
-    """U-Net of an image x and of a number c that stands for the time.
+    """U-Net of an image x, conditioned on a number c that stands for the time.
 
     Down the levels, through the middle, and up again with a skip from every block passed. Unlike
     NCSN++ it attends after every block of a level, in several heads, and the embedding scales and
@@ -131,17 +131,12 @@ class ADM(nn.Module):
         return out(h).astype(jnp.float32)
 
     def _embed(self, c: Array, cond: Condition) -> Embedding:
-        embed = TimeEmbedding(
-            kind=self.embedding,
+        embed = time_embedding(
+            self,
             dim=self.nf,
             features=self.embedding_width or 4 * self.nf,
-            fourier_scale=self.fourier_scale,
-            num_classes=self.num_classes,
-            cond_dim=self.cond_dim,
             freq_shift=self.freq_shift,
             cos_first=self.cos_first,
-            dtype=self.dtype,
-            name="time",
         )
         return embed(c, cond)
 

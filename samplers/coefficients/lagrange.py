@@ -47,10 +47,10 @@ def integrals(
         return mass * (product * rate(v) if rate else product)
 
     # Over all points at once, which makes a small program.
-    total = jnp.sum(jax.vmap(basis)(constant(points), constant(masses)), axis=0)
+    total = jnp.sum(jax.vmap(basis)(as_constant(points), as_constant(masses)), axis=0)
     return jnp.where(used, half * total, 0.0)
 
 
-def constant(values: Any) -> Array:
+def as_constant(values: Any) -> Array:
     """A NumPy array in the working precision: JAX would keep the one it first met it in."""
     return jnp.array(values.tolist())

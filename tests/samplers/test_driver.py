@@ -97,13 +97,13 @@ def test_evaluations(name, corrections, denoise):
     steps = len(solver.steps(SDE, GRID[-3:]).start)
     assert len(times) == steps * a_step + denoise
     assert len(times) == sampler.num_evaluations(SDE)
-    if solver.evaluations == 1 and not solver.lifts:
+    if solver.evaluations == 1 and not solver.renoises:
         assert_allclose(times[:corrections], float(GRID[-3]))
         expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
         assert_allclose(times, expected)
     # Every draw has a number of its own, and none is the latent's.
     assert len(set(numbers)) == len(numbers)
-    if not solver.lifts:
+    if not solver.renoises:
         assert len(numbers) == 2 * (corrections + solver.evaluations * solver.draws)
     assert noise.LATENT not in numbers
 
@@ -258,35 +258,35 @@ def test_nothing_to_do_is_refused():
     ("options", "message"),
     [
         (
-            {"solver": ReverseDiffusion(discretization="exakt")},
-            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+            lambda: {"solver": ReverseDiffusion(discretization="exakt")},
+            r"^discretization: unknown value 'exakt'; did you mean 'exact'\? Known: exact, publ",
         ),
         (
-            {"solver": Ancestral(discretization="ddpm")},
-            r"^discretization: got 'ddpm', takes 'exact' or 'published'",
+            lambda: {"solver": Ancestral(discretization="ddpm")},
+            r"^discretization: unknown value 'ddpm'\. Known: exact, published",
         ),
         (
-            {"solver": EulerMaruyama(discretization="exakt")},
-            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+            lambda: {"solver": EulerMaruyama(discretization="exakt")},
+            r"^discretization: unknown value 'exakt'; did you mean 'exact'\? Known: exact, publ",
         ),
         (
-            {"solver": Ancestral(variance="prior")},
-            r"^variance: got 'prior', takes 'posterior' or 'forward'",
+            lambda: {"solver": Ancestral(variance="prior")},
+            r"^variance: unknown value 'prior'; did you mean 'posterior'\? Known: forward, post",
         ),
         (
-            {"solver": NoPredictor(), "corrector": Langevin(norm="max")},
-            r"^norm: got 'max', takes 'example' or 'batch'",
+            lambda: {"solver": NoPredictor(), "corrector": Langevin(norm="max")},
+            r"^norm: unknown value 'max'\. Known: batch, example",
         ),
         (
-            {
+            lambda: {
                 "solver": NoPredictor(),
                 "corrector": correctors["annealed_langevin"](discretization="x"),
             },
-            r"^discretization: got 'x', takes 'exact' or 'published'",
+            r"^discretization: unknown value 'x'\. Known: exact, published",
         ),
     ],
 )
 def test_wrong_choices_are_named(options, message):
     """In one line; JAX adds a note on its own frames after it."""
     with pytest.raises(ValueError, match=message):
-        sample(KEY, SDE, mixture().model(SDE), (2, 2), grid=GRID, **options)
+        sample(KEY, SDE, mixture().model(SDE), (2, 2), grid=GRID, **options())

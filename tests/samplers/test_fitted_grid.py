@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose
 
-from samplers import DDIM, Adams, GridSampler, decode, fit_grid
+from samplers import DDIM, Adams, ByTolerance, GridSampler, ProbabilityFlow, fit_grid
 from samplers.coordinates.angle import Angle
 from sde_lib import VP
 from tests.cases import mixture
@@ -34,8 +34,10 @@ def test_what_is_kept_errs_less_on_other_latents():
         iterations=4,
     )
     x = jax.random.normal(jax.random.key(9), (128, 2))
-    tight = {"t_min": T_MIN, "integrator": Adams(rtol=1e-5, atol=1e-5), "denoise": True}
-    exact = decode(SDE, model, x, **tight).x
+    flow = ProbabilityFlow(
+        sde=SDE, model=model, t_min=T_MIN, integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5))
+    )
+    exact = flow.decode(x, denoise=True).x
 
     @jax.jit
     def error(grid):

@@ -9,12 +9,13 @@ from numpy.testing import assert_allclose
 from samplers import (
     DDIM,
     AdaptiveSDESampler,
+    ByTolerance,
     Exact,
     FlowSampler,
     GridSampler,
+    ProbabilityFlow,
     RungeKutta,
     grids,
-    log_prob,
     noise,
     sample,
 )
@@ -23,7 +24,9 @@ from tests.cases import mixture
 
 SDE, KEY, T_MIN, STD = VP(), jax.random.key(0), 1e-2, 0.8
 GRID = grids["log_snr"](SDE, 6, T_MIN)
-FLOW = FlowSampler(integrator=RungeKutta(rtol=1e-4, atol=1e-4), t_min=T_MIN, data_std=STD)
+FLOW = FlowSampler(
+    integrator=RungeKutta(steps=ByTolerance(rtol=1e-4, atol=1e-4)), t_min=T_MIN, data_std=STD
+)
 SAMPLERS = {
     "grid": GridSampler(solver=DDIM(), grid=GRID, data_std=STD),
     "flow": FLOW,
@@ -110,7 +113,8 @@ def test_the_flow_brings_densities():
     samples = dense.draw(KEY, SDE, model, (3, 2))
     assert asked == [((3, 2), [0, 1, 2])]
     assert_allclose(samples.x, FLOW.draw(KEY, SDE, model, (3, 2)).x, atol=1e-2)
-    known = log_prob(SDE, model, samples.x, t_min=T_MIN, data_std=STD)
+    flow = ProbabilityFlow(sde=SDE, model=model, t_min=T_MIN, data_std=STD)
+    known = flow.log_prob(samples.x)
     # Both by steps that leave 1e-4 or less of each coordinate.
     assert_allclose(samples.log_prob, known.log_prob, atol=5e-3)
     assert np.all(samples.log_prob_error == 0)

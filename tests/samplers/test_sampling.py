@@ -34,7 +34,7 @@ LINE = Line()
 STOCHASTIC = [
     name
     for name in solvers
-    if solvers[name]().evaluations and (solvers[name]().draws or solvers[name]().lifts)
+    if solvers[name]().evaluations and (solvers[name]().draws or solvers[name]().renoises)
 ]
 
 

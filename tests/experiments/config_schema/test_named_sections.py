@@ -121,6 +121,7 @@ def test_one_config_serves_an_ablation():
         (["sde.name=edm", "sde.rho=0"], ["sde.rho: got 0.0, takes a number ≥ 1"]),
         (["sde.name=edm", "sde.rhoo=1"], ["'sde.rhoo'; did you mean 'sde.rho'?"]),
         (["sde.args.rho=1"], ["unknown field of VP 'sde.args.rho'", "beta_max"]),
+        ([f"model.name={__name__}:Own", "model.depths=3"], ["did you mean 'model.args.depths'?"]),
     ],
 )
 def test_a_flag_is_of_the_class_that_is_named(flags, words):

@@ -82,7 +82,11 @@ def own(tmp_path, monkeypatch):
         ("sde.name", "scalar", ["got <function scalar", "own_things.py", "a subclass of SDE"]),
         ("model.name", "Flat", ["own_things:Flat", "returns shape (2, 1) for states", "(2, 2)"]),
         ("model.conditioning", "scalar", ["model.conditioning: own_things:scalar", "(2,)"]),
-        ("model.parameterization", "scalar", ["parameterization: own_things:scalar", "Error"]),
+        (
+            "model.parameterization",
+            "scalar",
+            ["own_things:scalar", "a subclass of Param"],
+        ),
         ("training.weighting", "scalar", ["training.weighting: own_things:scalar: TypeError"]),
         ("training.times", "scalar", ["training.times: own_things:scalar: TypeError"]),
         ("training.optimizer", "none", ["own_things:none: returned NoneType, takes an optax"]),

@@ -6,6 +6,7 @@ import typing
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from experiments.config_schema.resolve import default_config, resolve
@@ -36,8 +37,8 @@ class Larger(Holder):
 
 GOOD = {
     "size": [1, 1e-30, jnp.ones(())],
-    "share": [0, 0.999],
-    "count": [1, 4],
+    "share": [0, 0.999, np.float32(0.5)],
+    "count": [1, 4, np.int64(4)],
     "word": ["right"],
     "places": [(), (1, 2)],
     "flag": [None, True],
