@@ -37,8 +37,8 @@ from samplers.integrators.step_control import StepState, error_size, where
 from samplers.integrators.steps import ByTolerance, Equal
 from sde_lib import expand, static
 
-# More careful than Runge–Kutta's: the estimate is of order k, and old slopes are worth less the
-# more the steps differ.
+# A step at most doubles, as in Shampine & Gordon's codes (Hairer, Nørsett & Wanner 1993, §III.7),
+# and 0.7 is their safety (1/2)^{1/(k + 1)} at k = 1. The least factor is that of `runge_kutta`.
 _SAFETY, _SHRINK, _GROW = 0.7, 0.2, 2.0
 
 

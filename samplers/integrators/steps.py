@@ -45,7 +45,10 @@ class ByTolerance(Pytree):
         return method(field, y, start, end)
 
     def first(self, span: Array, parts: int, order: int) -> Array:
-        """The first step: one of so many parts of the span, times rtol to 1/order."""
+        """The first step h: it has the error rtol if (h parts/span)^order is its error.
+
+        That is so where the solution changes on the scale of one of so many parts of the span.
+        """
         return span / parts * jnp.asarray(self.rtol, dtype=float) ** (1 / order)
 
     def repeat(self, iterate: Iterate, state: Any, evaluations: int) -> Any:

@@ -52,7 +52,9 @@ def test_exact_is_the_trace():
 def test_hutchinson_is_the_quadratic_form():
     """Each probe zᵀ J z by itself, with the J of its own example."""
     probes = RNG.normal(size=(5, 4, 2, 3)).astype(np.float32)
-    _, estimates = value_and_divergence(field, jnp.asarray(X), Hutchinson(vectors=probes))
+    _, estimates = value_and_divergence(
+        field, jnp.asarray(X), Hutchinson(vectors=jnp.asarray(probes))
+    )
     flat = probes.reshape(5, 4, 6)
     terms = np.einsum("kbi,bij,kbj->bkij", flat, jacobians(), flat).reshape(4, 5, 36)
     assert_allclose(estimates, terms.sum(axis=-1), atol=float32_tolerance(terms))
