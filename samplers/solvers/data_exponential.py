@@ -42,7 +42,7 @@ class Decay(NamedTuple):
     def of(
         cls, sde: SDE, start: Float[Array, "steps"], end: Float[Array, "steps"], eta: float
     ) -> "Decay":
-        """Of steps from the times `start` to `end`, with η ≥ 0."""
+        """The factors for steps from the times `start` to `end`, with η ≥ 0."""
         h = _gap(sde, start, end)
         # 0 · ∞ where a step without noise ends at σ = 0 or starts at α = 0.
         noisy = eta * h if eta else jnp.zeros_like(h)
@@ -78,7 +78,7 @@ class History(NamedTuple):
 
     @classmethod
     def of(cls, sde: SDE, steps: Steps) -> "History":
-        """Of the steps of a solver."""
+        """The history of the steps of a solver."""
         start, end = sde.log_snr(steps.start) / 2, sde.log_snr(steps.end) / 2
         h = _gap(sde, steps.start, steps.end)
         return cls(start, end, h, finite_run(start), jnp.isfinite(h) & (h != 0))

@@ -66,7 +66,7 @@ class DPMSolverPP(LinearSolver):
 
     @abc.abstractmethod
     def _weights(self, history: History, decay: Decay) -> Array:
-        """Of the predictions, newest first, [H, N]."""
+        """The weights of the predictions in x', newest first, [H, N]."""
 
 
 @solvers.register("dpmpp_2m")
@@ -132,7 +132,7 @@ class SDEDPMSolverPP3M(DPMSolverPP3M):
 
 
 def _second_order(history: History, decay: Decay) -> Array:
-    """Eq. 1 where there are two predictions, else the first order. [2, N]."""
+    """The weights of eq. 1 where there are two predictions, else of the first order. [2, N]."""
     before = history.start - jnp.roll(history.start, 1)
     half = history.h / before / 2
     half = jnp.where((history.length > 1) & (before > 0) & history.finite, half, 0.0)

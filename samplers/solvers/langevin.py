@@ -93,7 +93,7 @@ class _Langevin(Corrector):
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Scales
     ) -> tuple[Array, Array]:
-        """Eq. 1."""
+        """One correction, eq. 1."""
         z = draw()
         score = -prediction.noise / coefficients.sigma
         size = expand(self.step_size(z, prediction.noise, coefficients), x)
@@ -112,7 +112,7 @@ class Langevin(_Langevin):
     norm: str = static("example", choices=("example", "batch"))
 
     def step_size(self, z: Array, noise: Array, scales: Scales) -> Array:
-        """Eq. 2 or 4.
+        """ε of eq. 2 or 4.
 
         Raises:
           ValueError: the batch is too small for norms of the batch.
@@ -132,7 +132,7 @@ class AnnealedLangevin(_Langevin):
     """Langevin steps in proportion to the noise level, eq. 3 of `langevin`."""
 
     def step_size(self, z: Array, noise: Array, scales: Scales) -> Array:
-        """2 a (r σ_t)²."""
+        """ε of eq. 3."""
         return 2 * scales.scale * (self.snr * scales.sigma) ** 2
 
 

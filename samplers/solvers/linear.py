@@ -172,7 +172,7 @@ class LinearSolver(Solver):
     def settle(
         self, prediction: Prediction, x: Array, coefficients: Row, state: Any
     ) -> tuple[Array, Any]:
-        """Eq. 1 and 2."""
+        """The new direction, and what it corrects of x: eq. 1 and 2."""
         row, (base, directions) = coefficients, state
         directions = (_sum(row.direction, prediction), *directions)[: self.memory]
         base = _sum(row.base, (x, base, *directions))
@@ -181,21 +181,21 @@ class LinearSolver(Solver):
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Row, state: Any
     ) -> Update:
-        """Eq. 1 to 3."""
+        """The next state: eq. 1 to 3."""
         _, state = self.settle(prediction, x, coefficients, state)
         return self._advance(draw, coefficients, state)
 
     def update_moved(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Row, state: Any
     ) -> Update:
-        """Eq. 4 and 3."""
+        """The next state from an x that was moved: eq. 4 and 3."""
         _, (before, *older) = state
         new = _sum(coefficients.direction, prediction)
         directions = (new, *(d + (new - before) for d in older))
         return self._advance(draw, coefficients, (x, directions))
 
     def _advance(self, draw: Draw, row: Row, state: Any) -> Update:
-        """Eq. 3."""
+        """The next state from b' and the directions: eq. 3."""
         base, directions = state
         mean = _sum(row.next, (base, *directions))
         x = mean + row.std * draw() if self.draws else mean

@@ -76,7 +76,7 @@ class Predictor(LinearSolver):
         "published".
     """
 
-    usual_steps = 1000
+    usual_steps = 1000  # N of Ho et al. 2020 and Song et al. 2021.
 
     discretization: str = static("exact", choices=("exact", "published"))
 
@@ -110,7 +110,7 @@ class Predictor(LinearSolver):
 
 
 def _from_score(x: Array, score: Array, std: Array, sigma: Array) -> Linear:
-    """Eq. 1 of a rule that is stated by its coefficient of the score."""
+    """The coefficients of a rule that is stated by its coefficient of the score."""
     return Linear(x=x, data=jnp.zeros(()), noise=-score / sigma, std=std)
 
 
@@ -134,7 +134,7 @@ class EulerMaruyama(Predictor):
     probability_flow: bool = static(False)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
-        """Eq. 2."""
+        """The coefficients of eq. 2."""
         step = 1 / num_steps if self.discretization == "published" else t - s
         score = sde.diffusion(t) ** 2 * step
         x = 1 - sde.drift_coefficient(t) * step
@@ -162,7 +162,7 @@ class ReverseDiffusion(Predictor):
     probability_flow: bool = static(False)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
-        """Eq. 3."""
+        """The coefficients of eq. 3."""
         step = kernel(sde, s, t, num_steps, self.discretization)
         if self.probability_flow:
             return _from_score(2 - step.alpha, step.variance / 2, jnp.zeros(()), sde.sigma(t))
@@ -195,7 +195,7 @@ class Ancestral(Predictor):
     eta: Array | float = number(default=1.0, low=0, high=1)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
-        """Eq. 4."""
+        """The coefficients of eq. 4."""
         forward = self.variance == "forward"
         step = kernel(sde, s, t, num_steps, self.discretization)
         if self.discretization == "published":

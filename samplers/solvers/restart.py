@@ -59,25 +59,25 @@ class Renoising(Solver):
         return self.solver.plan(sde, steps)
 
     def init(self, x: Array) -> Any:
-        """As the solver."""
+        """What the solver does."""
         return self.solver.init(x)
 
     def settle(
         self, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> tuple[Array, Any]:
-        """As the solver."""
+        """What the solver does."""
         return self.solver.settle(prediction, x, coefficients, state)
 
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
-        """As the solver."""
+        """What the solver does."""
         return self.solver.update(draw, prediction, x, coefficients, state)
 
     def update_moved(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
-        """As the solver."""
+        """What the solver does."""
         return self.solver.update_moved(draw, prediction, x, coefficients, state)
 
 
@@ -95,6 +95,8 @@ class Churn(Renoising):
       churn: S_churn, how much noise all steps together add.
       low, high: S_min and S_max, in n.
       inflation: S_noise, factor of the standard deviation of what is added.
+
+    The defaults are those of Karras et al. 2022, Table 5, for ImageNet at 64 pixels.
     """
 
     reference = "Karras et al. 2022, EDM"
