@@ -1,4 +1,4 @@
-"""The command `scoresde`, and the version of what is installed.
+"""The command `scoresde`, also as `python -m scoresde`, and the version of what is installed.
 
 It stands beside the four packages, not in one of them, so that it can say when a folder of
 somebody else's is found in their place, whichever of them it hides.
@@ -55,3 +55,7 @@ def _place(name: str) -> pathlib.Path | None:
         return None
     folders = list(spec.submodule_search_locations or [])
     return pathlib.Path(folders[0] if folders else str(spec.origin)).absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

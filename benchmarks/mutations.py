@@ -92,7 +92,7 @@ def _copy(copy: pathlib.Path) -> pathlib.Path:
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
     for name in _COPIED:
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for name in ("README.md", "setup.cfg", "pyproject.toml"):
+    for name in ("README.md", "setup.cfg", "pyproject.toml", "scoresde.py"):
         shutil.copy(ROOT / name, copy)
     return copy
 

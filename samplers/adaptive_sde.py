@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float, Int, Key
 
 from samplers import brownian, noise
 from samplers.coordinates.angle import Angle
@@ -80,14 +81,14 @@ class AdaptiveSDESampler(Sampler):
     @partial(jax.jit, static_argnames=("shape", "keep", "progress"))
     def draw(
         self,
-        key: Array,
+        key: Key[Array, ""],
         sde: SDE,
         model: Model,
         shape: tuple[int, ...],
         *,
         cond: Any = None,
-        indices: Array | None = None,
-        latents: Array | None = None,
+        indices: Int[Array, "batch"] | None = None,
+        latents: Float[Array, "batch *shape"] | None = None,
         keep: int = 0,
         progress: bool = False,
     ) -> Samples:
@@ -124,18 +125,18 @@ class _State(NamedTuple):
     evaluations: of the network, for each [B].
     """
 
-    number: Array
-    at: Array
-    step: Array
-    z: Array
-    data: Array
-    older: Array
-    before: Array
-    path: Array
-    evaluations: Array
+    number: Int[Array, ""]
+    at: Int[Array, "batch"]
+    step: Int[Array, "batch"]
+    z: Float[Array, "batch *shape"]
+    data: Float[Array, "batch *shape"]
+    older: Float[Array, "batch *shape"]
+    before: Float[Array, "batch"]
+    path: Float[Array, "batch *shape"]
+    evaluations: Int[Array, "batch"]
 
     @classmethod
-    def at_start(cls, z: Array) -> "_State":
+    def at_start(cls, z: Float[Array, "batch *shape"]) -> "_State":
         """All at the lattice's first point."""
         batch = len(z)
         return cls(
@@ -151,7 +152,7 @@ class _State(NamedTuple):
         )
 
     @property
-    def running(self) -> Array:
+    def running(self) -> Bool[Array, "batch"]:
         """Which examples have not reached the last point [B]."""
         return self.at < brownian.SIZE
 
@@ -171,20 +172,20 @@ class _Lattice(NamedTuple):
         return cls(sde, t_max, jnp.maximum(sde.log_snr(t_max), least), sde.log_snr(t_min))
 
     @property
-    def longest(self) -> Array:
+    def longest(self) -> Int[Array, ""]:
         """The longest step, in points."""
         steps = jnp.floor(_LONGEST / (self.last - self.first) * brownian.SIZE)
         return jnp.maximum(steps, 1).astype(jnp.int32)
 
-    def log_clock(self, at: Array) -> Array:
+    def log_clock(self, at: Int[Array, "batch"]) -> Float[Array, "batch"]:
         """log ς."""
         return self.first + (self.last - self.first) * at / brownian.SIZE
 
-    def clock(self, at: Array) -> Array:
+    def clock(self, at: Int[Array, "batch"]) -> Float[Array, "batch"]:
         """ς."""
         return jnp.exp(self.log_clock(at))
 
-    def time(self, at: Array) -> Array:
+    def time(self, at: Int[Array, "batch"]) -> Float[Array, "batch"]:
         """t."""
         return jnp.where(at == 0, self.t_max, self.sde.time_of_log_snr(self.log_clock(at)))
 
@@ -200,12 +201,12 @@ class _Step(NamedTuple):
     error: E, the size of its error [B].
     """
 
-    to: Array
-    h: Array
-    z: Array
-    data: Array
-    path: Array
-    error: Array
+    to: Int[Array, "batch"]
+    h: Float[Array, "batch"]
+    z: Float[Array, "batch *shape"]
+    data: Float[Array, "batch *shape"]
+    path: Float[Array, "batch *shape"]
+    error: Float[Array, "batch"]
 
 
 class _Iteration(NamedTuple):
@@ -214,9 +215,9 @@ class _Iteration(NamedTuple):
     sampler: AdaptiveSDESampler
     sde: SDE
     model: Any
-    keys: Array
+    keys: Key[Array, "batch"]
     lattice: _Lattice
-    s: Array
+    s: Float[Array, ""]
 
     def advance(self, state: _State) -> _State:
         """The state after the iteration.
@@ -241,7 +242,7 @@ class _Iteration(NamedTuple):
             evaluations=state.evaluations + state.running,
         )
 
-    def _try(self, state: _State, to: Array) -> _Step:
+    def _try(self, state: _State, to: Int[Array, "batch"]) -> _Step:
         """Eq. 2."""
         lattice, z = self.lattice, state.z
         now, then = lattice.clock(state.at), lattice.clock(to)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
 from sde_lib import expand
 
@@ -31,7 +32,12 @@ _FIRST = 2**30
 """Draws of the path are numbered from here, beyond those of a loop."""
 
 
-def path(keys: Array, clock: Callable[[Array], Array], at: Array, shape: tuple[int, ...]) -> Array:
+def path(
+    keys: Key[Array, "batch"],
+    clock: Callable[[Array], Array],
+    at: Int[Array, "batch"],
+    shape: tuple[int, ...],
+) -> Float[Array, "batch *shape"]:
     """The Brownian motion of each example at a lattice point of its own, eq. 1.
 
     Args:
@@ -56,7 +62,7 @@ def path(keys: Array, clock: Callable[[Array], Array], at: Array, shape: tuple[i
     whole = clock(high) - clock(low)
     values = jnp.zeros_like(end), expand(jnp.sqrt(whole), end) * end
 
-    def halve(_: int, state: tuple) -> tuple:
+    def halve(_: Array, state: tuple) -> tuple:
         low, high, (first, last) = state
         middle = (low + high) // 2
         a, m, b = (clock(k) for k in (low, middle, high))

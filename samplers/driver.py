@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
 from samplers import noise
 from samplers.coordinates.angle import Angle
@@ -35,8 +36,8 @@ class SamplePath(NamedTuple):
       data: E[x_0 | x_t] at K of the evaluations [K, B, ...].
     """
 
-    x: Array
-    data: Array
+    x: Float[Array, "batch *shape"]
+    data: Float[Array, "kept batch *shape"]
 
 
 class GridSampler(Sampler):
@@ -68,14 +69,14 @@ class GridSampler(Sampler):
     @partial(jax.jit, static_argnames=("shape", "keep", "progress"))
     def draw(
         self,
-        key: Array,
+        key: Key[Array, ""],
         sde: SDE,
         model: Model,
         shape: tuple[int, ...],
         *,
         cond: Any = None,
-        indices: Array | None = None,
-        latents: Array | None = None,
+        indices: Int[Array, "batch"] | None = None,
+        latents: Float[Array, "batch *shape"] | None = None,
         keep: int = 0,
         progress: bool = False,
     ) -> Samples:
@@ -99,7 +100,7 @@ class GridSampler(Sampler):
         draw: Callable[[Array], Array],
         sde: SDE,
         predict: Callable[[Array, Array], Prediction],
-        x: Array,
+        x: Float[Array, "batch *shape"],
         *,
         keep: int = 0,
         progress: bool = False,
@@ -160,19 +161,19 @@ def _first_not_finite(coefficients: Any) -> int | None:
 
 
 def sample(
-    key: Array,
+    key: Key[Array, ""],
     sde: SDE,
     model: Model,
     shape: tuple[int, ...],
     *,
     solver: Solver,
-    grid: Array,
+    grid: Float[Array, "times"],
     corrector: Corrector | None = None,
     data_std: Array | float = 0.5,
     denoise: bool = False,
     cond: Any = None,
-    indices: Array | None = None,
-    latents: Array | None = None,
+    indices: Int[Array, "batch"] | None = None,
+    latents: Float[Array, "batch *shape"] | None = None,
     keep: int = 0,
     progress: bool = False,
 ) -> Samples:

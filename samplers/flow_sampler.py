@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
 from samplers import noise
 from samplers.divergence import Divergence
@@ -41,14 +42,14 @@ class FlowSampler(Sampler):
 
     def draw(
         self,
-        key: Array,
+        key: Key[Array, ""],
         sde: SDE,
         model: Model,
         shape: tuple[int, ...],
         *,
         cond: Any = None,
-        indices: Array | None = None,
-        latents: Array | None = None,
+        indices: Int[Array, "batch"] | None = None,
+        latents: Float[Array, "batch *shape"] | None = None,
         keep: int = 0,
         progress: bool = False,
     ) -> Samples:

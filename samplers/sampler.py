@@ -9,6 +9,7 @@ import abc
 from typing import Any, ClassVar, NamedTuple
 
 from jax import Array
+from jaxtyping import Bool, Float, Int, Key
 
 from sde_lib import SDE, Model, Pytree
 
@@ -25,12 +26,12 @@ class Samples(NamedTuple):
       path: E[x_0 | x_t] at K evaluations on the way [B, K, ...]; None unless asked for.
     """
 
-    x: Array
-    evaluations: Array
-    finished: Array | None = None
-    log_prob: Array | None = None
-    log_prob_error: Array | None = None
-    path: Array | None = None
+    x: Float[Array, "batch *shape"]
+    evaluations: Int[Array, "batch"]
+    finished: Bool[Array, "batch"] | None = None
+    log_prob: Float[Array, "batch"] | None = None
+    log_prob_error: Float[Array, "batch"] | None = None
+    path: Float[Array, "batch kept *shape"] | None = None
 
 
 class Sampler(Pytree, abc.ABC):
@@ -45,14 +46,14 @@ class Sampler(Pytree, abc.ABC):
     @abc.abstractmethod
     def draw(
         self,
-        key: Array,
+        key: Key[Array, ""],
         sde: SDE,
         model: Model,
         shape: tuple[int, ...],
         *,
         cond: Any = None,
-        indices: Array | None = None,
-        latents: Array | None = None,
+        indices: Int[Array, "batch"] | None = None,
+        latents: Float[Array, "batch *shape"] | None = None,
         keep: int = 0,
         progress: bool = False,
     ) -> Samples:

@@ -93,7 +93,10 @@ def run(command: list[str], capsys: pytest.CaptureFixture) -> None:
     """Run a command of a page, made short."""
     if command[0] == "demo":  # tests/experiments/commands/test_commands.py runs it
         return
-    code = main([*command, *TINY.get(command[0], [])])
+    short = TINY.get(command[0], [])
+    if any(word.startswith("--config.model.name=") for word in command):  # it has other fields
+        short = [flag for flag in short if not flag.startswith("--config.model.")]
+    code = main([*command, *short])
     error = capsys.readouterr().err
     if any(word.endswith(".pth") for word in command):  # a file of another project
         assert code == 2

@@ -67,9 +67,10 @@ def test_one_version():
 
 
 def requirements() -> list[Requirement]:
-    """What an installation for tests asks for."""
-    lines = SETUP["options"]["install_requires"] + SETUP["options.extras_require"]["test"]
-    return [Requirement(line) for line in lines.splitlines() if line and line[0] != "#"]
+    """What is asked for to run the tests and to build the documentation."""
+    code, tests = SETUP["options"]["install_requires"], SETUP["options.extras_require"]["test"]
+    lines = "\n".join([code, tests, read("docs/requirements.txt")]).splitlines()
+    return [Requirement(line) for line in lines if line and line[0] != "#"]
 
 
 def test_constraints_are_of_what_is_required():

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from experiments.builders.grid import build_grid, num_steps, sampling_t_min
 from experiments.builders.likelihood import make_divergence
-from experiments.builders.solver import build_corrector, build_solver, try_solver
+from experiments.builders.solver import build_corrector, build_solver, try_method, try_solver
 from experiments.config_schema.choice import check_fields, parse, with_fields
 from experiments.config_schema.lookup import one_of
 from experiments.config_schema.sections import Experiment, SamplingConfig
@@ -70,25 +70,20 @@ class SamplingMethod(abc.ABC):
         """
 
     @abc.abstractmethod
-    def check_solver(self) -> None:
-        """Check the fields of `sampling.solver`, whose name is known.
+    def check(self) -> None:
+        """Check the fields of `sampling.solver`, whose name is known, and a user's own code.
 
         Raises:
           UserError: the first that is wrong.
         """
 
-    @property
-    def own_code(self) -> list[str]:
-        """The names of a solver and a corrector that the user has written."""
-        return []
-
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:
         """What samples follow from beside the model and the SDE; arrays as they are."""
 
-    @abc.abstractmethod
-    def words(self) -> list[str | None]:
-        """What people look for in a file's name, beside the solver."""
+    def words(self) -> list[str]:
+        """What people look for in a file's name, beside the solver and its fields."""
+        return []
 
     def with_tolerance(self, rtol: float) -> SamplingConfig:
         """The section with a tolerance, where it is a field of the solver's own."""
@@ -146,15 +141,13 @@ class GridMethod(SamplingMethod):
             denoise=self.config.denoise,
         )
 
-    def check_solver(self) -> None:
-        """Check the fields, and that they make a plan."""
+    def check(self) -> None:
+        """Let the solver make a plan, and draw a few samples by what is called module:Class."""
         try_solver(self.config.solver, self.solver)
-
-    @property
-    def own_code(self) -> list[str]:
-        """Those of the solver and the corrector that are called module:Class."""
         names = self.config.solver, self.config.corrector
-        return [name for name in names if ":" in parse(name)[0]]
+        own = [name for name in names if ":" in parse(name)[0]]
+        if own:
+            try_method(f"sampling: {', '.join(own)}", self.solver, build_corrector(self.config))
 
     def protocol(self) -> dict[str, Any]:
         """The solver and the corrector with all their fields, and the times."""
@@ -167,7 +160,7 @@ class GridMethod(SamplingMethod):
             "times": grid,
         }
 
-    def words(self) -> list[str | None]:
+    def words(self) -> list[str]:
         """The corrector, the number of steps and the grid."""
         corrector, grid = self.config.corrector.removesuffix("none"), self.config.grid or ""
         return [corrector, f"{len(self.sampler.grid) - 1}steps", grid.rpartition("/")[2]]
@@ -205,8 +198,8 @@ class OwnStepsMethod(SamplingMethod):
         check_fields(given, self.kind, "sampling.solver")
         return given
 
-    def check_solver(self) -> None:
-        """Check the fields."""
+    def check(self) -> None:
+        """Check the fields that are given."""
         self.given()
 
     @property
@@ -232,10 +225,6 @@ class OwnStepsMethod(SamplingMethod):
             "log_prob": likelihood if self.config.log_prob else None,
         }
 
-    def words(self) -> list[str | None]:
-        """Nothing: the solver's own fields say it all."""
-        return []
-
 
 @dataclasses.dataclass(frozen=True)
 class FlowMethod(OwnStepsMethod):
@@ -259,7 +248,7 @@ class FlowMethod(OwnStepsMethod):
             else None,
         )
 
-    def words(self) -> list[str | None]:
+    def words(self) -> list[str]:
         """The tolerance."""
         return [f"rtol{self.config.rtol:g}"]
 

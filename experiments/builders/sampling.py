@@ -10,7 +10,7 @@ from experiments.builders.method import (
     OwnStepsMethod,
     SamplingMethod,
 )
-from experiments.builders.solver import build_corrector, try_method
+from experiments.builders.solver import build_corrector
 from experiments.config_schema.choice import check_fields, parse
 from experiments.config_schema.lookup import lookup, one_of, validated
 from experiments.config_schema.sections import Experiment
@@ -50,15 +50,12 @@ def check_sampling(experiment: Experiment, sde: SDE) -> None:
     name = parse(config.solver)[0]
     if ":" not in name:
         one_of(name, [*solvers, *OWN_STEPS], "sampling.solver", "solver")
-    method.check_solver()
     if config.corrector != "none":
         name = parse(config.corrector)[0]
         if ":" not in name:
             one_of(name, ["none", *correctors], "sampling.corrector", "corrector")
         build_corrector(config)
-    if method.own_code:
-        names = ", ".join(method.own_code)
-        try_method(f"sampling: {names}", method.on_grid().solver, build_corrector(config))
+    method.check()
     one_of(config.tableau, ("adams", *pairs()), "sampling.tableau", "integrator")
     if config.solver == config.corrector == "none":
         raise UserError("sampling.solver: got 'none' with corrector 'none', takes one of the two")

@@ -24,9 +24,10 @@ from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
 
 _SHOWN = 100
+"""At most so many images are in a picture: ten rows of ten are seen at a glance."""
 
-# Of what is drawn as an image.
-_MOST_CHANNELS = 4
+_MAX_CHANNELS = 4
+"""Examples [H, W, C] with more channels are no images, but points."""
 
 
 def protocol(
@@ -41,10 +42,12 @@ def protocol(
     """Everything that samples follow from; of arrays, digests.
 
     Args:
-      sampler: draws them.
-      trained: its model's origin.
-      seed, num, latents: as for `BatchedSampler.draw`.
-      frames: of an animation.
+      sampler: what draws them.
+      trained: the model's origin.
+      seed: sample i depends on (seed, i) alone.
+      num: how many there are.
+      latents: what they start from, where it is not drawn.
+      frames: how many an animation has; 0 for none.
     """
     return {
         **trained.protocol,
@@ -57,7 +60,14 @@ def protocol(
 
 
 def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
-    """What people look for in a name, of the samples of a sampler."""
+    """The words of a file's name that people look for.
+
+    Args:
+      sampler: what draws the samples.
+      trained: the model's origin.
+      sde: another SDE that they are drawn under, as the flag says it.
+      seed: of the samples.
+    """
     config = sampler.config
     said = [
         f"step{trained.step}",
@@ -73,7 +83,7 @@ def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed:
 
 
 def suffixes(frames: int) -> tuple[str, ...]:
-    """Of the files that are written beside the JSON; an animation has frames."""
+    """The suffixes of the files that are written beside the JSON; an animation has frames."""
     return (".npz", ".png", ".gif") if frames else (".npz", ".png")
 
 
@@ -143,7 +153,7 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.nd
 
 def _are_images(dataset: Split) -> bool:
     """Whether examples are [H, W, C], of grey levels or continuous."""
-    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS
+    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MAX_CHANNELS
 
 
 def _some(dataset: Split, num: int) -> np.ndarray | None:

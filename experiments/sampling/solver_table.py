@@ -6,7 +6,7 @@ from samplers import solvers
 
 
 def table() -> str:
-    """A line for every solver: order, evaluations a step, whether it draws, fields, reference."""
+    """The solvers as text, a line each: order, evaluations a step, noise, fields, reference."""
     rows = [("name", "order", "calls", "draws", "fields", "reference")]
     for name in solvers:
         solver = solvers[name]()

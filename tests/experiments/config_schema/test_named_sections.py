@@ -174,5 +174,8 @@ def test_a_class_of_ones_own_keeps_its_defaults_and_args():
     experiment = resolve(filled(default_config(), own | {"sde.sigma_max": 4.0}))
     assert build_network(experiment.model) == Own(nf=7, depths=(2, 3))
     assert (experiment.sde.sigma_max, experiment.sde.args) == (4.0, {"k": 2.0})
+    # What is in args is what counts.
+    shared = resolve(filled(default_config(), own | {"model.args": {"nf": 9}})).model
+    assert build_network(shared) == Own(nf=9)
     with pytest.raises(UserError, match=r"unknown field of Own 'model\.args\.depth'"):
         build_network(resolve(filled(default_config(), own | {"model.args": {"depth": 1}})).model)

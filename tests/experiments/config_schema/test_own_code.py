@@ -151,10 +151,14 @@ def test_what_hides_one_of_ours(name, kind, tmp_path):
     assert done.returncode == 2
 
 
-def test_what_hides_one_of_ours_as_a_module_of_the_folder(tmp_path):
-    (tmp_path / "models.py").write_text("", encoding="utf-8")
-    done = run_in(tmp_path, "-m", "experiments", "solvers")
-    assert f"models: Python finds {tmp_path / 'models.py'}, which hides" in done.stderr
+@pytest.mark.parametrize(
+    ("module", "hidden"), [("experiments", "models"), ("scoresde", "experiments")]
+)
+def test_what_hides_one_of_ours_where_one_stands(module, hidden, tmp_path):
+    """Python searches that folder first for a module that is run by its name."""
+    (tmp_path / f"{hidden}.py").write_text("", encoding="utf-8")
+    done = run_in(tmp_path, "-m", module, "solvers")
+    assert f"{hidden}: Python finds {tmp_path / hidden}.py, which hides" in done.stderr
     assert (done.stderr.count("\n"), done.returncode) == (1, 2)
 
 
