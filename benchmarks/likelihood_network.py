@@ -8,20 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import samplers
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Problem
 from experiments.data import to_model
 from experiments.likelihood.control_variate import data_gaussian
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
-from samplers import Adams, FixedAdams, Hutchinson
+from experiments.workdir.trained_model import TrainedModel
+from samplers import Adams, ByTolerance, Equal, Hutchinson
 from sde_lib import Gaussian
 
 
 def trained(workdir: str) -> tuple[Problem, Gaussian]:
     """32 test images of a workdir with one fixed probe, and the Gaussian of its training data."""
-    opened = Trained.open(workdir, [], devices.make_mesh(1))
+    opened = TrainedModel.open(workdir, [], devices.make_mesh(1))
     test, sde = opened.dataset("test"), opened.sde
     values = jnp.asarray(test.values[:32])
     u = jax.random.uniform(jax.random.key(0), values.shape)
@@ -33,7 +32,7 @@ def trained(workdir: str) -> tuple[Problem, Gaussian]:
         float(sde.time_of_noise_to_signal(1e-3)),
         Hutchinson.draw(jax.random.key(1), x.shape),
         opened.experiment.data.std,
-        FixedAdams(num_steps=600, grading=0.8),
+        Adams(history=3, steps=Equal(num=600, grading=0.8)),
         5,
     )
     return problem, data_gaussian(opened.experiment, opened.dataset("train"))
@@ -87,15 +86,8 @@ def _draws(
             jax.random.key(10 + repeat), problem.x.shape, num, kind=kind, control=control
         )
         start = time.perf_counter()
-        result = samplers.log_prob(
-            problem.sde,
-            problem.model,
-            problem.x,
-            probes,
-            t_min=problem.t_min,
-            data_std=problem.data_std,
-            integrator=FixedAdams(num_steps=29, grading=0.8),
-        )
+        flow = problem.flow(Adams(history=3, steps=Equal(num=29, grading=0.8)))
+        result = flow.log_prob(problem.x, probes)
         draws.append(np.asarray(result.log_prob))
         seconds.append(time.perf_counter() - start)
     return np.stack(draws), statistics.median(seconds[1:])
@@ -110,13 +102,8 @@ def round_trip(problem: Problem) -> dict[str, float]:
     """What encode and then decode change a pixel by at most, over the data's range, by rtol."""
     changes = {}
     for tolerance in (1e-4, 1e-5):
-        options = {
-            "t_min": problem.t_min,
-            "data_std": problem.data_std,
-            "integrator": Adams(rtol=tolerance, atol=tolerance),
-        }
-        latents = samplers.encode(problem.sde, problem.model, problem.x, **options).x
-        back = samplers.decode(problem.sde, problem.model, latents, **options).x
+        flow = problem.flow(Adams(steps=ByTolerance(rtol=tolerance, atol=tolerance)))
+        back = flow.decode(flow.encode(problem.x).x).x
         changes[f"{tolerance:g}"] = float(jnp.abs(back - problem.x).max() / jnp.ptp(problem.x))
     print("round trip", changes)
     return changes
@@ -127,9 +114,11 @@ def speed(problem: Problem) -> dict[str, Any]:
     host = HostLoop(problem, fused=False)
     log_prob, host_calls = host(1e-5)
     target = problem.error(jnp.asarray(log_prob))
-    tried = ((t, *problem.point(Adams(rtol=t, atol=t))) for t in problem.tolerances)
+    tried = (
+        (t, *problem.point(Adams(steps=ByTolerance(rtol=t, atol=t)))) for t in problem.tolerances
+    )
     tolerance, calls, error = next(point for point in tried if point[2] <= target)
-    integrator = Adams(rtol=tolerance, atol=tolerance)
+    integrator = Adams(steps=ByTolerance(rtol=tolerance, atol=tolerance))
     ours, theirs = [], []
     for _ in range(5):
         start = time.perf_counter()

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 import samplers
-from samplers import Exact, RungeKutta
+from samplers import ByTolerance, Exact, ProbabilityFlow, RungeKutta
 from samplers.divergence import value_and_divergence
 from sde_lib import SDE, GaussianMixture, Model, expand
 
@@ -40,7 +40,7 @@ class Problem:
     """An SDE, a model, points at t_min, and how the divergence is taken.
 
     Args:
-      sde, model, x, t_min, divergence: as `samplers.log_prob` takes them.
+      sde, model, x, t_min, divergence: as `samplers.ProbabilityFlow` takes them.
       data_std: of the data.
       fine: an integrator whose error is negligible.
       least: k of the smallest tolerance, 10⁻ᵏ, that the precision allows.
@@ -69,17 +69,19 @@ class Problem:
         t_min = float(sde.time_of_noise_to_signal(1e-3))
         data = mixture.sample(jax.random.key(0), (256, 8))
         x = sde.perturb(data, t_min, jax.random.normal(jax.random.key(1), data.shape))
-        fine = RungeKutta(tableau="dop853", rtol=1e-11, atol=1e-11)
+        fine = RungeKutta(tableau="dop853", steps=ByTolerance(rtol=1e-11, atol=1e-11))
         std = float(jnp.std(data, axis=0).mean())
         return cls(sde, mixture.model(sde), x, t_min, Exact(), std, fine, 7)
 
     def solve(self, integrator: samplers.Integrator, data_std: float = 0) -> samplers.LogProb:
         """Log-densities by an integrator, in the angle; of the data's scale, or of another."""
-        return samplers.log_prob(
-            self.sde,
-            self.model,
-            self.x,
-            self.divergence,
+        return self.flow(integrator, data_std).log_prob(self.x, self.divergence)
+
+    def flow(self, integrator: samplers.Integrator, data_std: float = 0) -> ProbabilityFlow:
+        """The flow by an integrator."""
+        return ProbabilityFlow(
+            sde=self.sde,
+            model=self.model,
             t_min=self.t_min,
             data_std=data_std or self.data_std,
             integrator=integrator,
@@ -95,8 +97,10 @@ class Problem:
         return int(result.evaluations.max()), self.error(result.log_prob)
 
     def adaptive(self, make: Callable[..., samplers.Integrator], data_std: float = 0) -> Curve:
-        """The curve of an integrator, made from its tolerances."""
-        return [self.point(make(rtol=t, atol=t), data_std) for t in self.tolerances]
+        """The curve of an integrator, made from its steps."""
+        return [
+            self.point(make(steps=ByTolerance(rtol=t, atol=t)), data_std) for t in self.tolerances
+        ]
 
     def coordinates(self) -> dict[str, Curve]:
         """dopri5 with the PI controller and per-example steps, in each coordinate."""
@@ -138,7 +142,8 @@ class Problem:
 
         ends = [sde.noise_to_signal(t) for t in (self.t_min, 1.0)]
         starts = [scale(n) / sde.alpha(t) for n, t in zip(ends, (self.t_min, 1.0), strict=True)]
-        solution = RungeKutta(rtol=tolerance, atol=tolerance, max_evaluations=4000).solve(
+        steps = ByTolerance(rtol=tolerance, atol=tolerance, max_evaluations=4000)
+        solution = RungeKutta(steps=steps).solve(
             field,
             (self.x * starts[0], jnp.zeros(len(self.x))),
             forward(sde, ends[0], s),

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from benchmarks.mixture8 import MOST, Mixture8
-from samplers import Adams, RungeKutta
+from samplers import Adams, ByTolerance, RungeKutta
 from samplers.coordinates.angle import Angle
 
 _TOLERANCES = [10.0**-k for k in np.arange(1.5, 9.1, 0.5)]
@@ -62,7 +62,7 @@ def adaptive(problem: Mixture8) -> dict[str, list]:
     ):
         curves[name] = []
         for tolerance in _TOLERANCES:
-            y, slope, calls = ours(make(rtol=tolerance, atol=tolerance))
+            y, slope, calls = ours(make(steps=ByTolerance(rtol=tolerance, atol=tolerance)))
             point = tolerance, float(calls.mean()), int(calls.max()), error(y, slope)
             curves[name].append(point)
     # Both have the first stage of a step from the one before.

@@ -1,24 +1,19 @@
 """From (sde, model) to samples, latents and log-densities. Knows no network."""
 
-from samplers.adaptive_sde import Adaptive, sample_adaptively
+from samplers.adaptive_sde import AdaptiveSDESampler
 from samplers.coefficients.tableaux import pairs, tableaux
 from samplers.coordinates.forms import forms
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
-from samplers.driver import Path, evaluations, integrate, sample, sample_path
-from samplers.fitted_grid import Fitted, fit_grid
+from samplers.driver import GridSampler, SamplePath, sample
+from samplers.fitted_grid import FittedGrid, fit_grid
+from samplers.flow_sampler import FlowSampler
 from samplers.grids import grids
 from samplers.integrators.adams import Adams
-from samplers.integrators.fixed_adams import FixedAdams
 from samplers.integrators.integrator import Integrator
-from samplers.integrators.runge_kutta import FixedRungeKutta, RungeKutta
-from samplers.probability_flow import (
-    Flow,
-    LogProb,
-    decode,
-    decode_with_log_prob,
-    encode,
-    log_prob,
-)
+from samplers.integrators.runge_kutta import RungeKutta
+from samplers.integrators.steps import ByTolerance, Equal
+from samplers.probability_flow import FlowState, LogProb, ProbabilityFlow
+from samplers.sampler import Sampler, Samples
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
     DPMSolverPP2S,
@@ -40,7 +35,7 @@ from samplers.solvers.runge_kutta import DDIM, AnyRungeKutta, Heun, Midpoint
 from samplers.solvers.sa_solver import SASolver
 from samplers.solvers.solver import Corrector, Plan, Solver, Steps, Update, correctors, solvers
 from samplers.solvers.unipc import UniPC
-from samplers.variational import REPLICATES, Bound, elbo
+from samplers.variational import REPLICATES, Elbo, elbo
 
 __all__ = [
     "DDIM",
@@ -49,24 +44,26 @@ __all__ = [
     "REPLICATES",
     "Adams",
     "AdamsMoulton",
-    "Adaptive",
+    "AdaptiveSDESampler",
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
-    "Bound",
+    "ByTolerance",
     "Churn",
     "Corrector",
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
     "Divergence",
+    "Elbo",
+    "Equal",
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
-    "Fitted",
-    "FixedAdams",
-    "FixedRungeKutta",
-    "Flow",
+    "FittedGrid",
+    "FlowSampler",
+    "FlowState",
+    "GridSampler",
     "Heun",
     "Hutchinson",
     "Integrator",
@@ -75,35 +72,30 @@ __all__ = [
     "Midpoint",
     "Multistep",
     "NoPredictor",
-    "Path",
     "Plan",
     "Predictor",
+    "ProbabilityFlow",
     "Restart",
     "ReverseDiffusion",
     "RungeKutta",
     "SASolver",
     "SDEDPMSolverPP2M",
     "SDEDPMSolverPP3M",
+    "SamplePath",
+    "Sampler",
+    "Samples",
     "Solver",
     "Steps",
     "UniPC",
     "Update",
     "correctors",
-    "decode",
-    "decode_with_log_prob",
     "elbo",
-    "encode",
-    "evaluations",
     "fit_grid",
     "forms",
     "grids",
-    "integrate",
-    "log_prob",
     "pairs",
     "probe_kinds",
     "sample",
-    "sample_adaptively",
-    "sample_path",
     "solvers",
     "tableaux",
 ]

@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float, Int, Key
 
 from samplers import noise
 from sde_lib import Gaussian, Pytree, Registry, static
@@ -36,26 +36,35 @@ probe_kinds = Registry("kind of probes")
 
 
 class Divergence(Pytree, abc.ABC):
-    """A way to take a divergence: its probes, and what their products sum to."""
+    """A way to take the divergence of a field: its probes, and what their products sum to."""
 
     @abc.abstractmethod
-    def probes(self, x: Array) -> Array:
-        """z_k, [K, B, ...], for x [B, ...]."""
+    def probes(self, x: Float[Array, "batch *shape"]) -> Float[Array, "probes #batch *shape"]:
+        """The vectors z_k at x: [K, B, ...], or [K, 1, ...] if they are the same for all."""
 
     @abc.abstractmethod
-    def estimates(self, products: Array) -> Array:
-        """Divergence estimates [B, E] from the products zᵀ J z [K, B]."""
+    def estimates(self, products: Float[Array, "probes batch"]) -> Float[Array, "batch estimates"]:
+        """The estimates of the divergence that the products zᵀ J z give."""
 
     @abc.abstractmethod
-    def standard_error(self, estimates: Array) -> Array:
-        """The standard error [B] of the mean of estimates [B, E]."""
+    def standard_error(self, estimates: Float[Array, "batch estimates"]) -> Float[Array, "batch"]:
+        """The standard error of the mean of an example's estimates."""
 
-    def products(self, quadratic: Callable[[Array], Array], probes: Array) -> Array:
-        """zᵀ J z [K, B] of all probes, at once."""
+    def products(
+        self, quadratic: Callable[[Array], Array], probes: Float[Array, "probes #batch *shape"]
+    ) -> Float[Array, "probes batch"]:
+        """zᵀ J z of all probes, at once.
+
+        Args:
+          quadratic: z [B, ...] → zᵀ J z [B].
+          probes: the z_k.
+        """
         return jax.vmap(quadratic)(probes)
 
-    def controlled(self, integrals: Array, log_stretch: Callable[[Array], Array]) -> Array:
-        """Integrals [B, E] with what is known of their error taken out.
+    def controlled(
+        self, integrals: Float[Array, "batch estimates"], log_stretch: Callable[[Array], Array]
+    ) -> Float[Array, "batch estimates"]:
+        """Integrals of the estimates, with what is known of their error taken out.
 
         Args:
           integrals: of the estimates along the trajectories.
@@ -67,42 +76,46 @@ class Divergence(Pytree, abc.ABC):
 
 
 class Exact(Divergence):
-    """Eq. 1: as many products as dimensions.
+    """The trace of the Jacobian, eq. 1 of the module: as many products as dimensions.
 
     Args:
-      chunk: products taken at once; fewer need less memory. None: all.
+      chunk: the number of products taken at once; fewer need less memory. None: all.
     """
 
     chunk: int | None = static(default=None)
 
-    def probes(self, x: Array) -> Array:
-        """The unit vectors, the same for each example: [D, 1, ...]."""
+    def probes(self, x: Float[Array, "batch *shape"]) -> Float[Array, "probes 1 *shape"]:
+        """The unit vectors, the same for each example."""
         dim = math.prod(x.shape[1:])
         return jnp.eye(dim, dtype=x.dtype).reshape(dim, 1, *x.shape[1:])
 
-    def products(self, quadratic: Callable[[Array], Array], probes: Array) -> Array:
-        """In chunks."""
+    def products(
+        self, quadratic: Callable[[Array], Array], probes: Float[Array, "probes #batch *shape"]
+    ) -> Float[Array, "probes batch"]:
+        """zᵀ J z of all probes, in chunks."""
         if self.chunk is None or self.chunk >= len(probes):
             return super().products(quadratic, probes)
         return jax.lax.map(quadratic, probes, batch_size=self.chunk)
 
-    def estimates(self, products: Array) -> Array:
-        """Their sum, [B, 1]."""
+    def estimates(self, products: Float[Array, "probes batch"]) -> Float[Array, "batch 1"]:
+        """The sum of the products."""
         return jnp.sum(products, axis=0)[:, None]
 
-    def standard_error(self, estimates: Array) -> Array:
+    def standard_error(self, estimates: Float[Array, "batch estimates"]) -> Float[Array, "batch"]:
         """0: nothing is random."""
         return jnp.zeros(estimates.shape[0])
 
 
 class Hutchinson(Divergence):
-    """Eq. 2, and eq. 3 where a control is given.
+    """An estimate of the trace by random probes, eq. 2 of the module; with a control, eq. 3.
 
     Args:
-      vectors: z_k, [K, B, ...].
+      vectors: [K, B, ...], the z_k.
       control: the Gaussian fitted to the data whose flow is the control variate, or None.
       control_weight: β. 1 is best for Gaussian data; for a network's flow on digits the best is 0.5
         to 0.6 (benchmarks/likelihood.py).
+
+    Reference: Hutchinson 1990.
     """
 
     vectors: Array
@@ -112,15 +125,23 @@ class Hutchinson(Divergence):
     @classmethod
     def draw(
         cls,
-        key: Array,
+        key: Key[Array, ""],
         shape: tuple[int, ...],
         num_probes: int = 1,
         *,
         kind: str = "rademacher",
-        indices: Array | None = None,
+        indices: Int[Array, "batch"] | None = None,
         control: Gaussian | None = None,
     ) -> "Hutchinson":
-        """Probes for a batch of `shape`, functions of (key, indices[i]) alone.
+        """Random probes; those of example i are a function of (key, indices[i]) alone.
+
+        Args:
+          key: typed key.
+          shape: of the batch, [B, ...].
+          num_probes: K.
+          kind: a name in `probe_kinds`.
+          indices: the examples' numbers; 0 … B − 1 by default.
+          control: as of the class.
 
         Raises:
           ValueError: fewer than one probe, more orthogonal ones than dimensions, or an unknown
@@ -132,16 +153,16 @@ class Hutchinson(Divergence):
         vectors = probe_kinds[kind](keys, num_probes, shape[1:])
         return cls(vectors=vectors, control=control)
 
-    def probes(self, x: Array) -> Array:
+    def probes(self, x: Float[Array, "batch *shape"]) -> Float[Array, "probes batch *shape"]:
         """The given ones."""
         del x
         return self.vectors
 
-    def estimates(self, products: Array) -> Array:
-        """One a probe, [B, K]."""
+    def estimates(self, products: Float[Array, "probes batch"]) -> Float[Array, "batch probes"]:
+        """One a probe."""
         return products.T
 
-    def standard_error(self, estimates: Array) -> Array:
+    def standard_error(self, estimates: Float[Array, "batch estimates"]) -> Float[Array, "batch"]:
         """From the spread over the probes; NaN for one probe, which has none.
 
         Orthogonal probes err less than this, which takes them as independent.
@@ -151,8 +172,10 @@ class Hutchinson(Divergence):
             return jnp.full(estimates.shape[0], jnp.nan)
         return jnp.std(estimates, axis=1, ddof=1) / math.sqrt(num_probes)
 
-    def controlled(self, integrals: Array, log_stretch: Callable[[Array], Array]) -> Array:
-        """Eq. 3."""
+    def controlled(
+        self, integrals: Float[Array, "batch estimates"], log_stretch: Callable[[Array], Array]
+    ) -> Float[Array, "batch estimates"]:
+        """The integrals less the control variate, by eq. 3 of the module."""
         if self.control is None:
             return integrals
         stretch = log_stretch(self.control.eigenvalues)
@@ -165,20 +188,26 @@ class Hutchinson(Divergence):
 
 
 @probe_kinds.register("rademacher")
-def rademacher(keys: Array, num: int, shape: tuple[int, ...]) -> Array:
-    """±1, [num, B, *shape]. keys [B]."""
+def rademacher(
+    keys: Key[Array, "batch"], num: int, shape: tuple[int, ...]
+) -> Float[Array, "{num} batch ..."]:
+    """`num` probes of ±1 with equal chances, for each example of `shape`."""
     return jnp.stack([noise.rademacher(keys, k, shape) for k in range(num)])
 
 
 @probe_kinds.register("gaussian")
-def gaussian(keys: Array, num: int, shape: tuple[int, ...]) -> Array:
-    """N(0, I), as above."""
+def gaussian(
+    keys: Key[Array, "batch"], num: int, shape: tuple[int, ...]
+) -> Float[Array, "{num} batch ..."]:
+    """`num` standard normal probes for each example of `shape`."""
     return jnp.stack([noise.normal(keys, k, shape) for k in range(num)])
 
 
 @probe_kinds.register("orthogonal")
-def orthogonal(keys: Array, num: int, shape: tuple[int, ...]) -> Array:
-    """√D times the columns of a random orthogonal matrix, as above.
+def orthogonal(
+    keys: Key[Array, "batch"], num: int, shape: tuple[int, ...]
+) -> Float[Array, "{num} batch ..."]:
+    """`num` columns of a random orthogonal matrix times √D, for each example of `shape`.
 
     Raises:
       ValueError: more than there are dimensions.
@@ -193,11 +222,14 @@ def orthogonal(keys: Array, num: int, shape: tuple[int, ...]) -> Array:
 
 
 def value_and_divergence(
-    field: Callable[[Array], Array], x: Array, divergence: Divergence
-) -> tuple[Array, Array]:
-    """field(x) [B, ...] and the estimates [B, E] of its divergence, at one linearisation.
+    field: Callable[[Array], Array], x: Float[Array, "batch *shape"], divergence: Divergence
+) -> tuple[Float[Array, "batch *shape"], Float[Array, "batch estimates"]]:
+    """A field's value and the estimates of its divergence, by one linearisation.
 
-    The field must act on each example by itself.
+    Args:
+      field: x → a vector of x's shape, each example by itself.
+      x: where.
+      divergence: how.
     """
     value, product = jax.linearize(field, x)
 

@@ -39,50 +39,56 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float, Int, Key
 
 from samplers import noise
 from sde_lib import SDE, Model
 
 REPLICATES = 4
-"""R. With 8 the interval would be a fifth narrower, but each would have too few draws."""
+"""R, the independent replicates of a bound. With 8 the interval would be a fifth narrower, but each
+would have too few draws."""
 
 # Beyond σ/α = 1e4, (2) is below 5e-9 D s² nats.
-_LEAST_LOG_SNR = -2 * math.log(1e4)
+_MIN_LOG_SNR = -2 * math.log(1e4)
 # Pieces on which the density (4) is taken as constant; of about 0.03 in λ.
 _PIECES = 1024
 
 
-class Bound(NamedTuple):
-    """A lower bound on log p(x) in nats [B], its standard error [B], evaluations [B].
+class Elbo(NamedTuple):
+    """A lower bound on log-densities, with its error.
 
-    Its interval is that of Student's t with `REPLICATES` − 1 degrees of freedom.
+    Args:
+      log_prob: [B], the bound on log p(x) in nats.
+      standard_error: [B], of the bound; its interval is that of Student's t with `REPLICATES` − 1
+        degrees of freedom.
+      evaluations: [B], the network evaluations that each example took.
     """
 
-    log_prob: Array
-    standard_error: Array
-    evaluations: Array
+    log_prob: Float[Array, "batch"]
+    standard_error: Float[Array, "batch"]
+    evaluations: Int[Array, "batch"]
 
 
 @partial(jax.jit, static_argnames="num_times")
 def elbo(
-    key: Array,
+    key: Key[Array, ""],
     sde: SDE,
     model: Model,
-    x: Array,
+    x: Float[Array, "batch *shape"],
     *,
     t_min: Array | float,
     t_max: Array | float = 1.0,
     num_times: int = 32,
     data_std: Array | float = 0.5,
     cond: Any = None,
-    indices: Array | None = None,
-) -> Bound:
-    """Eq. 1 to 3 for x [B, ...], data in model units.
+    indices: Int[Array, "batch"] | None = None,
+) -> Elbo:
+    """The variational bound on the log-densities of data: eq. 1 to 3 of the module.
 
     Args:
       key: typed key; the draws of example i are a function of (key, indices[i]) alone.
       sde, model, cond: as for `sample`.
+      x: [B, ...], data in model units, without noise.
       t_min, t_max: the ends, with σ(t_min) > 0.
       num_times: M, a multiple of 4 from 8 on: network evaluations an example.
       data_std: s_r of eq. 4 [S], or one for all directions. Any positive values are right; the
@@ -115,7 +121,7 @@ def elbo(
     log_blur = jnp.log(sde.noise_to_signal(t_min))
     reconstruction = math.prod(x.shape[1:]) * (1 + math.log(2 * math.pi) + 2 * log_blur) / 2
     diffusion = jnp.mean(replicates, axis=0)
-    return Bound(
+    return Elbo(
         log_prob=-(reconstruction + diffusion + _prior_divergence(sde, x, t_max)),
         standard_error=jnp.std(replicates, axis=0, ddof=1) / math.sqrt(REPLICATES),
         evaluations=jnp.full(x.shape[0], num_times),
@@ -127,7 +133,7 @@ def _time_table(
 ) -> tuple[Array, Array]:
     """Log-SNRs [P + 1] over the range of (2), and the probability of (4) below each."""
     log_snr = jnp.linspace(
-        jnp.maximum(sde.log_snr(t_max), _LEAST_LOG_SNR), sde.log_snr(t_min), _PIECES + 1
+        jnp.maximum(sde.log_snr(t_max), _MIN_LOG_SNR), sde.log_snr(t_min), _PIECES + 1
     )
     # The integral of 1/(1 + e^−l) is log(1 + e^l).
     below = jax.nn.softplus(log_snr[:, None] + 2 * jnp.log(jnp.atleast_1d(data_std))).mean(axis=1)

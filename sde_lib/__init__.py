@@ -11,7 +11,7 @@ from sde_lib.model import ClosedForm, Model, from_score
 from sde_lib.model_under_sde import ModelUnderSDE
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree, number, static
-from sde_lib.ranges import Range, check_ranges, declared
+from sde_lib.ranges import Range, check_ranges, declared, ranged
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, Transition, expand, register, sdes
 from sde_lib.subvp import SubVP
@@ -45,6 +45,7 @@ __all__ = [
     "expand",
     "from_score",
     "number",
+    "ranged",
     "register",
     "sdes",
     "static",

@@ -1,7 +1,7 @@
 """What a field takes: the type of its annotation, and a range declared where the field is.
 
-A dataclass declares it in the field's metadata, by `static`, `number` or a section's `field`; a
-function in the annotation of an argument:
+A dataclass declares it in the field's metadata, by `static`, `number` or `ranged`; a function in
+the annotation of an argument:
 
     class Mine(Solver):
         eta: float = number(default=1.0, low=0)
@@ -9,7 +9,8 @@ function in the annotation of an argument:
 
     def grid(sde, ..., *, rho: Annotated[float, Range(above=0)] = 7.0): ...
 
-Values are checked where a config or a flag becomes an object, never under tracing.
+Static fields of a pytree are checked whenever one is made. What may be traced is checked where a
+config or a flag becomes an object, never under tracing.
 """
 
 import dataclasses
@@ -32,6 +33,11 @@ _NAMES = {
     str: "a string",
     tuple: "a tuple",
     dict: "a section of fields",
+}
+# What stands for a number of a type: an integer for a float too, and NumPy's for Python's.
+_NUMBERS: dict[Any, tuple[type, ...]] = {
+    int: (int, np.integer),
+    float: (int, float, np.integer, np.floating),
 }
 
 
@@ -74,6 +80,11 @@ class Range:
         if self.below is not None:
             inside &= value < self.below
         return bool(inside.all())
+
+
+def ranged(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field of a dataclass with a range; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
 
 
 class Declared(NamedTuple):
@@ -181,11 +192,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; an integer may stand for a float, a list for a tuple."""
+    """Whether a value is of a type, or may stand for one, as a list for a tuple."""
     for option in _options(kind):
         plain = typing.get_origin(option) or option
-        if plain in (int, float):
-            fits = isinstance(value, int | plain) and not isinstance(value, bool)
+        if plain in _NUMBERS:
+            fits = isinstance(value, _NUMBERS[plain]) and not isinstance(value, bool)
         elif plain is tuple and isinstance(value, tuple | list):
             elements = [k for k in typing.get_args(option) if k is not Ellipsis]
             fits = not elements or all(_is_a(element, elements[0]) for element in value)

@@ -18,8 +18,8 @@ As published, with patches of 2 × 2 of 32 × 32 latents:
 
 On the embedded digits:
 
-    scoresde train --config=digits --config.model.name=dit --config.model.args.width=96 \\
-      --config.model.args.depth=4 --config.model.head_dim=32 --config.training.learning_rate=1e-3
+    scoresde train --config=digits --config.model.name=dit --config.model.width=96 \\
+      --config.model.depth=4 --config.model.head_dim=32 --config.training.learning_rate=1e-3
 """
 
 from typing import Any
@@ -32,15 +32,10 @@ from jaxtyping import Array, Float
 from models.layers.attention import IMPLEMENTATIONS, Heads, attend, num_heads, split_heads
 from models.layers.basic import STACKED, Embedding, Image, linear
 from models.layers.embedding import EMBEDDINGS, Condition, sin_cos, time_embedding
-from models.registry import check_choice, networks
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 Tokens = Float[Array, "batch tokens width"]
-
-CHOICES = {
-    "positions": ("sincos", "learned", "rope"),
-    "embedding": EMBEDDINGS,
-    "attention": IMPLEMENTATIONS,
-}
 
 # Of the time, before the first linear map.
 FEATURES = 256
@@ -189,25 +184,24 @@ class DiT(nn.Module):
     Reference: Peebles and Xie, "Scalable diffusion models with transformers" (2023).
     """
 
-    width: int = 384
-    depth: int = 12
-    head_dim: int = 64
-    patch_size: int = 2
-    mlp_ratio: float = 4.0
-    positions: str = "sincos"
+    width: int = ranged(384, low=1)
+    depth: int = ranged(12, low=1)
+    head_dim: int = ranged(64, low=1)
+    patch_size: int = ranged(2, low=1)
+    mlp_ratio: float = ranged(4.0, above=0)
+    positions: str = ranged("sincos", choices=("sincos", "learned", "rope"))
     qk_norm: bool = False
-    dropout: float = 0.0
-    embedding: str = "positional"
-    fourier_scale: float = 0.25
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
+    dropout: float = ranged(0.0, low=0, below=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    fourier_scale: float = ranged(0.25, above=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            check_choice(field, getattr(self, field), choices)
+        check_choices(self)
         for field in ("depth", "patch_size"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, takes 1 or more")

@@ -40,7 +40,8 @@ from models.layers.magnitude_preserving import (
 )
 from models.layers.resample import check_size, downsample, upsample
 from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choice, networks
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 # The share t of the second term, as published.
 BRANCH, SKIP, CONDITION = 0.3, 0.5, 0.5
@@ -142,23 +143,22 @@ class EDM2(nn.Module):
     (2024), config G. Without its clipping of activations to ±256, which float16 alone needs.
     """
 
-    nf: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 3, 4)
-    num_res_blocks: int = 3
-    attn_resolutions: tuple[int, ...] = (16, 8)
-    head_dim: int = 64
-    dropout: float = 0.0
-    fourier_scale: float = 0.25
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
-    convolution: str = "xla"
+    nf: int = ranged(128, low=1)
+    ch_mult: tuple[int, ...] = ranged((1, 2, 3, 4), above=0)
+    num_res_blocks: int = ranged(3, low=1)
+    attn_resolutions: tuple[int, ...] = ranged((16, 8), low=1)
+    head_dim: int = ranged(64, low=1)
+    dropout: float = ranged(0.0, low=0, below=1)
+    fourier_scale: float = ranged(0.25, above=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
+    convolution: str = ranged("xla", choices=CONVOLUTIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        check_choice("attention", self.attention, IMPLEMENTATIONS)
-        check_choice("convolution", self.convolution, CONVOLUTIONS)
+        check_choices(self)
         super().__post_init__()
 
     @nn.nowrap

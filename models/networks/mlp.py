@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 from models.layers.basic import linear
 from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
-from models.registry import check_choice, networks
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 
 @networks.register("mlp")
@@ -31,17 +32,17 @@ class MLP(nn.Module):
       ValueError: an unknown embedding; labels missing or unexpected.
     """
 
-    hidden: tuple[int, ...] = (128, 128, 128)
-    embedding: str = "positional"
-    embedding_dim: int = 64
-    fourier_scale: float = 0.25
-    init_scale: float = 0.0
-    num_classes: int = 0
-    cond_dim: int = 0
+    hidden: tuple[int, ...] = ranged((128, 128, 128), low=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    embedding_dim: int = ranged(64, low=2)
+    fourier_scale: float = ranged(0.25, above=0)
+    init_scale: float = ranged(0.0, low=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        check_choice("embedding", self.embedding, EMBEDDINGS)
+        check_choices(self)
         super().__post_init__()
 
     @nn.compact

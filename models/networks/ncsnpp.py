@@ -20,17 +20,8 @@ from models.layers.pyramid import InputPyramid, OutputPyramid
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choice, networks
-
-CHOICES = {
-    "embedding": EMBEDDINGS,
-    "resblock": ("biggan", "ddpm"),
-    "progressive": ("none", "output_skip", "residual"),
-    "progressive_input": ("none", "input_skip", "residual"),
-    "progressive_combine": ("sum", "cat"),
-    "attention": IMPLEMENTATIONS,
-    "convolution": CONVOLUTIONS,
-}
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 
 @networks.register("ncsnpp")
@@ -73,34 +64,33 @@ class NCSNpp(nn.Module):
     Reference: Song et al., "Score-based generative modeling through SDEs" (2021), App. H.
     """
 
-    nf: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 2, 2)
-    num_res_blocks: int = 4
-    attn_resolutions: tuple[int, ...] = (16,)
-    dropout: float = 0.1
-    embedding: str = "positional"
-    fourier_scale: float = 16.0
-    resblock: str = "biggan"
+    nf: int = ranged(128, low=1)
+    ch_mult: tuple[int, ...] = ranged((1, 2, 2, 2), above=0)
+    num_res_blocks: int = ranged(4, low=1)
+    attn_resolutions: tuple[int, ...] = ranged((16,), low=1)
+    dropout: float = ranged(0.1, low=0, below=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    fourier_scale: float = ranged(16.0, above=0)
+    resblock: str = ranged("biggan", choices=("biggan", "ddpm"))
     fir: bool = False
-    progressive: str = "none"
-    progressive_input: str = "none"
-    progressive_combine: str = "sum"
+    progressive: str = ranged("none", choices=("none", "output_skip", "residual"))
+    progressive_input: str = ranged("none", choices=("none", "input_skip", "residual"))
+    progressive_combine: str = ranged("sum", choices=("sum", "cat"))
     skip_rescale: bool = True
     resamp_with_conv: bool = True
-    init_scale: float = 0.0
-    norm_groups: int | None = None
+    init_scale: float = ranged(0.0, low=0)
+    norm_groups: int | None = ranged(None, low=1)
     time_conditioned: bool = True
     center_input: bool = False
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
-    convolution: str = "xla"
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
+    convolution: str = ranged("xla", choices=CONVOLUTIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            check_choice(field, getattr(self, field), choices)
+        check_choices(self)
         super().__post_init__()
 
     @nn.compact

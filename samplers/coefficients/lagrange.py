@@ -6,17 +6,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float, Int
 
 
 def integrals(
-    nodes: Array,
-    count: Array,
+    nodes: Float[Array, "nodes *shape"],
+    count: Int[Array, "*shape"],
     start: Array | float,
     end: Array | float,
     rate: Callable[[Array], Array] | None = None,
-) -> Array:
-    """∫ L_j(v) rate(v) dv from start to end, L_j the Lagrange polynomials of the first nodes.
+) -> Float[Array, "nodes *shape"]:
+    """The weights of a quadrature from values at nodes, by the polynomial through them.
+
+        w_j = ∫ L_j(v) rate(v) dv   from start to end, L_j the Lagrange polynomials of the nodes.
 
     By Gauss–Legendre quadrature: exact where the rate is 1, else with 12 points, which integrate
     e^v over intervals of length 4 to 1e-12.
@@ -25,12 +27,13 @@ def integrals(
     polynomial goes through the value that is there.
 
     Args:
-      nodes: [N, ...], of which the first `count` [...] are used, those that differ.
-      start, end: [...].
+      nodes: [N, ...], where the values are.
+      count: [...], how many of them, the first, are used.
+      start, end: [...] or scalars.
       rate: elementwise in v; 1 by default.
 
     Returns:
-      [N, ...], 0 for the nodes that are not used.
+      The w_j, [N, ...]; 0 for the nodes that are not used.
     """
     points, masses = np.polynomial.legendre.leggauss(12 if rate else (len(nodes) + 1) // 2)
     num, extra = len(nodes), (1,) * (nodes.ndim - 1)
@@ -47,10 +50,13 @@ def integrals(
         return mass * (product * rate(v) if rate else product)
 
     # Over all points at once, which makes a small program.
-    total = jnp.sum(jax.vmap(basis)(constant(points), constant(masses)), axis=0)
+    total = jnp.sum(jax.vmap(basis)(as_constant(points), as_constant(masses)), axis=0)
     return jnp.where(used, half * total, 0.0)
 
 
-def constant(values: Any) -> Array:
-    """A NumPy array in the working precision: JAX would keep the one it first met it in."""
+def as_constant(values: Any) -> Array:
+    """A NumPy array as a JAX array in the working precision.
+
+    `jnp.asarray` would keep the precision in which it first met the array.
+    """
     return jnp.array(values.tolist())

@@ -15,7 +15,7 @@ from sde_lib import Registry
 
 
 class Tableau(NamedTuple):
-    """The coefficients of a method of S stages.
+    """The coefficients of an explicit Runge–Kutta method of S stages.
 
     Args:
       a: [S, S], lower triangular.
@@ -39,7 +39,7 @@ class Tableau(NamedTuple):
 
     @property
     def needed(self) -> "Tableau":
-        """Without an error, and without the stages that only an error takes."""
+        """The same method without an error, and without the stages that only an error takes."""
         stages = np.flatnonzero(self.b)[-1] + 1
         return Tableau(self.a[:stages, :stages], self.b[:stages], self.order)
 

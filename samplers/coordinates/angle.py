@@ -26,39 +26,57 @@ Song 2024, "sCM", §3.
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from sde_lib import SDE, Model, expand
 
 
 class Angle(NamedTuple):
-    """Eq. 1 for one SDE and one scale s."""
+    """The coordinate (θ, w) in which an SDE's probability flow is integrated: eq. 1 of the module.
+
+    Args:
+      sde: the SDE.
+      s: the scale of the data, a positive number.
+
+    Reference: Salimans & Ho 2022, App. D.
+    """
 
     sde: SDE
     s: Array | float
 
-    def theta(self, t: Array | float) -> Array:
-        """θ at t."""
+    def theta(self, t: Array | float) -> Float[Array, "..."]:
+        """θ at the time t, a scalar or [B]; of t's shape."""
         return jnp.arctan2(self.sde.sigma(t), self.s * self.sde.alpha(t))
 
-    def scale(self, t: Array | float) -> Array:
-        """w/x."""
+    def scale(self, t: Array | float) -> Float[Array, "..."]:
+        """w/x at the time t, a scalar or [B]; of t's shape."""
         return 1 / jnp.hypot(self.s * self.sde.alpha(t), self.sde.sigma(t))
 
-    def time(self, theta: Array) -> Array:
-        """t at θ, from log n = log s + log tan θ."""
+    def time(self, theta: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The time at θ, from log n = log s + log tan θ; the inverse of `theta`."""
         # The float nearest to π/2 may lie beyond it.
         log_cosine = jnp.log(jnp.maximum(jnp.cos(theta), 0.0))
         log_noise = jnp.log(self.s * jnp.sin(theta)) - log_cosine
         return self.sde.time_of_log_snr(-2 * log_noise)
 
-    def slope(self, model: Model, cond: Any, theta: Array, w: Array) -> Array:
-        """dw/dθ, eq. 2. theta [B], w [B, ...]."""
+    def slope(
+        self,
+        model: Model,
+        cond: Any,
+        theta: Float[Array, "batch"],
+        w: Float[Array, "batch *shape"],
+    ) -> Float[Array, "batch *shape"]:
+        """The probability flow dw/dθ, by eq. 2 of the module."""
         t = self.time(theta)
         predicted = model(w / expand(self.scale(t), w), t, cond)
         cosine, sine = expand(jnp.cos(theta), w), expand(jnp.sin(theta), w)
         return cosine * predicted.noise - sine / self.s * predicted.data
 
-    def denoise(self, theta: Array, w: Array, slope: Array) -> Array:
-        """E[x_0 | x_t], eq. 3. theta a scalar."""
+    def denoise(
+        self,
+        theta: Float[Array, ""],
+        w: Float[Array, "batch *shape"],
+        slope: Float[Array, "batch *shape"],
+    ) -> Float[Array, "batch *shape"]:
+        """E[x_0 | x_t], the mean of the data, from w and dw/dθ: eq. 3 of the module."""
         return self.s * (w * jnp.cos(theta) - slope * jnp.sin(theta))

@@ -1,4 +1,4 @@
-"""Adams predict–correct integration, one evaluation a step: steps and order are the example's own.
+"""Adams predict–correct integration, one evaluation a step, with steps by a tolerance or equal.
 
 With f_i = F(u_i, ·) at the last values and h the next step, k of them make up the polynomial P_k
 through f_i … f_{i−k+1}, and with the new value P*_k:
@@ -8,15 +8,18 @@ through f_i … f_{i−k+1}, and with the new value P*_k:
     correct    y_{i+1} = y_i + ∫ P*_k du                                              (2)
     error      e_k = ∫ (P*_k − P*_{k−1}) du                                           (3)
 
-The corrected state is not evaluated again. k starts at 1, grows by one with every step while there
-is no more history, and then goes where the next step may be longest, E_k being the size of e_k:
+On equal steps (1) is the Adams–Bashforth method of order k and (2) that of Adams–Moulton of order
+k + 1. The corrected state is not evaluated again. k starts at 1 and grows by one with every step
+while there is no more history. Then equal steps keep it, and by a tolerance it goes where the next
+step may be longest, E_k being the size of e_k:
 
     h ← h · clip(0.7 max over k − 1, k, k + 1 of E_k^{−1/(k + 1)}, 0.2, 2).           (4)
 
-The error of (2) is of order k + 1, that of its estimate k. A network's output is rough in u and
-small steps are not much more accurate than their number makes them, so that old values are worth
-more than the stages of a Runge–Kutta method: about half the evaluations at errors of 10⁻³ to 10⁻⁴
-(benchmarks/likelihood.py).
+The error of (2) is of order k + 1, that of its estimate k. The first steps, with less history, cost
+equal steps little where they are short and the field begins flat, as the probability flow does at
+the data. A network's output is rough in u and small steps are not much more accurate than their
+number makes them, so that old values are worth more than the stages of a Runge–Kutta method: about
+half the evaluations at errors of 10⁻³ to 10⁻⁴ (benchmarks/likelihood.py).
 
 References: Hairer, Nørsett & Wanner 1993, §III.1 and §III.5 (variable steps), §III.7 (4).
 """
@@ -26,43 +29,44 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
 from samplers.coefficients.lagrange import integrals
 from samplers.integrators.integrator import Field, Integrator, Solution, batch_size
-from samplers.integrators.step_control import Clock, chosen, error_size
+from samplers.integrators.step_control import StepState, error_size, where
+from samplers.integrators.steps import ByTolerance, Equal
 from sde_lib import expand, static
 
+# A step at most doubles, as in Shampine & Gordon's codes (Hairer, Nørsett & Wanner 1993, §III.7),
+# and 0.7 is their safety (1/2)^{1/(k + 1)} at k = 1. The least factor is that of `runge_kutta`.
 _SAFETY, _SHRINK, _GROW = 0.7, 0.2, 2.0
 
 
 class Adams(Integrator):
-    """Eq. 1 to 4.
+    """The Adams–Bashforth–Moulton method on any steps: eq. 1 to 4 of the module.
 
     Args:
-      rtol, atol: the tolerances of `step_control`, eq. 1.
       history: the largest k.
-      max_evaluations: turns of the loop at most; see `Solution` for what would need more.
+      steps: by a tolerance, where k too is each example's own, or equal.
+
+    Reference: Hairer, Nørsett & Wanner 1993, §III.5.
     """
 
-    rtol: Array | float = 1e-5
-    atol: Array | float = 1e-5
-    history: int = static(default=4)
-    max_evaluations: int = static(default=2000)
+    history: int = static(default=4, low=1)
+    steps: ByTolerance | Equal = ByTolerance()
 
-    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
-        """See `Integrator`.
+    def solve(
+        self, field: Field, y: Any, start: Float[Array, ""], end: Float[Array, ""]
+    ) -> Solution:
+        """See `Integrator`."""
+        return self.steps.solve(self._solve, field, y, start, end)
 
-        Raises:
-          ValueError: `history` is below 1.
-        """
-        if self.history < 1:
-            raise ValueError(f"history: got {self.history}, takes an integer ≥ 1")
+    def _solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
+        """The solution in the variable of the steps."""
         batch = batch_size(y)
-        first = (end - start) / 5 * jnp.sqrt(jnp.asarray(self.rtol, dtype=float))
+        first = self.steps.first(end - start, parts=5, order=2)
         state = _State(
-            turn=jnp.zeros((), jnp.int32),
-            clock=Clock.at_start(start, end, first, batch),
+            step=StepState.at_start(start, end, first, batch),
             y=y,
             # Nothing is known yet: nodes that differ, so that no weight is infinite.
             nodes=start - first * jnp.arange(1.0, self.history + 1)[:, None] * jnp.ones(batch),
@@ -71,21 +75,21 @@ class Adams(Integrator):
             order=jnp.zeros(batch, jnp.int32),
             evaluations=jnp.zeros(batch, jnp.int32),
         )
-        state = jax.lax.while_loop(
-            lambda s: jnp.any(s.clock.running) & (s.turn < self.max_evaluations),
-            partial(self._turn, field),
-            state,
-        )
-        return state.clock.solution(state.y, state.slopes[0], state.evaluations)
+        state = self.steps.repeat(partial(self._iterate, field), state, evaluations=1)
+        return state.step.solution(state.y, state.slopes[0], state.evaluations)
 
-    def _turn(self, field: Field, state: "_State") -> "_State":
-        """One evaluation. The first is at the start and goes nowhere: one copy of the field."""
-        clock, running = state.clock, state.clock.running
-        h = jnp.where(state.turn > 0, clock.h, 0.0)
-        unit = jnp.where(running, clock.h, 1.0)
-        old = (state.nodes - clock.u) / unit
+    def _iterate(self, field: Field, iteration: Array, state: "_State") -> "_State":
+        """One step.
+
+        The first iteration only evaluates the field at the start, by a step of length 0, so that
+        the program holds the field once.
+        """
+        step, running = state.step, state.step.running
+        h = jnp.where(iteration > 0, step.h, 0.0)
+        unit = jnp.where(running, step.h, 1.0)
+        old = (state.nodes - step.u) / unit
         predicted = _integral(state.slopes, h, integrals(old, state.order, 0.0, 1.0))
-        slope = field(clock.u + h, jax.tree.map(jnp.add, state.y, predicted))
+        slope = field(step.u + h, jax.tree.map(jnp.add, state.y, predicted))
 
         slopes = (slope, *state.slopes)
         new = jnp.concatenate([(h / unit)[None], old])
@@ -93,34 +97,51 @@ class Adams(Integrator):
             integrals(new, state.order + j, 0.0, 1.0) for j in (-1, 0, 1, 2)
         )
         y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, high))
-        sizes = [
-            error_size(_integral(slopes, h, more - less), state.y, y, self.rtol, self.atol)
-            for less, more in ((lower, low), (low, high), (high, higher))
-        ]
-        accept = (sizes[1] <= 1) & running
-        factor, order = _next(sizes, accept, state.order, state.known)
+        errors = [_integral(slopes, h, w) for w in (low - lower, high - low, higher - high)]
+        accept, factor, order = self._judge(state, y, errors)
 
         learns = accept & (state.known < self.history)
-        ticked = clock.tick(accept, factor)
+        advanced = step.advance(accept, factor)
         return _State(
-            turn=state.turn + 1,
-            clock=jax.tree.map(partial(jnp.where, state.turn > 0), ticked, clock),
-            y=chosen(accept, y, state.y),
+            step=jax.tree.map(partial(jnp.where, iteration > 0), advanced, step),
+            y=where(accept, y, state.y),
             nodes=jnp.where(
-                accept, jnp.concatenate([(clock.u + h)[None], state.nodes[:-1]]), state.nodes
+                accept, jnp.concatenate([(step.u + h)[None], state.nodes[:-1]]), state.nodes
             ),
-            slopes=chosen(accept, slopes[:-1], state.slopes),
+            slopes=where(accept, slopes[:-1], state.slopes),
             known=state.known + learns,
             order=jnp.where(learns, state.known + 1, order),
             evaluations=state.evaluations + running,
         )
 
+    def _judge(self, state: "_State", y: Any, errors: list) -> tuple[Array, Array | float, Array]:
+        """Who accepts y [B], the factor of the next step [B], and its k [B] once there is history.
+
+        errors: e_{k−1}, e_k and e_{k+1}.
+        """
+        running = state.step.running
+        if isinstance(self.steps, Equal):
+            return running, 1.0, state.order
+        rtol, atol = self.steps.rtol, self.steps.atol
+        sizes = [error_size(error, state.y, y, rtol, atol) for error in errors]
+        accept = (sizes[1] <= 1) & running
+        return accept, *_next(sizes, accept, state.order, state.known)
+
 
 class _State(NamedTuple):
-    """nodes u_i … [K, B] and the slopes there, K trees; how many are known, and k, [B] each."""
+    """What an iteration carries on.
 
-    turn: Array
-    clock: Clock
+    Args:
+      step: where the examples are.
+      y: a tree of [B, ...], the state there.
+      nodes: [K, B], u_i, u_{i−1}, ….
+      slopes: K trees of [B, ...], f at the nodes.
+      known: [B], how many of them there are so far.
+      order: [B], k.
+      evaluations: [B].
+    """
+
+    step: StepState
     y: Any
     nodes: Array
     slopes: tuple

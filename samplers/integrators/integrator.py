@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int
 
 from sde_lib import Pytree, expand
 
@@ -15,23 +15,29 @@ Field = Callable[[Array, Any], Any]
 
 
 class Solution(NamedTuple):
-    """y and its derivative at the end (trees of [B, ...]), and evaluations each example took [B].
+    """What an integrator returns: the state at the end, and what it took to get there.
 
-    finished: whether it is at the end [B]. If not, y is where the evaluations ran out, or NaN where
-      the field is not finite however short the step.
+    Args:
+      y: a tree of [B, ...], the state at the end. Of an example that is not finished, where the
+        evaluations ran out; NaN where the field is not finite however short the step.
+      slope: a tree of [B, ...], dy/du there.
+      evaluations: [B], the evaluations that each example took.
+      finished: [B], whether the example is at the end.
     """
 
     y: Any
     slope: Any
-    evaluations: Array
-    finished: Array
+    evaluations: Int[Array, "batch"]
+    finished: Bool[Array, "batch"]
 
 
 class Integrator(Pytree, abc.ABC):
     """A way to solve dy/du = field(u, y) between two scalars, up or down."""
 
     @abc.abstractmethod
-    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
+    def solve(
+        self, field: Field, y: Any, start: Float[Array, ""], end: Float[Array, ""]
+    ) -> Solution:
         """The solution at `end` from y, a tree of [B, ...], at `start`."""
 
 
@@ -40,13 +46,13 @@ def batch_size(y: Any) -> int:
     return jax.tree.leaves(y)[0].shape[0]
 
 
-def advance(y: Any, h: Array, slope: Any) -> Any:
-    """y + h slope, h one per example."""
+def axpy(h: Float[Array, "batch"], slope: Any, y: Any) -> Any:
+    """y + h slope, trees of [B, ...]."""
     return jax.tree.map(lambda leaf, k: leaf + expand(h, leaf) * k, y, slope)
 
 
-def combine(slopes: Any, weights: Array) -> Any:
-    """Σ_j weights_j k_j over the leading axis of the slopes.
+def weighted_sum(slopes: Any, weights: Float[Array, "stages"]) -> Any:
+    """Σ_j weights_j k_j over the leading axis of the slopes, trees of [S, B, ...].
 
     At full precision: an estimate of the error is what is left when the slopes cancel.
     """

@@ -1,4 +1,4 @@
-"""Runge–Kutta integration: adaptive, with a step of its own for every example, or on a fixed grid.
+"""Runge–Kutta integration by embedded pairs, with steps by a tolerance or equal.
 
     k_i = F(u + c_i h, y + h Σ_j a_ij k_j),   y' = y + h Σ_i b_i k_i              (1)
     error = h Σ_i (b_i − b̂_i) k_i                                                 (2)
@@ -12,8 +12,8 @@ tolerance, and by evaluations is better on some problems and worse on others
 last": the last k of an accepted step is the first of the next, and the field at the end is known
 when the integration is over.
 
-Every turn of the loop is one evaluation of F for the whole batch, so the program holds one copy of
-F. Examples that are done wait for the slowest.
+Every iteration is one evaluation of F for the whole batch, so the program holds one copy of F.
+Examples that are done wait for the slowest.
 
 References: Dormand & Prince 1980; Bogacki & Shampine 1989; Hairer, Nørsett & Wanner 1993, §II.4 and
 §II.10; Söderlind 2003 (4).
@@ -24,75 +24,87 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Float
 
-from samplers.coefficients.lagrange import constant
-from samplers.coefficients.tableaux import Tableau, tableaux
+from samplers.coefficients.lagrange import as_constant
+from samplers.coefficients.tableaux import Tableau, pairs, tableaux
 from samplers.integrators.integrator import (
     Field,
     Integrator,
     Solution,
-    advance,
+    axpy,
     batch_size,
-    combine,
+    weighted_sum,
 )
-from samplers.integrators.step_control import Clock, chosen, error_size
+from samplers.integrators.step_control import StepState, error_size, where
+from samplers.integrators.steps import ByTolerance, Equal
 from sde_lib import static
 
+# Those of DOPRI5 (Hairer, Nørsett & Wanner 1993, appendix).
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 
 
 class RungeKutta(Integrator):
-    """Adaptive steps, eq. 2 to 4.
+    """A Runge–Kutta method with an embedded one: eq. 1 to 4 of the module.
 
     Args:
-      tableau: a name in `tableaux`.
-      rtol, atol: the tolerances of `step_control`, eq. 1.
-      pid: P, I and D of eq. 4.
-      max_evaluations: turns of the loop at most; see `Solution` for what would need more.
+      tableau: a name in `tableaux`, of a method with an embedded one.
+      pid: P, I and D of eq. 4, for steps by a tolerance.
+      steps: by a tolerance, or equal.
+
+    Reference: Hairer, Nørsett & Wanner 1993, §II.4.
     """
 
     tableau: str = static(default="dopri5")
-    rtol: Array | float = 1e-5
-    atol: Array | float = 1e-5
     pid: tuple[Array | float, Array | float, Array | float] = (0.4, 0.3, 0.0)
-    max_evaluations: int = static(default=2000)
+    steps: ByTolerance | Equal = ByTolerance()
 
-    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
-        """See `Integrator`."""
+    def solve(
+        self, field: Field, y: Any, start: Float[Array, ""], end: Float[Array, ""]
+    ) -> Solution:
+        """See `Integrator`.
+
+        Raises:
+          ValueError: the tableau has no embedded method.
+        """
         method = tableaux[self.tableau]
+        if method.error is None:
+            raise ValueError(f"tableau: got {self.tableau!r}, takes one of {', '.join(pairs())}")
+        return self.steps.solve(partial(self._solve, method), field, y, start, end)
+
+    def _solve(self, method: Tableau, field: Field, y: Any, start: Array, end: Array) -> Solution:
+        """The solution in the variable of the steps."""
         batch = batch_size(y)
-        first = (end - start) / 2 * jnp.asarray(self.rtol, dtype=float) ** (1 / method.order)
+        first = self.steps.first(end - start, parts=2, order=method.order)
+        slopes = jax.tree.map(lambda leaf: jnp.zeros((len(method.b), *leaf.shape), leaf.dtype), y)
         state = _State(
-            turn=jnp.zeros((), jnp.int32),
-            stage=jnp.zeros((), jnp.int32),
-            clock=Clock.at_start(start, end, first, batch),
+            step=StepState.at_start(start, end, first, batch),
             y=y,
-            slopes=_no_slopes(method, y),
+            slopes=slopes,
             evaluations=jnp.zeros(batch, jnp.int32),
             log_errors=jnp.zeros((2, batch)),
         )
-        state = jax.lax.while_loop(
-            lambda s: jnp.any(s.clock.running) & (s.turn < self.max_evaluations),
-            partial(self._turn, method, field),
-            state,
+        state = self.steps.repeat(
+            partial(self._iterate, method, field), state, evaluations=len(method.b) - 1
         )
         slope = jax.tree.map(lambda k: k[0], state.slopes)
-        return state.clock.solution(state.y, slope, state.evaluations)
+        return state.step.solution(state.y, slope, state.evaluations)
 
-    def _turn(self, method: Tableau, field: Field, state: "_State") -> "_State":
+    def _iterate(
+        self, method: Tableau, field: Field, iteration: Array, state: "_State"
+    ) -> "_State":
         """One stage, and the end of the step after the last."""
-        clock, stage = state.clock, state.stage
-        proposed = advance(state.y, clock.h, combine(state.slopes, constant(method.a)[stage]))
-        slope = field(clock.u + constant(method.c)[stage] * clock.h, proposed)
+        step, last = state.step, len(method.b) - 1
+        # The first step has a stage more: of the others it is the last of the step before.
+        stage = jnp.where(iteration == 0, 0, (iteration - 1) % last + 1)
+        proposed = axpy(step.h, weighted_sum(state.slopes, as_constant(method.a)[stage]), state.y)
+        slope = field(step.u + as_constant(method.c)[stage] * step.h, proposed)
         state = state._replace(
-            turn=state.turn + 1,
-            stage=stage + 1,
             slopes=jax.tree.map(lambda k, new: k.at[stage].set(new), state.slopes, slope),
-            evaluations=state.evaluations + clock.running,
+            evaluations=state.evaluations + step.running,
         )
         return jax.lax.cond(
-            state.stage == len(method.b),
+            stage == last,
             partial(self._complete, method),
             lambda state, _: state,
             state,
@@ -101,24 +113,31 @@ class RungeKutta(Integrator):
 
     def _complete(self, method: Tableau, state: "_State", proposed: Any) -> "_State":
         """Accept the step or not, and choose the next."""
-        clock = state.clock
-        error = combine(state.slopes, constant(method.error))
-        error = advance(jax.tree.map(jnp.zeros_like, error), clock.h, error)
-        size = error_size(error, state.y, proposed, self.rtol, self.atol)
-        accept = (size <= 1) & clock.running
-        factor, log_errors = self._next(method, size, accept, state.log_errors)
-        first = chosen(
+        accept, factor, log_errors = self._judge(method, state, proposed)
+        first = where(
             accept,
             jax.tree.map(lambda k: k[-1], state.slopes),
             jax.tree.map(lambda k: k[0], state.slopes),
         )
         return state._replace(
-            stage=jnp.ones_like(state.stage),
-            clock=clock.tick(accept, factor),
-            y=chosen(accept, proposed, state.y),
+            step=state.step.advance(accept, factor),
+            y=where(accept, proposed, state.y),
             slopes=jax.tree.map(lambda k, new: k.at[0].set(new), state.slopes, first),
             log_errors=log_errors,
         )
+
+    def _judge(
+        self, method: Tableau, state: "_State", proposed: Any
+    ) -> tuple[Array, Array | float, Array]:
+        """Who accepts [B], the factor of the next step [B], and log E of the last two steps."""
+        step = state.step
+        if isinstance(self.steps, Equal):
+            return step.running, 1.0, state.log_errors
+        slope = weighted_sum(state.slopes, as_constant(method.error))
+        error = axpy(step.h, slope, jax.tree.map(jnp.zeros_like, slope))
+        size = error_size(error, state.y, proposed, self.steps.rtol, self.steps.atol)
+        accept = (size <= 1) & step.running
+        return accept, *self._next(method, size, accept, state.log_errors)
 
     def _next(
         self, method: Tableau, size: Array, accept: Array, log_errors: Array
@@ -126,6 +145,7 @@ class RungeKutta(Integrator):
         """The factor of eq. 3 [B], and log E of the two steps accepted last [2, B]."""
         proportional, integral, derivative = self.pid
         before, earlier = log_errors
+        # An error may vanish.
         now = jnp.log(jnp.maximum(size, 1e-10))
         log_factor = (
             -(proportional + integral + derivative) * now
@@ -139,58 +159,18 @@ class RungeKutta(Integrator):
 
 
 class _State(NamedTuple):
-    """The slopes of the stages so far [S, B, ...]."""
+    """What an iteration carries on.
 
-    turn: Array
-    stage: Array
-    clock: Clock
+    Args:
+      step: where the examples are.
+      y: a tree of [B, ...], the state there.
+      slopes: trees of [S, B, ...], k of the stages so far.
+      evaluations: [B].
+      log_errors: [2, B], log E of the steps accepted last.
+    """
+
+    step: StepState
     y: Any
     slopes: Any
     evaluations: Array
     log_errors: Array
-
-
-def _no_slopes(method: Tableau, y: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.zeros((len(method.b), *leaf.shape), leaf.dtype), y)
-
-
-class FixedRungeKutta(Integrator):
-    """`num_steps` equal steps of eq. 1, the same evaluations for every example.
-
-    Args:
-      tableau: a name in `tableaux`.
-      num_steps: steps.
-    """
-
-    tableau: str = static(default="dopri5")
-    num_steps: int = static(default=10)
-
-    def solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:
-        """See `Integrator`."""
-        tableau = tableaux[self.tableau]
-        last = len(tableau.b) - 1
-        batch = batch_size(y)
-        h = jnp.broadcast_to((end - start) / self.num_steps, (batch,))
-        a, c = constant(tableau.a), constant(tableau.c)
-
-        def turn(carry: tuple[Any, Any], number: Array) -> tuple[tuple, None]:
-            y, slopes = carry
-            # Turn 0 is stage 0 of the first step; each further step has stages 1 to `last`.
-            stage = jnp.where(number == 0, 0, (number - 1) % last + 1)
-            step = (number - 1) // last
-            at = advance(y, h, combine(slopes, a[stage]))
-            u = start + (step + c[stage]) * h
-            u = jnp.where(number == 0, start, jnp.where(number == turns - 1, end, u))
-            slope = field(u, at)
-            is_last = stage == last
-            # The last stage of a step is the first of the next, at the state it ends in.
-            slopes = jax.tree.map(
-                lambda k, new: k.at[jnp.where(is_last, 0, stage)].set(new), slopes, slope
-            )
-            y = jax.tree.map(lambda new, old: jnp.where(is_last, new, old), at, y)
-            return (y, slopes), None
-
-        turns = self.num_steps * last + 1
-        (y, slopes), _ = jax.lax.scan(turn, (y, _no_slopes(tableau, y)), jnp.arange(turns))
-        slope = jax.tree.map(lambda k: k[0], slopes)
-        return Solution(y, slope, jnp.full((batch,), turns), jnp.ones((batch,), bool))

@@ -9,12 +9,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import (
+    Adams,
+    ByTolerance,
+    Equal,
     Exact,
-    FixedAdams,
     Hutchinson,
+    ProbabilityFlow,
     RungeKutta,
-    decode_with_log_prob,
-    log_prob,
     probe_kinds,
 )
 from samplers.divergence import value_and_divergence
@@ -51,7 +52,9 @@ def test_exact_is_the_trace():
 def test_hutchinson_is_the_quadratic_form():
     """Each probe zᵀ J z by itself, with the J of its own example."""
     probes = RNG.normal(size=(5, 4, 2, 3)).astype(np.float32)
-    _, estimates = value_and_divergence(field, jnp.asarray(X), Hutchinson(vectors=probes))
+    _, estimates = value_and_divergence(
+        field, jnp.asarray(X), Hutchinson(vectors=jnp.asarray(probes))
+    )
     flat = probes.reshape(5, 4, 6)
     terms = np.einsum("kbi,bij,kbj->bkij", flat, jacobians(), flat).reshape(4, 5, 36)
     assert_allclose(estimates, terms.sum(axis=-1), atol=float32_tolerance(terms))
@@ -118,21 +121,22 @@ def test_every_kind_is_unbiased(kind):
     assert_allclose(some.vectors, draws[:, jnp.array([7, 90])], atol=1e-6)
 
 
-@pytest.mark.parametrize("way", ["log_prob", "decode"])
+@pytest.mark.parametrize("way", ["log_prob", "decode_with_log_prob"])
 def test_the_control_variate_is_exact_for_its_own_gaussian(way):
     """One probe then gives the exact density, up and down; and without it does not."""
     sde, oracle = VP(), gaussian()
     x = oracle.sample(jax.random.key(4), (16, 2))
-    run = {"log_prob": log_prob, "decode": decode_with_log_prob}[way]
-    options = {"t_min": 1e-3, "integrator": RungeKutta(rtol=1e-6, atol=1e-6)}
-    exact = run(sde, oracle.model(sde), x, **options)
+    integrator = RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6))
+    flow = ProbabilityFlow(sde=sde, model=oracle.model(sde), t_min=1e-3, integrator=integrator)
+    run = getattr(flow, way)
+    exact = run(x)
     for kind in probe_kinds:
         plain = Hutchinson.draw(jax.random.key(5), x.shape, kind=kind)
         controlled = dataclasses.replace(plain, control=oracle, control_weight=1.0)
-        with_control = run(sde, oracle.model(sde), x, controlled, **options)
+        with_control = run(x, controlled)
         # The probes' products and their closed form agree to the tolerance of the integration.
         assert_allclose(with_control.log_prob, exact.log_prob, atol=1e-3)
-        without = run(sde, oracle.model(sde), x, plain, **options)
+        without = run(x, plain)
         assert np.std(without.log_prob - exact.log_prob) > 0.05
 
 
@@ -152,11 +156,12 @@ def test_the_control_variate_reduces_the_variance_of_a_mixture():
         eigenvalues=jnp.asarray(values, jnp.float32),
     )
     x = jnp.asarray(data[:400])
-    options = {"t_min": 1e-2, "integrator": FixedAdams(num_steps=30)}
-    exact = log_prob(sde, oracle.model(sde), x, **options).log_prob
+    integrator = Adams(history=3, steps=Equal(num=30))
+    flow = ProbabilityFlow(sde=sde, model=oracle.model(sde), t_min=1e-2, integrator=integrator)
+    exact = flow.log_prob(x).log_prob
     plain = Hutchinson.draw(jax.random.key(7), x.shape, kind="gaussian")
     errors = [
-        np.asarray(log_prob(sde, oracle.model(sde), x, probes, **options).log_prob - exact)
+        np.asarray(flow.log_prob(x, probes).log_prob - exact)
         for probes in (plain, dataclasses.replace(plain, control=control))
     ]
     for error in errors:

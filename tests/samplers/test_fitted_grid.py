@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose
 
-from samplers import DDIM, Adams, decode, fit_grid, integrate
+from samplers import DDIM, Adams, ByTolerance, GridSampler, ProbabilityFlow, fit_grid
 from samplers.coordinates.angle import Angle
 from sde_lib import VP
 from tests.cases import mixture
@@ -34,14 +34,15 @@ def test_what_is_kept_errs_less_on_other_latents():
         iterations=4,
     )
     x = jax.random.normal(jax.random.key(9), (128, 2))
-    tight = {"t_min": T_MIN, "integrator": Adams(rtol=1e-5, atol=1e-5), "denoise": True}
-    exact = decode(SDE, model, x, **tight).x
+    flow = ProbabilityFlow(
+        sde=SDE, model=model, t_min=T_MIN, integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5))
+    )
+    exact = flow.decode(x, denoise=True).x
 
     @jax.jit
     def error(grid):
-        end = integrate(
-            lambda k: jnp.zeros_like(x), SDE, model, x, solver=DDIM(), grid=grid, denoise=True
-        )
+        sampler = GridSampler(solver=DDIM(), grid=grid, denoise=True)
+        end = sampler.integrate(lambda k: jnp.zeros_like(x), SDE, model, x).x
         return jnp.sqrt(jnp.mean((end - exact) ** 2))
 
     angle = Angle(SDE, WRONG)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Adams, FixedAdams, Hutchinson, RungeKutta, decode, log_prob
+from samplers import Adams, ByTolerance, Equal, Hutchinson, ProbabilityFlow, RungeKutta
 from sde_lib import VE, Gaussian, GaussianMixture, sdes
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-OPTIONS = {"t_min": 1e-5, "integrator": RungeKutta(rtol=1e-10, atol=1e-10)}
+OPTIONS = {"t_min": 1e-5, "integrator": RungeKutta(steps=ByTolerance(rtol=1e-10, atol=1e-10))}
 
 
 @pytest.mark.parametrize("name", ["vp", "subvp", "ve"])
@@ -33,9 +33,9 @@ def test_log_prob(golden, name):
             key: values[f"{name}/{kind}/exact/{key}"]
             for key in ("logp_ode_probe", "logp_ode_trace", "logp_at_eps", "z")
         }
-        model = data[kind].model(sde)
-        probed = log_prob(sde, model, points[kind], probe, **OPTIONS)
-        traced = log_prob(sde, model, points[kind], **OPTIONS)
+        flow = ProbabilityFlow(sde=sde, model=data[kind].model(sde), **OPTIONS)
+        probed = flow.log_prob(points[kind], probe)
+        traced = flow.log_prob(points[kind])
         # 2e-8: 1e-10 a step and a dimension, some 40 steps and 16 dimensions, with cancellation;
         # the reference at the same tolerance is at 5e-9.
         assert_allclose(probed.log_prob, exact["logp_ode_probe"], atol=2e-8, rtol=0)
@@ -68,17 +68,16 @@ def test_decode_of_a_mixture(eight_dimensions):
     sde = VE(sigma_min=1e-4, sigma_max=80.0)
     medians, evaluations = [], []
     for tolerance in (1e-3, 1e-5, 1e-7, 1e-9):
-        flow = decode(
-            sde,
-            mixture.model(sde),
-            latents,
+        flow = ProbabilityFlow(
+            sde=sde,
+            model=mixture.model(sde),
             t_min=0.0,
             data_std=0.606,
-            integrator=RungeKutta(rtol=tolerance, atol=tolerance),
-            denoise=True,
+            integrator=RungeKutta(steps=ByTolerance(rtol=tolerance, atol=tolerance)),
         )
-        medians.append(np.median(np.abs(flow.x - endpoints)))
-        evaluations.append(float(flow.evaluations.mean()))
+        end = flow.decode(latents, denoise=True)
+        medians.append(np.median(np.abs(end.x - endpoints)))
+        evaluations.append(float(end.evaluations.mean()))
     assert np.all(np.array(medians) < [5e-3, 5e-5, 2e-7, 2e-9])
     assert np.all(np.diff(evaluations) > 0)
     assert evaluations[1] < 60  # 53 measured at 1e-5
@@ -89,19 +88,17 @@ def test_the_flow_of_a_mixture_is_the_same_under_every_sde(eight_dimensions, sde
     """In y = x/α and n = σ/α there is one probability-flow ODE: same latents, same ends."""
     mixture, latents, endpoints = eight_dimensions
     t_max, t_min = sde.time_of_noise_to_signal(80.0), sde.time_of_noise_to_signal(1e-4)
-    model = jax.tree_util.Partial(mixture.model(sde))
-    flow = decode(
-        sde,
-        model,
-        sde.alpha(t_max) * latents[:16],
+    flow = ProbabilityFlow(
+        sde=sde,
+        model=jax.tree_util.Partial(mixture.model(sde)),
         t_min=t_min,
         t_max=t_max,
         data_std=0.606,
-        integrator=RungeKutta(rtol=1e-9, atol=1e-9),
-        denoise=True,
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-9, atol=1e-9)),
     )
+    end = flow.decode(sde.alpha(t_max) * latents[:16], denoise=True)
     # 2e-8: 1e-9 a step over some forty steps; the file's own error is 1e-10.
-    assert_allclose(flow.x, endpoints[:16], atol=2e-8)
+    assert_allclose(end.x, endpoints[:16], atol=2e-8)
 
 
 @pytest.mark.parametrize("name", ["vp", "subvp", "ve", "flow"])
@@ -117,16 +114,25 @@ def test_log_densities_of_a_mixture(eight_dimensions, name):
     x = sde.perturb(data, t_min, jax.random.normal(jax.random.key(1), data.shape))
 
     def bits(integrator):
-        return log_prob(
-            sde, mixture.model(sde), x, t_min=t_min, data_std=0.606, integrator=integrator
+        flow = ProbabilityFlow(
+            sde=sde,
+            model=mixture.model(sde),
+            t_min=t_min,
+            data_std=0.606,
+            integrator=integrator,
         )
+        return flow.log_prob(x)
 
     def rms(difference):
         return float(jnp.sqrt(jnp.mean(difference**2))) / 8 / np.log(2)
 
-    exact = bits(RungeKutta(tableau="dop853", rtol=1e-11, atol=1e-11))
+    exact = bits(RungeKutta(tableau="dop853", steps=ByTolerance(rtol=1e-11, atol=1e-11)))
     # In this coordinate every SDE has the same flow: the others are tried on one.
-    others = (RungeKutta(rtol=1e-5, atol=1e-5), FixedAdams(num_steps=69)) if name == "vp" else ()
+    others = (
+        (RungeKutta(steps=ByTolerance(rtol=1e-5, atol=1e-5)), Adams(history=3, steps=Equal(num=69)))
+        if name == "vp"
+        else ()
+    )
     for integrator in (Adams(), *others):
         result = bits(integrator)
         assert rms(result.log_prob - exact.log_prob) < 1e-4

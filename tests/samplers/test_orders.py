@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import EulerMaruyama, Restart, ReverseDiffusion, RungeKutta, decode, grids, solvers
+from samplers import (
+    ByTolerance,
+    EulerMaruyama,
+    ProbabilityFlow,
+    Restart,
+    ReverseDiffusion,
+    RungeKutta,
+    grids,
+    solvers,
+)
 from sde_lib import VP
 from tests.cases import SDES, every_sde, mixture
 from tests.samplers.reference import Line, driven, loop, propagate
@@ -42,9 +51,9 @@ def test_weak_order(sde, name):
         errors.append([end.mean - exact[0], end.variance - exact[1]])
     errors = np.array(errors)
     assert np.abs(errors[-1]).max() < 0.05
-    assert_allclose(slope(errors[:, 1]), solvers[name]().claimed_order, atol=0.3)
+    assert_allclose(slope(errors[:, 1]), solvers[name]().convergence_order, atol=0.3)
     if np.abs(errors[-1, 0]) > 1e-10:  # the mean may be exact
-        assert slope(errors[:, 0]) > solvers[name]().claimed_order - 0.3
+        assert slope(errors[:, 0]) > solvers[name]().convergence_order - 0.3
 
 
 def test_restart_errs_by_its_own_steps():
@@ -58,7 +67,7 @@ def test_restart_errs_by_its_own_steps():
         grid = grids["log_snr"](sde, num_steps, t_min, T_MAX)
         return driven(sde, Restart(num_steps=own), None, data)(grid, 0.0)[1] / denoised - 1
 
-    assert Restart().claimed_order == 0
+    assert Restart().convergence_order == 0
     rough = error(25, 4)
     assert_allclose(error(50, 4), rough, rtol=0.05)
     assert_allclose(np.log2(rough / error(25, 8)), 2, atol=0.3)
@@ -108,12 +117,14 @@ def test_deterministic_order_on_a_mixture(solver):
     sde, oracle = VP(), mixture()
     model = jax.jit(oracle.model(sde))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)))
-    tight = {
-        "t_min": T_MIN,
-        "t_max": T_MAX,
-        "integrator": RungeKutta(rtol=1e-9, atol=1e-9),
-    }
-    exact = decode(sde, oracle.model(sde), x, **tight).x
+    flow = ProbabilityFlow(
+        sde=sde,
+        model=oracle.model(sde),
+        t_min=T_MIN,
+        t_max=T_MAX,
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-9, atol=1e-9)),
+    )
+    exact = flow.decode(x).x
     errors = []
     for num_steps in STEPS:
         grid = grids["uniform"](sde, int(num_steps), T_MIN, T_MAX)

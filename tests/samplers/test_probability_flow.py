@@ -11,22 +11,25 @@ from scipy.special import stdtrit as t_quantile
 
 from samplers import (
     Adams,
+    ByTolerance,
+    Equal,
     Exact,
-    FixedAdams,
     Hutchinson,
+    ProbabilityFlow,
     RungeKutta,
-    decode,
-    decode_with_log_prob,
-    encode,
-    log_prob,
 )
 from sde_lib import VP, Gaussian, GaussianMixture, Prediction
 from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture, takes_devices
 
 T_MIN = 1e-3
-TIGHT = {"t_min": T_MIN, "integrator": RungeKutta(rtol=1e-7, atol=1e-7)}
+TIGHT = {"integrator": RungeKutta(steps=ByTolerance(rtol=1e-7, atol=1e-7))}
 LINE = np.linspace(-3.2, 3.2, 801)[:, None]  # six standard deviations beyond the components
 float64 = pytest.mark.usefixtures("float64")
+
+
+def flow_of(sde, oracle, **options):
+    """The flow of data in closed form, down to T_MIN."""
+    return ProbabilityFlow(**{"sde": sde, "model": oracle.model(sde), "t_min": T_MIN} | options)
 
 
 def cdf(oracle, sde, x, t):
@@ -45,8 +48,8 @@ def test_on_a_line(sde):
     10⁻⁵: the tolerance times some 25 steps and the conditioning of the tails.
     """
     oracle = line_mixture()
-    x = jnp.asarray(LINE)
-    result = log_prob(sde, oracle.model(sde), x, **TIGHT)
+    flow, x = flow_of(sde, oracle, **TIGHT), jnp.asarray(LINE)
+    result = flow.log_prob(x)
     # A density: it integrates to 1 (the trapezoidal rule is exact to rounding here).
     assert_allclose(np.trapezoid(np.exp(result.log_prob), LINE[:, 0]), 1, atol=1e-6)
     # The one of the closed form, once the prior that stands for p_1 is replaced by p_1.
@@ -58,8 +61,8 @@ def test_on_a_line(sde):
     assert_allclose(ends, cdf(oracle, sde, x, T_MIN), atol=1e-6)
     assert np.all(np.diff(result.latents[:, 0]) > 0)
     # Back again, and denoised.
-    assert_allclose(decode(sde, oracle.model(sde), result.latents, **TIGHT).x, x, atol=1e-5)
-    denoised = decode(sde, oracle.model(sde), result.latents, denoise=True, **TIGHT)
+    assert_allclose(flow.decode(result.latents).x, x, atol=1e-5)
+    denoised = flow.decode(result.latents, denoise=True)
     assert_allclose(denoised.x, oracle.predict(sde, x, T_MIN).data, atol=1e-5)
     assert np.all(denoised.evaluations > 0)
 
@@ -71,15 +74,16 @@ def test_there_and_back(sde):
     The flow of a mixture stretches: between components errors grow by the ratio of the densities.
     """
     oracle = mixture()
+    flow = flow_of(sde, oracle)
     x = oracle.sample(jax.random.key(0), (32, 2))
-    latents = encode(sde, oracle.model(sde), x, t_min=T_MIN)
-    back = decode(sde, oracle.model(sde), latents.x, t_min=T_MIN)
+    latents = flow.encode(x)
+    back = flow.decode(latents.x)
     assert back.x.dtype == latents.x.dtype == jnp.float32
     errors = np.abs(back.x - x)
     # 1e-3 is 100 tolerances (0.4 to 1e-3 measured on 64 points); the median is far below.
     assert errors.max() < 3e-3
     assert np.median(errors) < 1e-4
-    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN)
+    result = flow.log_prob(x)
     assert_allclose(result.latents, latents.x, atol=1e-3 * float(sde.prior_std()))
     exact = oracle.log_prob(sde, x, T_MIN)
     prior = sde.prior_log_prob(result.latents)
@@ -95,10 +99,10 @@ def test_gaussian_flow_is_the_closed_form(sde):
     """Correlated, off-centre data in two dimensions."""
     oracle = gaussian()
     x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)))
-    flow = encode(sde, oracle.model(sde), x, **TIGHT)
+    latents = flow_of(sde, oracle, **TIGHT).encode(x).x
     exact = oracle.probability_flow(sde, x, T_MIN, 1.0)
     # Some tens of steps of 1e-7, at the scale of the latent.
-    assert_allclose(flow.x, exact, atol=1e-5 * float(sde.prior_std()))
+    assert_allclose(latents, exact, atol=1e-5 * float(sde.prior_std()))
 
 
 @float64
@@ -106,9 +110,9 @@ def test_where_there_is_no_signal():
     """α(1) = 0, and down to a time at which σ/α is 1e-5: finite, and the data's law."""
     sde, oracle = SDES["user"], line_mixture()
     latents = jnp.linspace(-3, 3, 13)[:, None]
-    flow = decode(sde, oracle.model(sde), latents, **TIGHT | {"t_min": 1e-5})
-    assert np.isfinite(flow.x).all()
-    assert_allclose(cdf(oracle, sde, flow.x, 1e-5), cdf(oracle, sde, latents, 1.0), atol=1e-6)
+    x = flow_of(sde, oracle, **TIGHT, t_min=1e-5).decode(latents).x
+    assert np.isfinite(x).all()
+    assert_allclose(cdf(oracle, sde, x, 1e-5), cdf(oracle, sde, latents, 1.0), atol=1e-6)
 
 
 @float64
@@ -116,9 +120,7 @@ def test_density_does_not_depend_on_the_scale_of_the_coordinate():
     """data_std only chooses how the ODE is written. (10⁻⁵ as above.)"""
     sde, oracle = VP(), line_mixture()
     x = jnp.asarray(LINE[::40])
-    narrow, wide = (
-        log_prob(sde, oracle.model(sde), x, data_std=std, **TIGHT) for std in (0.2, 1.5)
-    )
+    narrow, wide = (flow_of(sde, oracle, data_std=std, **TIGHT).log_prob(x) for std in (0.2, 1.5))
     assert_allclose(narrow.log_prob, wide.log_prob, atol=1e-5)
     assert np.any(narrow.evaluations != wide.evaluations)
 
@@ -126,11 +128,11 @@ def test_density_does_not_depend_on_the_scale_of_the_coordinate():
 @float64
 def test_an_example_does_not_depend_on_its_batch():
     """In float64, as a rounding in float32 may decide whether a step is accepted."""
-    sde, oracle = VP(), mixture()
-    x = oracle.sample(jax.random.key(1), (5, 2))
-    together = log_prob(sde, oracle.model(sde), x, t_min=T_MIN)
-    others = log_prob(sde, oracle.model(sde), x.at[1:].multiply(-2.0), t_min=T_MIN)
-    alone = log_prob(sde, oracle.model(sde), x[:1], t_min=T_MIN)
+    oracle = mixture()
+    flow, x = flow_of(VP(), oracle), oracle.sample(jax.random.key(1), (5, 2))
+    together = flow.log_prob(x)
+    others = flow.log_prob(x.at[1:].multiply(-2.0))
+    alone = flow.log_prob(x[:1])
     for result in (others, alone):
         assert result.evaluations[0] == together.evaluations[0]
         # Some fifty steps in another order, spread by what lies between the components.
@@ -141,7 +143,7 @@ def test_an_example_does_not_depend_on_its_batch():
 @float64
 def test_hutchinson():
     """Sixteen probes on 48 points in 8 dimensions: unbiased, with the reported error."""
-    sde, rng = VP(), np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     oracle = GaussianMixture(
         weights=jnp.array([0.2, 0.5, 0.3]),
         means=jnp.asarray(rng.normal(size=(3, 8))),
@@ -149,10 +151,9 @@ def test_hutchinson():
     )
     # Between the components, where the Jacobian is far from a multiple of the identity.
     x = 0.5 * jnp.asarray(rng.normal(size=(48, 8)))
-    options = {"t_min": T_MIN, "integrator": RungeKutta(rtol=1e-6, atol=1e-6)}
-    exact = log_prob(sde, oracle.model(sde), x, **options)
-    probes = Hutchinson.draw(jax.random.key(3), x.shape, num_probes=16)
-    probed = log_prob(sde, oracle.model(sde), x, probes, **options)
+    flow = flow_of(VP(), oracle, integrator=RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6)))
+    exact = flow.log_prob(x)
+    probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(3), x.shape, num_probes=16))
     off = np.asarray((probed.log_prob - exact.log_prob) / probed.standard_error)
     # About Student's t of 15 degrees of freedom: beyond 5 once in 10⁴, of variance 15/13.
     assert np.abs(off).max() < 5
@@ -175,8 +176,13 @@ def test_network_in_bfloat16():
         return Prediction(*(a.astype(jnp.bfloat16) for a in exact_model(x, t)))
 
     x = oracle.sample(jax.random.key(4), (8, 2))
-    options = {"t_min": 1e-2, "integrator": RungeKutta(rtol=1e-2, atol=1e-2)}
-    result = log_prob(sde, jax.tree_util.Partial(rounded), x, **options)
+    flow = ProbabilityFlow(
+        sde=sde,
+        model=jax.tree_util.Partial(rounded),
+        t_min=1e-2,
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-2, atol=1e-2)),
+    )
+    result = flow.log_prob(x)
     assert result.log_prob.dtype == result.latents.dtype == jnp.float32
     exact = oracle.log_prob(sde, x, 1e-2)
     assert np.abs(result.log_prob - exact).max() < 0.1
@@ -192,15 +198,15 @@ def test_new_numbers_run_the_program_that_is_there():
         return Prediction(data=std * x / (1 + x**2), noise=x / (1 + std))
 
     def run(std, sde, rtol, t_min, data_std):
-        model = jax.tree_util.Partial(predict, jnp.float32(std))
-        integrator = RungeKutta(rtol=rtol, atol=rtol)
-        options = {"integrator": integrator, "t_min": t_min, "data_std": data_std}
-        x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
-        return (
-            decode(sde, model, x, **options).x,
-            encode(sde, model, x, **options).x,
-            log_prob(sde, model, x, **options).log_prob,
+        flow = ProbabilityFlow(
+            sde=sde,
+            model=jax.tree_util.Partial(predict, jnp.float32(std)),
+            t_min=t_min,
+            data_std=data_std,
+            integrator=RungeKutta(steps=ByTolerance(rtol=rtol, atol=rtol)),
         )
+        x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
+        return flow.decode(x).x, flow.encode(x).x, flow.log_prob(x).log_prob
 
     first = run(0.5, VP(), 1e-3, 1e-2, 0.5)
     once = len(traces)
@@ -220,21 +226,20 @@ def test_one_copy_of_the_network():
     def predict(x, t, cond=None):
         return Prediction(data=jax.lax.asinh(x), noise=x)
 
-    model = jax.tree_util.Partial(predict)
-    sde, x = VP(), jnp.ones((2, 2))
-    for run in (decode, encode, log_prob):
-        program = str(jax.make_jaxpr(lambda x, run=run: run(sde, model, x, t_min=T_MIN))(x))
+    flow = ProbabilityFlow(sde=VP(), model=jax.tree_util.Partial(predict), t_min=T_MIN)
+    for run in (flow.decode, flow.encode, flow.log_prob):
+        program = str(jax.make_jaxpr(run)(jnp.ones((2, 2))))
         assert program.count("asinh") == 1
 
 
 def test_a_bound_that_is_too_low():
     """There is no density half the way; states are where they had got to, and say so."""
-    sde, oracle = VP(), mixture()
+    flow = flow_of(VP(), mixture(), integrator=RungeKutta(steps=ByTolerance(max_evaluations=20)))
     x = jnp.ones((2, 2))
-    few = RungeKutta(max_evaluations=20)
-    result = log_prob(sde, oracle.model(sde), x, t_min=T_MIN, integrator=few)
+    result = flow.log_prob(x)
     assert np.isnan(result.log_prob).all()
-    moved = encode(sde, oracle.model(sde), x, t_min=T_MIN, integrator=few)
+    assert not result.finished.any()
+    moved = flow.encode(x)
     assert not moved.finished.any()
     assert np.isfinite(moved.x).all()
 
@@ -242,12 +247,12 @@ def test_a_bound_that_is_too_low():
 @every_sde
 def test_densities_come_with_samples(sde):
     """One integration down gives the samples of `decode` and the densities of `log_prob`."""
-    oracle = mixture()
+    flow = flow_of(sde, mixture())
     latents = sde.prior_sample(jax.random.key(5), (32, 2))
-    drawn = decode_with_log_prob(sde, oracle.model(sde), latents, t_min=T_MIN)
-    plain = decode(sde, oracle.model(sde), latents, t_min=T_MIN)
+    drawn = flow.decode_with_log_prob(latents)
+    plain = flow.decode(latents)
     assert_allclose(drawn.x, plain.x, atol=1e-3)  # steps differ, as the density asks for its own
-    again = log_prob(sde, oracle.model(sde), drawn.x, t_min=T_MIN)
+    again = flow.log_prob(drawn.x)
     # 1e-5 a step and dimension there and back, spread by what lies between the components.
     assert np.abs(drawn.log_prob - again.log_prob).max() < 5e-3
     assert np.median(np.abs(drawn.log_prob - again.log_prob)) < 2e-4
@@ -264,9 +269,11 @@ def test_a_conditional_model():
 
     x = oracle.sample(jax.random.key(6), (4, 2))
     cond = jnp.arange(8.0).reshape(4, 2) / 8
-    options = {"t_min": T_MIN, "integrator": Adams()}
-    moved = log_prob(sde, jax.tree_util.Partial(predict), x + cond, cond=cond, **options)
-    still = log_prob(sde, oracle.model(sde), x, **options)
+    shifted_flow = ProbabilityFlow(
+        sde=sde, model=jax.tree_util.Partial(predict), cond=cond, t_min=T_MIN
+    )
+    moved = shifted_flow.log_prob(x + cond)
+    still = flow_of(sde, oracle).log_prob(x)
     prior = sde.prior_log_prob(moved.latents) - sde.prior_log_prob(still.latents)
     # A shift of the data by c shifts x_1 by α(1) c and no density.
     assert_allclose(moved.log_prob - prior, still.log_prob, atol=2e-3)
@@ -275,14 +282,13 @@ def test_a_conditional_model():
 @takes_devices(2)
 def test_on_several_devices():
     """The same numbers from a batch that devices share."""
-    sde, oracle = VP(), mixture()
+    oracle = mixture()
     x = oracle.sample(jax.random.key(7), (16, 2))
     mesh = jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
     shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    for integrator in (FixedAdams(num_steps=20), Adams()):
-        options = {"t_min": T_MIN, "integrator": integrator}
-        one = log_prob(sde, oracle.model(sde), x, **options)
-        many = log_prob(sde, oracle.model(sde), shared, **options)
+    for integrator in (Adams(history=3, steps=Equal(num=20)), Adams()):
+        flow = flow_of(VP(), oracle, integrator=integrator)
+        one, many = flow.log_prob(x), flow.log_prob(shared)
         assert not many.log_prob.sharding.is_fully_replicated
         assert_allclose(many.log_prob, one.log_prob, atol=1e-4)
 
@@ -298,10 +304,9 @@ def test_probes_state_their_error():
         eigenvalues=jnp.asarray(rng.uniform(0.05, 1.0, size=64)),
     )
     x = oracle.sample(jax.random.key(8), (2000, 64))
-    options = {"t_min": T_MIN, "integrator": FixedAdams(num_steps=20)}
-    probes = Hutchinson.draw(jax.random.key(9), x.shape, num_probes=16)
-    probed = log_prob(sde, oracle.model(sde), x, probes, **options)
-    exact = log_prob(sde, oracle.model(sde), x[:1], Exact(), **options)
+    flow = flow_of(sde, oracle, integrator=Adams(history=3, steps=Equal(num=20)))
+    probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(9), x.shape, num_probes=16))
+    exact = flow.log_prob(x[:1], Exact())
     # For Gaussian data the divergence is the same for every x, and so is the density's surplus.
     surplus = exact.log_prob - sde.prior_log_prob(exact.latents)
     truth = sde.prior_log_prob(probed.latents) + surplus
@@ -311,19 +316,18 @@ def test_probes_state_their_error():
 
 def test_a_split_states_its_error():
     """95 % intervals of the mean of 32 examples, one probe each, for 2000 splits of a mixture."""
-    sde, rng = VP(), np.random.default_rng(9)
+    rng = np.random.default_rng(9)
     oracle = GaussianMixture(
         weights=jnp.array([0.2, 0.5, 0.3]),
         means=jnp.asarray(rng.normal(size=(3, 8)), dtype=jnp.float32),
         stds=jnp.array([0.5, 0.3, 0.4]),
     )
     x = oracle.sample(jax.random.key(10), (64_000, 8))
-    options = {"t_min": 1e-2, "integrator": FixedAdams(num_steps=12)}
-    probes = Hutchinson.draw(jax.random.key(11), x.shape)
-    probed = log_prob(sde, oracle.model(sde), x, probes, **options).log_prob
+    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=12)))
+    probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(11), x.shape)).log_prob
     # The target is the expectation for this solver, from all examples and the exact trace: it errs
     # by a 45th of what a split of 32 does.
-    target = np.mean(log_prob(sde, oracle.model(sde), x, Exact(), **options).log_prob)
+    target = np.mean(flow.log_prob(x, Exact()).log_prob)
     splits = np.asarray(probed).reshape(2000, 32)
     half = t_quantile(31, 0.975) * splits.std(axis=1, ddof=1) / np.sqrt(32)
     covered = np.abs(splits.mean(axis=1) - target) < half

@@ -21,10 +21,12 @@ Shape = tuple[int, ...]
 
 
 class Leaf(NamedTuple):
-    """One array of ours, and what it is there.
+    """One of our arrays, and the published tensors that it is made of.
 
-    ours: its path, "conv_in/kernel". theirs: the tensors that it is, side by side. axes: the
-    transposition from theirs to ours.
+    Args:
+      ours: path of our array ("conv_in/kernel").
+      theirs: names of their tensors, which lie side by side in our array.
+      axes: transposition from their axes to ours.
     """
 
     ours: str
@@ -32,13 +34,13 @@ class Leaf(NamedTuple):
     axes: tuple[int, ...]
 
     def their_shape(self, ours: Shape) -> Shape:
-        """Of each of theirs; a matrix of ours may be a 1×1 convolution there."""
+        """Shape of each of their tensors; a matrix of ours may be a 1×1 convolution there."""
         single = (*ours[:-1], ours[-1] // len(self.theirs))
         single = (1,) * (len(self.axes) - len(single)) + single
         return tuple(size for _, size in sorted(zip(self.axes, single, strict=True)))
 
     def our_array(self, theirs: list[np.ndarray], ours: Shape) -> np.ndarray:
-        """From those of theirs, which have `their_shape`."""
+        """Our array, made of their tensors, each of `their_shape`."""
         moved = [tensor.transpose(self.axes) for tensor in theirs]
         return np.ascontiguousarray(np.concatenate(moved, axis=-1).reshape(ours), np.float32)
 
@@ -75,7 +77,7 @@ def layout(net: NCSNpp, channels: int, size: int) -> tuple[list[Leaf], dict[str,
 
 
 def our_shapes(net: nn.Module, shape: Shape) -> dict[str, Shape]:
-    """Of the parameters by path, as "conv_in/kernel"; nothing is computed."""
+    """Shapes of our parameters by path ("conv_in/kernel"); nothing is computed."""
     return {path: leaf.shape for path, leaf in flatten(abstract_params(net, shape)).items()}
 
 

@@ -12,8 +12,8 @@ from experiments.data import load
 from experiments.likelihood import measure as likelihood
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
-from samplers import RungeKutta, log_prob
+from experiments.workdir.trained_model import TrainedModel
+from samplers import ByTolerance, ProbabilityFlow, RungeKutta
 from tests.experiments.conftest import DIGITS
 
 LIKELIHOOD = ["--limit=20", "--seed=1", "--devices=1"]
@@ -219,15 +219,15 @@ def test_sampling_knows_its_densities(trained, tmp_path):
     exact = ["--config.likelihood.divergence=exact", "--config.sampling.t_min=1e-3"]
     assert main(["sample", f"--workdir={trained}", *arguments, *exact]) == 0
     drawn = np.load(f"{output}.npz")
-    opened = Trained.open(trained, [], devices.make_mesh())
-    again = log_prob(
-        opened.sde,
-        opened.model,
-        drawn["points"],
+    opened = TrainedModel.open(trained, [], devices.make_mesh())
+    flow = ProbabilityFlow(
+        sde=opened.sde,
+        model=opened.model,
         t_min=1e-3,
         data_std=opened.experiment.data.std,
-        integrator=RungeKutta(rtol=1e-5, atol=1e-5),
+        integrator=RungeKutta(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
     )
+    again = flow.log_prob(drawn["points"])
     # Two integrations at 1e-5 in float32, there and back.
     assert_allclose(drawn["log_prob"], again.log_prob, atol=2e-3)
 

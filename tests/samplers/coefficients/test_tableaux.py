@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import RungeKutta, tableaux
+from samplers import ByTolerance, RungeKutta, tableaux
 
 every_tableau = pytest.mark.parametrize("name", list(tableaux))
 float64 = pytest.mark.usefixtures("float64")
@@ -103,9 +103,8 @@ def test_against_diffrax():
         return jnp.stack([y[..., 1], -jnp.sin(y[..., 0])], -1)
 
     y = jnp.array([1.5, 0.2])
-    ours = RungeKutta(rtol=1e-9, atol=1e-9, max_evaluations=5000).solve(
-        pendulum, y[None], jnp.asarray(0.0), jnp.asarray(5.0)
-    )
+    steps = ByTolerance(rtol=1e-9, atol=1e-9, max_evaluations=5000)
+    ours = RungeKutta(steps=steps).solve(pendulum, y[None], jnp.asarray(0.0), jnp.asarray(5.0))
     theirs = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda u, y, args: pendulum(u, y)),
         diffrax.Dopri5(),

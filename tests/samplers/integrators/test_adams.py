@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Adams, RungeKutta
+from samplers import Adams, ByTolerance, RungeKutta
 from samplers.coefficients.lagrange import integrals
 
 float64 = pytest.mark.usefixtures("float64")
@@ -69,7 +69,7 @@ def test_order(history):
         4: (1e-11, 1e-13),
     }[history]
     (rough_error, few), (fine_error, many) = (
-        error(Adams(rtol=tol, atol=tol, history=history, max_evaluations=20_000))
+        error(Adams(history=history, steps=ByTolerance(rtol=tol, atol=tol, max_evaluations=20_000)))
         for tol in (rough, fine)
     )
     slope = np.log(rough_error / fine_error) / np.log(many / few)
@@ -79,9 +79,9 @@ def test_order(history):
 @float64
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
 def test_error_follows_the_tolerance_with_less_work_than_dopri5(tolerance):
-    off, evaluations = error(Adams(rtol=tolerance, atol=tolerance))
+    off, evaluations = error(Adams(steps=ByTolerance(rtol=tolerance, atol=tolerance)))
     assert off < 10 * tolerance
-    _, theirs = error(RungeKutta(rtol=tolerance, atol=tolerance))
+    _, theirs = error(RungeKutta(steps=ByTolerance(rtol=tolerance, atol=tolerance)))
     assert evaluations < theirs
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Adams, RungeKutta, pairs, tableaux
+from samplers import Adams, ByTolerance, RungeKutta, pairs, tableaux
 from samplers.integrators.step_control import error_size
 
 float64 = pytest.mark.usefixtures("float64")
@@ -15,9 +15,9 @@ METHODS = {name: (RungeKutta, {"tableau": name}) for name in pairs()} | {"adams"
 every_method = pytest.mark.parametrize("name", list(METHODS))
 
 
-def method(name, **options):
+def method(name, **steps):
     cls, named = METHODS[name]
-    return cls(**named, **options)
+    return cls(**named, steps=ByTolerance(**steps))
 
 
 RATES = np.array([0.3, 2.0, 8.0])
@@ -90,7 +90,7 @@ def test_an_example_does_not_depend_on_the_others(name):
 
 @pytest.mark.parametrize(("name", "each_step"), [("adams", 1), ("dopri5", 6)])
 def test_evaluations_are_counted(name, each_step):
-    """Turns of the loop in which an example was still moving; the callback sees every turn."""
+    """Iterations in which an example was still moving; the callback sees every iteration."""
     calls = []
 
     def counted(u, y):
@@ -148,7 +148,7 @@ def test_float64_after_float32(make):
     """
 
     def decay(rtol):
-        integrator = make(rtol=rtol, atol=rtol)
+        integrator = make(steps=ByTolerance(rtol=rtol, atol=rtol))
         start, end = jnp.asarray(0.0), jnp.asarray(1.0)
         return integrator.solve(lambda u, y: -y, jnp.ones((1, 1)), start, end).y
 

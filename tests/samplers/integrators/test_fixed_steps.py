@@ -1,4 +1,4 @@
-"""Adams and fixed Runge–Kutta steps: orders, ends, evaluations, and one copy of the field."""
+"""Equal steps of Adams and Runge–Kutta: orders, ends, evaluations, and one copy of the field."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import FixedAdams, FixedRungeKutta, pairs, tableaux
+from samplers import Adams, Equal, RungeKutta, pairs, tableaux
 from sde_lib import expand
 
 float64 = pytest.mark.usefixtures("float64")
@@ -45,7 +45,7 @@ def test_order_of_adams(history):
 
     errors = []
     for num_steps in (400, 800):
-        integrator = FixedAdams(num_steps=num_steps, history=history)
+        integrator = Adams(history=history, steps=Equal(num=num_steps))
         y = integrator.solve(flat, jnp.full((1, 1), 0.5), jnp.asarray(0.0), jnp.asarray(1.0)).y
         errors.append(abs(float(y[0, 0]) - 1))
     assert np.log2(errors[0] / errors[1]) == pytest.approx(history + 1, abs=0.3)
@@ -61,7 +61,7 @@ def test_adams_integrates_polynomials(history):
         return (u**degree)[:, None] * jnp.ones_like(y)
 
     def after(num_steps):
-        integrator = FixedAdams(num_steps=num_steps, history=history)
+        integrator = Adams(history=history, steps=Equal(num=num_steps))
         y = integrator.solve(polynomial, jnp.zeros((1, 1)), jnp.asarray(0.0), jnp.asarray(1.0)).y
         return float(y[0, 0]) - 1 / (degree + 1)
 
@@ -75,7 +75,7 @@ def test_adams_integrates_polynomials(history):
 @pytest.mark.parametrize("name", pairs())
 def test_order_of_fixed_steps(name):
     order, steps = tableaux[name].order, {"bosh3": (64, 128), "dop853": (2, 4)}.get(name, (8, 16))
-    errors = [error(FixedRungeKutta(tableau=name, num_steps=n), 0.0, 1.5)[0] for n in steps]
+    errors = [error(RungeKutta(tableau=name, steps=Equal(num=n)), 0.0, 1.5)[0] for n in steps]
     assert np.log2(errors[0] / errors[1]) > order - 0.3
 
 
@@ -84,10 +84,10 @@ def test_order_of_fixed_steps(name):
 @pytest.mark.parametrize(
     ("integrator", "evaluations"),
     [
-        (FixedAdams(num_steps=60), 61),
-        (FixedAdams(num_steps=60, grading=0.5), 61),
-        (FixedRungeKutta(num_steps=10), 61),
-        (FixedRungeKutta(tableau="bosh3", num_steps=20), 61),
+        (Adams(history=3, steps=Equal(num=60)), 61),
+        (Adams(history=3, steps=Equal(num=60, grading=0.5)), 61),
+        (RungeKutta(steps=Equal(num=10)), 61),
+        (RungeKutta(tableau="bosh3", steps=Equal(num=20)), 61),
     ],
 )
 def test_both_ways(integrator, evaluations, start_end):
@@ -100,7 +100,9 @@ def test_both_ways(integrator, evaluations, start_end):
     assert solution.evaluations.tolist() == [evaluations] * 3
 
 
-@pytest.mark.parametrize("integrator", [FixedAdams(num_steps=7), FixedRungeKutta(num_steps=3)])
+@pytest.mark.parametrize(
+    "integrator", [Adams(history=3, steps=Equal(num=7)), RungeKutta(steps=Equal(num=3))]
+)
 def test_one_copy_of_the_field(integrator):
     def once(u, y):
         return jnp.arctan(y)
@@ -116,11 +118,12 @@ def test_one_copy_of_the_field(integrator):
 @pytest.mark.parametrize(
     ("integrator", "words"),
     [
-        (FixedAdams(history=5), ["history", "5", "1 to 4"]),
-        (FixedAdams(num_steps=0), ["num_steps", "0"]),
+        (lambda: Adams(history=0, steps=Equal()), ["history", "0"]),
+        (lambda: Adams(steps=Equal(num=0)), ["num", "0"]),
+        (lambda: RungeKutta(tableau="rk4", steps=Equal()), ["tableau", "rk4", "dopri5"]),
     ],
 )
 def test_out_of_range(integrator, words):
     with pytest.raises(ValueError, match=words[0]) as raised:
-        integrator.solve(field, {"y": jnp.ones((3, 1))}, jnp.zeros(()), jnp.ones(()))
+        integrator().solve(field, {"y": jnp.ones((3, 1))}, jnp.zeros(()), jnp.ones(()))
     assert all(word in str(raised.value) for word in words)
