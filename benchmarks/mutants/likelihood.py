@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant(
         "the integral of the divergence per dimension",
         "samplers/probability_flow.py",
-        "divergence.controlled(dim * solution.y[1]",
-        "divergence.controlled(solution.y[1]",
+        "dim * solution.y[1], partial(",
+        "solution.y[1], partial(",
         (f"{_FLOW}test_there_and_back[vp]",),
     ),
     Mutant(
