@@ -1,4 +1,4 @@
-"""Bits/dim of trained models under every SDE and dequantization, as a table for the README.
+"""Bits/dim of trained models under every SDE and dequantization, as a table for the docs.
 
     python -m benchmarks.bits_per_dim --cifar10=FILE.npz [--runs=runs/bits_per_dim] [--limit=128]
 
@@ -13,18 +13,18 @@ import json
 import pathlib
 from typing import Any
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import into_pages, save
 from benchmarks.runs import train_once
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 SDES = ("vp", "subvp", "ve")
 DEQUANTIZATIONS = ("uniform", "truncated_normal")
 
 
 def main() -> None:
-    """Train, measure, write the result and the README's table."""
+    """Train, measure, write the result and the docs' table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cifar10", required=True, help="an .npz with images and test_images")
     parser.add_argument("--runs", default="runs/bits_per_dim")
@@ -47,7 +47,7 @@ def main() -> None:
             for dequantization in DEQUANTIZATIONS:
                 rows.append({"data": name, "sde": sde} | report(workdir, dequantization, limit))
                 save("bits_per_dim", {"rows": rows})
-    into_readme("bits_per_dim", table(rows))
+    into_pages("bits_per_dim", table(rows))
 
 
 def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def report(workdir: pathlib.Path, dequantization: str, limit: int | None) -> dic
         "--config.likelihood.check_solver=True",
         "--config.likelihood.batch_size=64",
     ]
-    trained = Trained.open(workdir, overrides, devices.make_mesh())
+    trained = TrainedModel.open(workdir, overrides, devices.make_mesh())
     text, path = measure(trained, trained.dataset("test"), limit=limit)
     print(text)
     return {"dequantization": dequantization} | json.loads(path.read_text(encoding="utf-8"))

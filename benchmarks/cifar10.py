@@ -1,15 +1,15 @@
-"""A CIFAR-10 model that was trained for minutes on one GPU, as the README shows it.
+"""A CIFAR-10 model that was trained for minutes on one GPU, as the docs show it.
 
     python -m benchmarks.cifar10
 
 benchmarks/results/cifar10_h200.json has the commands that were run by hand, what they printed, and
-the time of the bare training step by kinds of kernels. This writes the README's lines from it.
+the time of the bare training step by kinds of kernels. This writes the docs' lines from it.
 """
 
 import textwrap
 from typing import Any
 
-from benchmarks.report import into_readme, read
+from benchmarks.report import into_pages, read
 
 SHOWN = 100
 """Of the samples, as `sample` shows them."""
@@ -17,19 +17,18 @@ SHOWN = 100
 
 def main() -> None:
     """Write the lines."""
-    into_readme("cifar10", words(read("cifar10_h200")))
+    into_pages("cifar10", words(read("cifar10_h200")))
 
 
 def words(result: dict[str, Any]) -> str:
-    """The commands, the picture, and what was measured."""
+    """The commands, and what was measured."""
     workdir = "--workdir=runs/cifar10"
     name, *flags = result["train"]["command"]
     lines = [" \\\n    ".join([f"$ scoresde {name} {workdir}", *flags])]
     for what in ("sample", "likelihood"):
         lines.append(f"$ scoresde {' '.join(result[what]['command'])} {workdir}")
     commands = "\n".join(["```console", *lines, "```"])
-    picture = f"![CIFAR-10 samples]({result['sample']['picture']})"
-    return f"\n{commands}\n\n{picture}\n\n{textwrap.fill(measured(result), 100)}\n"
+    return f"\n{commands}\n\n{textwrap.fill(measured(result), 100)}\n"
 
 
 def measured(result: dict[str, Any]) -> str:

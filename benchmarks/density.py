@@ -15,29 +15,23 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import ROOT, into_readme, save
+from benchmarks.report import ROOT, into_pages, save
 from benchmarks.runs import train_once
-from experiments.data import Dataset, Request
+from experiments.data import Request, Split
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Adams, ByTolerance, ProbabilityFlow
 
 _SIDE = 200
 
 
-def line(request: Request) -> Dataset:
+def line(request: Request) -> Split:
     """A data source: points of a line, three normal components."""
     rng = np.random.default_rng(0 if request.split == "train" else 1)
     component = rng.choice(3, size=20_000, p=[0.3, 0.5, 0.2])
     centres, widths = np.array([-1.2, 0.0, 1.3]), np.array([0.3, 0.2, 0.15])
     points = centres[component] + widths[component] * rng.normal(size=20_000)
-    return Dataset(
-        values=points[:, None].astype(np.float32),
-        labels=None,
-        levels=None,
-        source=request.source,
-        split=request.split,
-    )
+    return Split.of(points[:, None].astype(np.float32))
 
 
 def main() -> None:
@@ -63,23 +57,23 @@ def main() -> None:
     print(integrals)
     result = {"integral": integrals}
     save("density", result)
-    into_readme("density", words(result))
+    into_pages("density", words(result))
     draw(density, edge, plane, points[:, 0], profile, flat)
 
 
 def words(result: dict[str, Any]) -> str:
-    """How far the worst integral is from 1, for the README."""
+    """How far the worst integral is from 1, for the docs."""
     worst = max(abs(value - 1) for value in result["integral"].values())
     return f"{math.ceil(worst * 1e4) / 1e4:.2%}".replace("%", " %")
 
 
-def open_trained(source: str, workdir: pathlib.Path) -> Trained:
+def open_trained(source: str, workdir: pathlib.Path) -> TrainedModel:
     """Train `toy2d` on a source where it is not trained yet."""
     train_once("toy2d", [f"--config.data.source={source}"], workdir)
-    return Trained.open(workdir, [], devices.make_mesh())
+    return TrainedModel.open(workdir, [], devices.make_mesh())
 
 
-def log_density(trained: Trained, points: np.ndarray) -> np.ndarray:
+def log_density(trained: TrainedModel, points: np.ndarray) -> np.ndarray:
     """log p of points [N, D], by the exact trace."""
     flow = ProbabilityFlow(
         sde=trained.sde,
@@ -94,10 +88,10 @@ def log_density(trained: Trained, points: np.ndarray) -> np.ndarray:
 def draw(
     density: np.ndarray,
     edge: float,
-    plane: Trained,
+    plane: TrainedModel,
     points: np.ndarray,
     profile: np.ndarray,
-    flat: Trained,
+    flat: TrainedModel,
 ) -> None:
     """The data and the density of the plane; histogram and density of the line."""
     from matplotlib.figure import Figure

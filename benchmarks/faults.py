@@ -14,7 +14,7 @@ A fault counts as survived if the message is as documented, with no traceback, a
 metrics (wall clock aside), sample grids and snapshots of averages equal those of the undisturbed
 run, bit for bit; of `nan`, if the run ends with finite losses and the right number of skipped
 updates. A limit on the size of files stands for the full disk. The result goes to
-benchmarks/results/faults.json, and its line into the README.
+benchmarks/results/faults.json, and its line into the docs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.report import into_readme, read, save
+from benchmarks.report import into_pages, read, save
 from experiments.config_schema.resolve import resolve
 from experiments.runtime.devices import make_mesh
 from experiments.workdir.folder import Workdir
@@ -72,13 +72,13 @@ sys.exit(main(sys.argv[1:]))
 
 BAD_DATA = """
 import numpy as np
-from experiments.data import Dataset
+from experiments.data import Split
 
 
 def points(request):
     values = np.random.default_rng({seed}).normal(size=(512, 2)).astype(np.float32)
     values[{seed}] = np.nan
-    return Dataset(values=values, labels=None, levels=None, source="", split=request.split)
+    return Split.of(values)
 """
 
 
@@ -136,12 +136,12 @@ def main() -> None:
     if options.only in (None, "kills"):
         result["kills"] = kills(runs, options.kills)
     save("faults", result)
-    into_readme("faults", words(result))
+    into_pages("faults", words(result))
     shutil.rmtree(folder)
 
 
 def words(result: dict) -> str:
-    """The README's line."""
+    """The docs' line."""
     killed, each = result["kills"], result["faults"]
     same = "the same bits" if killed["same"] else "NOT the same"
     rest = ", ".join(f"{name} {number}/{each}" for name, number in result["survived"].items())

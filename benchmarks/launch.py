@@ -5,7 +5,7 @@
 Seconds from the start of `scoresde train` until the first step is done and its line of metrics is
 out (batch 8, images in memory), on an empty compilation cache and on the one that this left.
 Medians. The result goes to benchmarks/results/launch.json (launch_gpu.json on a GPU), its figures
-into the README.
+into the docs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import here, into_readme, save
+from benchmarks.report import here, into_pages, save
 
 COLD, WARM = 2, 3
 
@@ -73,11 +73,11 @@ def main() -> None:
     medians = {kind: round(statistics.median(values), 1) for kind, values in took.items()}
     result = {"config": config, "seconds": medians}
     save(here("launch"), result)
-    into_readme(here("launch"), words(result))
+    into_pages(here("launch"), words(result))
 
 
 def words(result: dict[str, Any]) -> str:
-    """The README's."""
+    """The docs' words."""
     cold, warm = (result["seconds"][kind] for kind in ("cold", "warm"))
     return f"{cold:.0f} s, and {warm:.0f} s with what it left in the compilation cache"
 

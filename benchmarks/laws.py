@@ -90,11 +90,16 @@ class Case(NamedTuple):
         alpha, sigma = float(self.sde.alpha(self.grid[-1])), float(self.sde.sigma(self.grid[-1]))
         return alpha**2 * STD**4 / (alpha**2 * STD**2 + sigma**2)
 
+    def _sampler(self, corrector: Corrector | None) -> samplers.GridSampler:
+        return samplers.GridSampler(
+            solver=self.solver, grid=self.grid, corrector=corrector, data_std=STD, denoise=True
+        )
+
     def explained(self) -> Callable[[float], tuple[Array, Array]]:
         """D → (mean, variance) of the samples, in closed form; one program."""
         corrector = MeanLangevin(snr=SNR, num_steps=self.corrections) if self.corrections else None
-        number = samplers.evaluations(self.sde, self.solver, self.grid, corrector, True)
-        rows = 2 + number * (2 if self.solver.lifts else 1)
+        sampler = self._sampler(corrector)
+        rows = 2 + sampler.num_evaluations(self.sde) * (2 if self.solver.renoises else 1)
 
         def predict(x: Array, t: Array) -> Prediction:
             alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)
@@ -105,16 +110,17 @@ class Case(NamedTuple):
         def run(dim: Array) -> tuple[Array, Array]:
             start = self.grid[0]
             std = jnp.hypot(self.sde.alpha(start) * STD, self.sde.sigma(start))
-            x = samplers.integrate(
-                lambda k: jnp.zeros((rows, 1)).at[2 + k].set(1.0),
-                self.sde,
-                predict,
-                jnp.zeros((rows, 1)).at[1].set(std),
-                solver=self.solver,
-                grid=self.grid,
-                corrector=corrector and dataclasses.replace(corrector, dim=dim),
-                denoise=True,
-            )[:, 0]
+            corrected = corrector and dataclasses.replace(corrector, dim=dim)
+            x = (
+                dataclasses.replace(sampler, corrector=corrected)
+                .integrate(
+                    lambda k: jnp.zeros((rows, 1)).at[2 + k].set(1.0),
+                    self.sde,
+                    predict,
+                    jnp.zeros((rows, 1)).at[1].set(std),
+                )
+                .x[:, 0]
+            )
             return x[0], jnp.sum((x[1:] - x[0]) ** 2)
 
         return run
@@ -124,20 +130,12 @@ class Case(NamedTuple):
         corrector: Corrector | None = None
         if self.corrections:
             corrector = correctors[name](snr=SNR, num_steps=self.corrections)
+        sampler = self._sampler(corrector)
 
         @jax.jit
         def run(key: Array) -> Array:
-            return samplers.sample(
-                key,
-                self.sde,
-                Gaussian.isotropic(dim, STD, mean=MEAN).model(self.sde),
-                (NUMBERS // dim, dim),
-                solver=self.solver,
-                grid=self.grid,
-                corrector=corrector,
-                data_std=STD,
-                denoise=True,
-            )
+            model = Gaussian.isotropic(dim, STD, mean=MEAN).model(self.sde)
+            return sampler.draw(key, self.sde, model, (NUMBERS // dim, dim)).x
 
         x = np.asarray(run(jax.random.key(0)), np.float64)
         return float(x.mean()), float(x.var())
@@ -184,17 +182,11 @@ def measure_adaptive(sde_name: str) -> dict[str, Any]:
     variance = float(sde.alpha(t_min) ** 2 * STD**2 + sde.sigma(t_min) ** 2)
     for dim in DIMENSIONS:
         for tolerance in (0.005, 0.05):
-            drawn = samplers.sample_adaptively(
-                jax.random.key(0),
-                sde,
-                Gaussian.isotropic(dim, STD, mean=MEAN).model(sde),
-                (NUMBERS // dim, dim),
-                t_min=t_min,
-                rtol=tolerance,
-                atol=tolerance,
-                data_std=STD,
-                denoise=False,
+            sampler = samplers.AdaptiveSDESampler(
+                t_min=t_min, rtol=tolerance, atol=tolerance, data_std=STD, denoise=False
             )
+            model = Gaussian.isotropic(dim, STD, mean=MEAN).model(sde)
+            drawn = sampler.draw(jax.random.key(0), sde, model, (NUMBERS // dim, dim))
             x = np.asarray(drawn.x, np.float64)
             off = x.var() / variance - 1
             mean = (x.mean() / float(sde.alpha(t_min)) - MEAN) / STD

@@ -20,7 +20,7 @@ more finely. Calls are those of the slowest example.
 Also: what a round trip of encode and decode changes; seconds an image of the whole likelihood
 against the host loop with separate value and gradient passes; and the variance of probes at equal
 time. Written to benchmarks/results/likelihood.json and docs/likelihood.png, with a summary in the
-README.
+docs.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import jax
 
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Curve, Problem, mixtures
-from benchmarks.report import ROOT, into_readme, read, save
+from benchmarks.report import ROOT, into_pages, read, save
 from samplers import Adams, Equal, RungeKutta
 from sde_lib import sdes
 
@@ -66,7 +66,7 @@ def main() -> None:
             "speed": speed(problem),
             "probes": probe_variances(problem, control),
         }
-        into_readme("round_trip", in_words(result["round_trip"]))
+        into_pages("round_trip", in_words(result["round_trip"]))
     for name, curves in result["problems"].items():
         for target in TARGETS:
             print(
@@ -75,7 +75,7 @@ def main() -> None:
     print("scales", result["scales"])
     save("likelihood", result)
     draw(result["problems"])
-    into_readme("likelihood", summary(result["problems"]))
+    into_pages("likelihood", summary(result["problems"]))
 
 
 def measure_mixtures() -> dict[str, Any]:
@@ -160,7 +160,7 @@ def summary(problems: dict[str, dict[str, Curve]]) -> str:
 
 
 def in_words(round_trips: dict[str, float]) -> str:
-    """What a round trip changes, for the README."""
+    """What a round trip changes, for the docs."""
     changes = [f"{change:.0e} at rtol {tolerance}" for tolerance, change in round_trips.items()]
     most = " and ".join(changes)
     return f"on trained digits a round trip changes a pixel by at most {most}, of the data's range"

@@ -13,14 +13,14 @@ from benchmarks.likelihood_problem import Problem
 from experiments.data import to_model
 from experiments.likelihood.control_variate import data_gaussian
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Adams, ByTolerance, Equal, Hutchinson
 from sde_lib import Gaussian
 
 
 def trained(workdir: str) -> tuple[Problem, Gaussian]:
     """32 test images of a workdir with one fixed probe, and the Gaussian of its training data."""
-    opened = Trained.open(workdir, [], devices.make_mesh(1))
+    opened = TrainedModel.open(workdir, [], devices.make_mesh(1))
     test, sde = opened.dataset("test"), opened.sde
     values = jnp.asarray(test.values[:32])
     u = jax.random.uniform(jax.random.key(0), values.shape)

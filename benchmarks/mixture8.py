@@ -62,6 +62,5 @@ class Mixture8:
 
 @jax.jit
 def _run(sde: SDE, model: Model, x: Array, solver: Solver, grid: Array) -> Array:
-    return samplers.integrate(
-        lambda number: jnp.zeros_like(x), sde, model, x, solver=solver, grid=grid, denoise=True
-    )
+    sampler = samplers.GridSampler(solver=solver, grid=grid, denoise=True)
+    return sampler.integrate(lambda number: jnp.zeros_like(x), sde, model, x).x

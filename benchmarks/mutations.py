@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.mutants import Mutant
-from benchmarks.report import ROOT, into_readme, read, save
+from benchmarks.report import ROOT, into_pages, read, save
 
 ROOMS = ("sde_lib", "models", "samplers", "objective", "likelihood", "experiments")
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
@@ -78,11 +78,11 @@ def keep(verdicts: dict[str, str], every: list[str]) -> None:
     killed = sum(verdict == "killed" for verdict in kept.values())
     result = {"mutants": len(every), "judged": len(kept), "killed": killed, "verdicts": kept}
     save("mutations", result)
-    into_readme("mutations", words(result))
+    into_pages("mutations", words(result))
 
 
 def words(result: dict[str, Any]) -> str:
-    """The README's."""
+    """The docs' words."""
     rest = result["mutants"] - result["judged"]
     return f"{result['killed']} of {result['judged']}" + f", {rest} not judged yet" * (rest > 0)
 
@@ -92,7 +92,7 @@ def _copy(copy: pathlib.Path) -> pathlib.Path:
     ignored = shutil.ignore_patterns("__pycache__", ".*_cache")
     for name in _COPIED:
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for name in ("README.md", "setup.cfg", "pyproject.toml"):
+    for name in ("README.md", "setup.cfg", "pyproject.toml", "scoresde.py"):
         shutil.copy(ROOT / name, copy)
     return copy
 

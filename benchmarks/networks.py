@@ -18,7 +18,7 @@ memory   bytes that the compiled training step takes on one device besides its a
 Nothing is compiled that no part asked for needs. Takes PyTorch and diffusers for the first two, as
 `pip install torch diffusers` installs them. The parts measured go to
 benchmarks/results/networks.json (networks_gpu.json on a GPU), each with its machine; the others
-stay there as last measured. Their figures go into the README.
+stay there as last measured. Their figures go into the docs.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import jax
 
 from benchmarks import our_networks
 from benchmarks.parts import keep, some_of
-from benchmarks.report import here, into_readme, machine
+from benchmarks.report import here, into_pages, machine
 from benchmarks.timing import OF_PEAK, in_turns, ratio
 from experiments.runtime import devices
 
@@ -141,11 +141,13 @@ def main() -> None:
         rows = measure(name, batch, dtype, options.only, options.rounds)
         print(name, rows, flush=True)
         result = keep(here("networks"), rows, name)
-        into_readme(here("networks"), (gpu_table if accelerated else table)(result))
+        into_pages(here("networks"), (gpu_table if accelerated else table)(result))
+        if accelerated:
+            into_pages("networks_headline", headline(result))
 
 
 def table(networks: dict[str, dict]) -> str:
-    """The README's of a CPU."""
+    """The table of a CPU."""
     lines = [
         "",
         "| network | forward, training step ÷ PyTorch | ÷ the same with direct convolutions "
@@ -167,7 +169,7 @@ def table(networks: dict[str, dict]) -> str:
 
 
 def gpu_table(networks: dict[str, dict]) -> str:
-    """The README's of a GPU."""
+    """The table of a GPU."""
     lines = [
         "",
         "| network | forward, training step | ÷ PyTorch, eager | ÷ `torch.compile` "
@@ -187,6 +189,17 @@ def gpu_table(networks: dict[str, dict]) -> str:
         ]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join([*lines, ""])
+
+
+def headline(networks: dict[str, dict]) -> str:
+    """Each network's training step on a GPU beside PyTorch's."""
+    steps = {name: parts["step"] for name, parts in networks.items() if "step" in parts}
+    return "; ".join(
+        f"a training step of {name} at batch {step['batch']} in {step['dtype']} on one "
+        f"{step['machine']['device']}: {step['ratio']['pytorch']['median']:.2f} of PyTorch's eager "
+        f"one, {step['ratio']['pytorch_compiled']['median']:.2f} of `torch.compile`'s"
+        for name, step in steps.items()
+    )
 
 
 def ratios(parts: dict[str, dict], other: str) -> str:

@@ -7,7 +7,7 @@ tests/golden/README.md describes them. For the raw and the averaged parameters: 
 difference of outputs, scores and gradients, relative to the largest value, from the published
 float32 arrays, from the same weights evaluated in float64, and between those two. Takes PyTorch.
 
-The result goes to benchmarks/results/published.json and its figures into the README.
+The result goes to benchmarks/results/published.json and its figures into the docs.
 """
 
 import argparse
@@ -19,13 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import into_readme, save
+from benchmarks.report import into_pages, save
 from experiments.builders.model import build_network, build_sde
-from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.config_schema.sections import Experiment
-from experiments.conversion.convert import filled
 from experiments.conversion.score_sde import checkpoint
-from models import ScoreModel
+from models import ScoreModel, parameterizations
 
 _SAME = ("nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout", "resamp_with_conv")
 _NCSNPP = (
@@ -48,11 +47,11 @@ def main() -> None:
         print(path.stem, json.dumps(nets[path.stem]), flush=True)
     result = {"nets": nets}
     save("published", result)
-    into_readme("published", words(result))
+    into_pages("published", words(result))
 
 
 def words(result: dict[str, Any]) -> str:
-    """The largest differences, for the README."""
+    """The largest differences, for the docs."""
     rows = [row for net in result["nets"].values() for row in net.values()]
     ours, theirs = (max(row[name] for row in rows) for name in ("float32", "published"))
     return f"{ours:.1e} of the largest value at most (its float32 is {theirs:.1e} from its float64)"
@@ -120,7 +119,7 @@ def computed(
         return out, pull(jnp.asarray(golden["c"]))[0]
 
     out, gradient = outputs(params, jnp.asarray(golden["x"]))
-    meant = str(experiment.model.parameterization)
+    meant = experiment.model.parameterization
     return {"out": out, "grad_x": gradient, "score": score(experiment, params, golden, meant)}
 
 
@@ -133,8 +132,8 @@ def score(
         network=build_network(experiment.model),
         params=params,
         sde=sde,
-        parameterization=parameterization,
-        conditioning=str(experiment.model.conditioning),
+        parameterization=parameterizations[parameterization](),
+        conditioning=experiment.model.conditioning,
     )
     t = jnp.asarray(golden["t"])
     noise = jax.jit(lambda model, x: model(x, t).noise)(model, jnp.asarray(golden["x"]))

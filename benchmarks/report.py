@@ -1,4 +1,4 @@
-"""Where results go: benchmarks/results/NAME.json, and marked places of the README."""
+"""Where results go: benchmarks/results/NAME.json, and marked places of the README and the docs."""
 
 import importlib.metadata
 import json
@@ -54,10 +54,16 @@ def save(name: str, result: dict[str, Any]) -> None:
     write(name, result | machine())
 
 
-def into_readme(mark: str, text: str) -> None:
-    """Replace what stands between <!--MARK--> and <!--/MARK-->."""
-    readme = ROOT / "README.md"
+def pages() -> list[pathlib.Path]:
+    """The files that may say what was measured: the README and the pages of the docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def into_pages(mark: str, text: str) -> None:
+    """Replace what stands between <!--MARK--> and <!--/MARK-->, on every page that has the mark."""
     pattern = rf"(<!--{mark}-->).*?(<!--/{mark}-->)"
-    before = readme.read_text(encoding="utf-8")
-    replaced = re.sub(pattern, lambda m: m[1] + text + m[2], before, flags=re.DOTALL)
-    readme.write_text(replaced, encoding="utf-8")
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = re.sub(pattern, lambda m: m[1] + text + m[2], before, flags=re.DOTALL)
+        if after != before:
+            page.write_text(after, encoding="utf-8")

@@ -2,15 +2,15 @@
 
     python -m benchmarks.sampler_overhead
 
-time     (seconds of `sample`) / (evaluations × seconds of one compiled evaluation), at the same
-         network and batch: the median of pairs that are timed side by side, after warm-up.
-compile  (seconds to trace and compile `sample`) / (seconds for one evaluation of the network and
+time     (seconds of `GridSampler.draw`) / (evaluations × seconds of one compiled evaluation), at
+         the same network and batch: the median of pairs that are timed side by side, after warm-up.
+compile  (seconds to trace and compile it) / (seconds for one evaluation of the network and
          for drawing one batch of noise, each alone), for a network of 7 M parameters, without any
          cache: the median of pairs.
 memory   temporary bytes of the compiled program at 100 steps over those at 10.
 
 The result goes to benchmarks/results/sampler_overhead.json (sampler_overhead_gpu.json on a GPU),
-and the worst figures into the README.
+and the worst figures into the docs.
 """
 
 from collections.abc import Callable
@@ -20,17 +20,17 @@ import jax
 import jax.numpy as jnp
 
 import samplers
-from benchmarks.report import here, into_readme, save
+from benchmarks.report import here, into_pages, save
 from benchmarks.timing import in_turns, ratio, seconds
-from models import NCSNpp, ScoreModel, init_params
+from models import NCSNpp, ScoreModel, init_params, parameterizations
 from samplers import noise
 from sde_lib import VP
 
 PAIRS, STEPS, EVALUATIONS_PER_TIMING, COMPILATIONS = 9, 20, 20, 3
 SHAPE = (16, 32, 32, 3)
 
-Sampler = tuple[samplers.Solver, samplers.Corrector | None]
-SAMPLERS: dict[str, Sampler] = {
+Method = tuple[samplers.Solver, samplers.Corrector | None]
+METHODS: dict[str, Method] = {
     "euler_maruyama": (samplers.EulerMaruyama(), None),
     "adams": (samplers.AdamsMoulton(), None),
     "unipc": (samplers.UniPC(), None),
@@ -41,20 +41,20 @@ SAMPLERS: dict[str, Sampler] = {
 
 
 def main() -> None:
-    """Measure every sampler, write the result and the README's figures."""
+    """Measure every sampler, write the result and the docs' figures."""
     small, large = build_model(nf=32), build_model(nf=64)
-    rows: dict[str, dict] = {name: {} for name in SAMPLERS}
-    for name, sampler in SAMPLERS.items():
+    rows: dict[str, dict] = {name: {} for name in METHODS}
+    for name, method in METHODS.items():
         rows[name] = {
-            "time": time_ratio(small, sampler),
-            "compile": compile_ratio(large, sampler),
-            "memory": memory(small, sampler, 100) / memory(small, sampler, 10),
+            "time": time_ratio(small, method),
+            "compile": compile_ratio(large, method),
+            "memory": memory(small, method, 100) / memory(small, method, 10),
         }
         print(name, rows[name])
     compiled = sum(leaf.size for leaf in jax.tree.leaves(large.params))
     result = {"ratio": rows, "pairs": PAIRS, "shape": SHAPE, "parameters_compiled": compiled}
     save(here("sampler_overhead"), result)
-    into_readme(here("overhead"), words(result))
+    into_pages(here("overhead"), words(result))
 
 
 def build_model(nf: int) -> ScoreModel:
@@ -66,17 +66,17 @@ def build_model(nf: int) -> ScoreModel:
         network=network,
         params=init_params(jax.random.key(0), network, SHAPE[1:]),
         sde=VP(),
-        parameterization="edm",
+        parameterization=parameterizations["edm"](),
         conditioning="log_noise",
     )
 
 
-def arguments(model: ScoreModel, sampler: Sampler, num_steps: int) -> tuple[tuple, dict]:
-    """Of `samplers.sample`."""
-    solver, corrector = sampler
+def arguments(model: ScoreModel, method: Method, num_steps: int) -> tuple:
+    """Of `GridSampler.draw`, the sampler first."""
+    solver, corrector = method
     grid = samplers.grids[solver.grid](VP(), num_steps, 1e-3)
-    key = jax.random.key(0)
-    return (key, VP(), model, SHAPE), {"solver": solver, "corrector": corrector, "grid": grid}
+    sampler = samplers.GridSampler(solver=solver, corrector=corrector, grid=grid)
+    return sampler, jax.random.key(0), VP(), model, SHAPE
 
 
 def evaluate(model: ScoreModel, x: jax.Array, t: jax.Array) -> Any:
@@ -89,16 +89,15 @@ def draw(keys: jax.Array) -> jax.Array:
     return noise.normal(keys, 0, SHAPE[1:])
 
 
-def time_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
+def time_ratio(model: ScoreModel, method: Method) -> dict[str, float]:
     """Of a run to as many evaluations."""
-    positional, keywords = arguments(model, sampler, STEPS)
-    solver, corrector = sampler
-    count = samplers.evaluations(VP(), solver, keywords["grid"], corrector, denoise=False)
+    sampler, *rest = arguments(model, method, STEPS)
+    count = sampler.num_evaluations(VP())
     x, one = jax.random.normal(jax.random.key(1), SHAPE), jax.jit(evaluate)
     t = jnp.full(SHAPE[0], 0.5)
 
     def run() -> float:
-        return seconds(lambda: samplers.sample(*positional, **keywords).block_until_ready()) / count
+        return seconds(lambda: sampler.draw(*rest).x.block_until_ready()) / count
 
     def evaluations() -> float:
         def all_of_them() -> None:
@@ -111,15 +110,15 @@ def time_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
     return paired(run, evaluations, PAIRS)
 
 
-def compile_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
+def compile_ratio(model: ScoreModel, method: Method) -> dict[str, float]:
     """Of the sampler to the network and the noise."""
-    positional, keywords = arguments(model, sampler, STEPS)
+    positional = arguments(model, method, STEPS)
     x, t = jax.ShapeDtypeStruct(SHAPE, jnp.float32), jax.ShapeDtypeStruct(SHAPE[:1], jnp.float32)
     keys = noise.example_keys(jax.random.key(0), jnp.arange(SHAPE[0]))
 
     def program() -> float:
         jax.clear_caches()
-        return seconds(lambda: samplers.sample.lower(*positional, **keywords).compile())
+        return seconds(lambda: samplers.GridSampler.draw.lower(*positional).compile())
 
     def parts() -> float:
         jax.clear_caches()
@@ -133,10 +132,9 @@ def compile_ratio(model: ScoreModel, sampler: Sampler) -> dict[str, float]:
     return paired(program, parts, COMPILATIONS)
 
 
-def memory(model: ScoreModel, sampler: Sampler, num_steps: int) -> int:
+def memory(model: ScoreModel, method: Method, num_steps: int) -> int:
     """Temporary bytes of the program."""
-    positional, keywords = arguments(model, sampler, num_steps)
-    program = samplers.sample.lower(*positional, **keywords).compile()
+    program = samplers.GridSampler.draw.lower(*arguments(model, method, num_steps)).compile()
     return program.memory_analysis().temp_size_in_bytes
 
 
@@ -146,7 +144,7 @@ def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -
 
 
 def words(result: dict[str, Any]) -> str:
-    """The worst figures, for the README."""
+    """The worst figures, for the docs."""
     rows = result["ratio"]
     worst_time = max(row["time"]["median"] for row in rows.values())
     worst_compile = max(row["compile"]["median"] for row in rows.values())

@@ -9,7 +9,7 @@ import numpy as np
 import samplers
 from experiments.data import to_levels
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import Adams, ByTolerance, Solver
 
 BUDGETS = (6, 10, 15, 20, 30, 50)
@@ -23,7 +23,7 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
       workdir: a trained model of images.
       contenders: data's deviation → name → (solver, grid).
     """
-    opened = Trained.open(workdir, [], devices.make_mesh(1))
+    opened = TrainedModel.open(workdir, [], devices.make_mesh(1))
     train, sde, model = opened.dataset("train"), opened.sde, opened.model
     std, centered = opened.experiment.data.std, bool(opened.experiment.data.centered)
     z = jax.random.normal(jax.random.key(0), (_NUM, *train.shape))
@@ -45,16 +45,8 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
     def measure(solver: Solver, grid: str, calls: int) -> list[float]:
         fields = {"data_std": std} if grid in ("rectified", "cosine") else {}
         times = samplers.grids[grid](sde, (calls - 1) // solver.evaluations, t_min, **fields)
-        x = samplers.sample(
-            jax.random.key(0),
-            sde,
-            model,
-            z.shape,
-            solver=solver,
-            grid=times,
-            latents=z,
-            denoise=True,
-        )
+        sampler = samplers.GridSampler(solver=solver, grid=times, denoise=True)
+        x = sampler.draw(jax.random.key(0), sde, model, z.shape, latents=z).x
         return [float(jnp.sqrt(jnp.mean((x - fine) ** 2))), distance(x)]
 
     half = len(train.values) // 2

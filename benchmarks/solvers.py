@@ -1,6 +1,6 @@
 """Error against network evaluations: our solvers, other packages', and on a trained network.
 
-    python -m benchmarks.solvers [--workdir=runs/demo | --keep_network]
+    python -m benchmarks.solvers [--workdir=runs/demo | --keep_network | --draw]
 
 On the mixture of `mixture8`, in float64 because float32 has no digits below 1e-6: deterministic
 solvers on the grids of their papers, at 10, 20, 50 and 100 evaluations, a last denoising counted;
@@ -12,7 +12,8 @@ Adaptive integrators of the same flow, per example, against diffrax's with a PI 
 
 With --workdir, a trained model of images: the RMS distance to the fine solution from the same
 latents, and the Fréchet distance of Gaussians fitted to 1000 samples and to the training images.
-Written to benchmarks/results/solvers.json and docs/solvers.png, with tables in the README.
+Written to benchmarks/results/solvers.json and docs/solvers.png, with tables in the docs; --draw
+makes the picture and the tables anew from what was measured.
 """
 
 import argparse
@@ -21,9 +22,10 @@ from typing import Any
 import jax
 
 from benchmarks.mixture8 import Mixture8
-from benchmarks.report import ROOT, into_readme, read, save
+from benchmarks.report import into_pages, read, save
 from benchmarks.solver_adaptive import adaptive
 from benchmarks.solver_peers import peers
+from benchmarks.solver_picture import draw
 from samplers import Solver, solvers
 
 BUDGETS = (10, 20, 50, 100)
@@ -32,11 +34,23 @@ DEFAULT = "adams, rectified"
 
 
 def main() -> None:
-    """Measure, draw, and write the result."""
+    """Measure, write the result, and show it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", help="a trained model of images")
     parser.add_argument("--keep_network", action="store_true", help="that part as last measured")
+    parser.add_argument("--draw", action="store_true", help="show what was measured, once more")
     options = parser.parse_args()
+    result = read("solvers") if options.draw else measured(options)
+    if not options.draw:
+        save("solvers", result)
+    into_pages("solvers", table(result["mixture"]))
+    into_pages("solvers_by_budget", by_budget(result["mixture"]))
+    into_pages("solvers_headline", headline(result["mixture"]))
+    draw(result, BUDGETS, DEFAULT)
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """On the mixture, by adaptive integrators, and on a network where one is given."""
     with jax.enable_x64(True):
         result: dict[str, Any] = {"mixture": on_the_mixture(), "adaptive": adaptive(Mixture8())}
     if options.workdir:
@@ -45,9 +59,7 @@ def main() -> None:
         result["network"] = on_a_network(options.workdir, contenders)
     if options.keep_network:
         result["network"] = read("solvers")["network"]
-    save("solvers", result)
-    into_readme("solvers", table(result["mixture"]))
-    draw(result)
+    return result
 
 
 def contenders(data_std: float) -> dict[str, tuple[Solver, str]]:
@@ -85,7 +97,7 @@ def on_the_mixture() -> dict[str, dict[str, list]]:
     problem = Mixture8()
     results: dict[str, dict[str, list]] = {"ours": {}, "peers": {}}
 
-    def best(attempts: dict[float, tuple[float, float]]) -> list:
+    def least_rms(attempts: dict[float, tuple[float, float]]) -> list:
         least = min(attempts, key=lambda least: attempts[least][1])
         return [*attempts[least], least]
 
@@ -93,13 +105,14 @@ def on_the_mixture() -> dict[str, dict[str, list]]:
         by_rule = grid in ("rectified", "cosine") and getattr(solver, "s", 0) == problem.data_std
         ends = LEAST[:1] if by_rule else LEAST
         results["ours"][name] = [
-            best({least: problem.solve(solver, grid, calls, least) for least in ends})
+            least_rms({least: problem.solve(solver, grid, calls, least) for least in ends})
             for calls in BUDGETS
         ]
         print(name, [[float(f"{v:.2g}") for v in point] for point in results["ours"][name]])
     for name, run in peers(problem):
         results["peers"][name] = [
-            best({least: problem.error(run(calls, least)) for least in LEAST}) for calls in BUDGETS
+            least_rms({least: problem.error(run(calls, least)) for least in LEAST})
+            for calls in BUDGETS
         ]
         print(name, [[float(f"{v:.2g}") for v in point] for point in results["peers"][name]])
     return results
@@ -116,44 +129,34 @@ def table(mixture: dict[str, dict[str, list]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def draw(result: dict[str, Any]) -> None:
-    """Error against evaluations; the peers dotted, the default thick."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
+def best(curves: dict[str, list], budget: int, number: int = 1) -> list[tuple[str, float]]:
+    """Those of least median error at a budget, with it."""
+    errors = {name: points[BUDGETS.index(budget)][0] for name, points in curves.items()}
+    return [(name, errors[name]) for name in sorted(errors, key=errors.__getitem__)[:number]]
 
-    network, mixture = result.get("network"), result["mixture"]
-    figure = Figure(figsize=(18 if network else 9, 7), dpi=80, layout="constrained")
-    panels = figure.subplots(1, 3 if network else 1, squeeze=False)[0]
-    colors = colormaps["tab20"].colors
 
-    def line(axes: Any, calls: Any, values: Any, name: str, number: int, style: str = "-") -> None:
-        width = 3 if name == DEFAULT else 1.2
-        color = "black" if name == DEFAULT else colors[number % len(colors)]
-        axes.loglog(calls, values, style, marker=".", lw=width, color=color, label=name)
+def by_budget(mixture: dict[str, dict[str, list]]) -> str:
+    """In Markdown: the three best of ours at every budget, beside the best of other packages."""
+    lines = [
+        "",
+        "| evaluations | best | second | third | best of other packages |",
+        "|---" * 5 + "|",
+    ]
+    for calls in BUDGETS:
+        ranked = best(mixture["ours"], calls, 3) + best(mixture["peers"], calls)
+        cells = " | ".join(f"{name}; {error:.1e}" for name, error in ranked)
+        lines.append(f"| {calls} | {cells} |")
+    return "\n".join([*lines, ""])
 
-    names = [*mixture["ours"], *mixture["peers"]]
-    for number, name in enumerate(names):
-        points, style = (mixture["ours"] | mixture["peers"])[name], "-"
-        if name in mixture["peers"]:
-            style = ":"
-        line(panels[0], BUDGETS, [point[0] for point in points], name, number, style)
-        if network and name in network["solvers"]:
-            calls, errors, distances = zip(*network["solvers"][name], strict=True)
-            line(panels[1], calls, errors, name, number)
-            line(panels[2], calls, distances, name, number)
-    panels[0].set(title="mixture in 8 dimensions", ylabel="median error")
-    if network:
-        panels[1].set(title="digits", ylabel="RMS distance to the fine solution")
-        panels[2].axhline(network["fine"], color="grey", ls="--")
-        panels[2].set(title="digits (dashed: fine solution)", ylabel="Fréchet distance in pixels")
-    for axes in panels:
-        axes.set(xlabel="network evaluations")
-        axes.grid(visible=True, which="both", alpha=0.2)
-    handles = panels[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside right center", fontsize="small")
-    path = ROOT / "docs" / "solvers.png"
-    figure.savefig(path)
-    print(path)
+
+def headline(mixture: dict[str, dict[str, list]]) -> str:
+    """The default's error at few evaluations, beside the best of other packages."""
+    parts = []
+    for calls in BUDGETS[:2]:
+        ours = mixture["ours"][DEFAULT][BUDGETS.index(calls)][0]
+        ((peer, theirs),) = best(mixture["peers"], calls)
+        parts.append(f"{ours:.1e} at {calls} network evaluations ({peer}: {theirs:.1e})")
+    return f"{', '.join(parts)}; in brackets the best of other packages"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ddpmpp, ncsnpp      as the first, of CIFAR-10's networks, one run each: images/s
                     on the CPU, bfloat16 elsewhere. Not measured unless asked for.
 
 The parts measured go to benchmarks/results/training.json (training_gpu.json on a GPU), each with
-its machine; the others stay there as last measured. On the CPU the figures go into the README and
+its machine; the others stay there as last measured. On the CPU the figures go into the docs and
 the curve of memory to docs/training_memory.png.
 """
 
@@ -32,15 +32,15 @@ from PIL import Image
 
 from benchmarks.operations import operations
 from benchmarks.parts import keep, some_of
-from benchmarks.report import ROOT, here, into_readme
-from benchmarks.runs import experiment_of
+from benchmarks.report import ROOT, here, into_pages
 from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
 from experiments.builders.model import build_network, build_sde
+from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import TrainState, abstract_state, init_state
-from experiments.training.input_pipeline import Feed, Resident, Streamed
+from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming
 from experiments.training.setup import prepare
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.training.train import train
@@ -79,7 +79,7 @@ def main() -> None:
             print(part, row, flush=True)
             result = keep(here("training"), {part: row})
     if here("training") == "training":
-        into_readme("training", words(result))
+        into_pages("training", words(result))
         draw(result["memory"]["gib"])
 
 
@@ -87,7 +87,7 @@ def measure(part: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, 
     """One part alone."""
     small = [*SMALL, f"--config.data.source=folder:{images}"]
     if part in LOOPS:
-        return loop(experiment_of("cifar10:vp,small", small + LOOPS[part]), folder / part, ROUNDS)
+        return loop(load_experiment("cifar10:vp,small", small + LOOPS[part]), folder / part, ROUNDS)
     if part == "per_call":
         return {"seconds": {count: bare_seconds(per_call(small, count), 10) for count in (1, 5)}}
     if part == "memory":
@@ -96,7 +96,7 @@ def measure(part: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, 
 
 
 def words(result: dict) -> str:
-    """The README's line."""
+    """The docs' line."""
     ratios = {name: result[name]["ratio"]["median"] for name in LOOPS}
     parts = ", ".join(f"{value:.3f} ({name})" for name, value in ratios.items())
     memory = [gib for _, gib in result["memory"]["gib"]]
@@ -114,7 +114,7 @@ def images_in(folder: pathlib.Path, num: int = 2000) -> pathlib.Path:
 def per_call(arguments: list[str], count: int) -> Experiment:
     """The small network with several updates in one call."""
     more = [f"--config.training.steps_per_call={count}"]
-    return experiment_of("cifar10:vp,small", arguments + more)
+    return load_experiment("cifar10:vp,small", arguments + more)
 
 
 def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str, Any]:
@@ -137,30 +137,30 @@ def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str,
 
 def bare_seconds(experiment: Experiment, steps: int) -> float:
     """Of a step, called one after the other with one batch that is on the devices."""
-    step, state, feed, block = bare(experiment)
-    state, metrics = step(state, feed.values, block)
+    step, state, pipeline, block = bare(experiment)
+    state, metrics = step(state, pipeline.values, block)
     jax.block_until_ready(metrics)
     start = time.perf_counter()
     calls = steps // len(block)
     for _ in range(calls):
-        state, metrics = step(state, feed.values, block)
+        state, metrics = step(state, pipeline.values, block)
     jax.block_until_ready(metrics)
-    feed.close()
+    pipeline.close()
     return (time.perf_counter() - start) / (calls * len(block))
 
 
-def bare(experiment: Experiment) -> tuple[Any, TrainState, Feed, jax.Array]:
+def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, jax.Array]:
     """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
-    network, data = prepared.network, prepared.lazy
+    network, data = prepared.network, prepared.train_split
     step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
     state = init_state(experiment, network, data.shape, mesh)
-    if prepared.dataset is not None:
-        feed: Feed = Resident(prepared.dataset, 0, config.batch_size, 0, mesh)
+    if prepared.resident_split is not None:
+        pipeline: InputPipeline = OnDevice(prepared.resident_split, 0, config.batch_size, 0, mesh)
     else:
-        feed = Streamed(data, experiment.data, 0, config.batch_size, 0, mesh)
-    return step, state, feed, feed.read(steps_per_call(config))
+        pipeline = Streaming(data, experiment.data, 0, config.batch_size, 0, mesh)
+    return step, state, pipeline, pipeline.read(steps_per_call(config))
 
 
 def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:
@@ -174,7 +174,7 @@ def trainer_seconds(experiment: Experiment, folder: pathlib.Path) -> float:
 
 def host_memory() -> list[tuple[int, float]]:
     """(step, GiB) of a small run: of points, so that many steps take little time."""
-    experiment = experiment_of("toy2d", ["--config.training.num_steps=10000", *TOY])
+    experiment = load_experiment("toy2d", ["--config.training.num_steps=10000", *TOY])
     with tempfile.TemporaryDirectory() as folder:
         workdir = Workdir(f"{folder}/run")
         train(experiment, workdir, make_mesh())
@@ -185,7 +185,7 @@ def network(sde: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, A
     """At the published size."""
     accelerated = jax.default_backend() != "cpu"
     batch, dtype, steps = (128, "bfloat16", 60) if accelerated else (8, "float32", 14)
-    experiment = experiment_of(
+    experiment = load_experiment(
         f"cifar10:{sde}",
         [
             f"--config.data.source=folder:{images}",
@@ -206,7 +206,7 @@ def network(sde: str, images: pathlib.Path, folder: pathlib.Path) -> dict[str, A
 def step_operations(sde: str, batch: int) -> int:
     """Of an update of CIFAR-10's network with direct convolutions and plain attention."""
     plain = ["--config.model.convolution=xla", "--config.model.attention=xla"]
-    experiment, mesh, shape = experiment_of(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
+    experiment, mesh, shape = load_experiment(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
     net = build_network(experiment.model, training=True)
     step = make_train_step(experiment, build_sde(experiment.sde), net, 256, mesh)
     rows = jax.ShapeDtypeStruct((1, batch, *shape), "uint8")

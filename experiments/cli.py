@@ -1,11 +1,10 @@
 """The command line: one command of `experiments.commands`, and what becomes of its errors."""
 
 import argparse
-import importlib.util
+import importlib.metadata
 import io
 import logging
 import os
-import pathlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -49,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What a failed save leaves behind, once it has been reported.
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
-        _check_packages()
         options.run(options, overrides)
     except (UserError, OSError) as error:
         if options.debug:
@@ -87,21 +85,23 @@ def _refuse(error: Exception) -> int:
     return 2
 
 
-def _check_packages() -> None:
-    """Stop where a file of another folder is found for a package of this one.
+class _Version(argparse.Action):
+    """`--version`: the version of the package that is installed, looked up when it is asked for."""
 
-    Raises:
-      UserError: it is.
-    """
-    ours = pathlib.Path(__file__).resolve().parents[1]
-    for name in ("sde_lib", "samplers", "models"):
-        spec = importlib.util.find_spec(name)
-        found = pathlib.Path((spec and spec.origin) or ".").resolve()
-        if found.parents[:2][-1] != ours:
-            raise UserError(
-                f"{name}: Python finds {found}, which hides the package of that name in {ours}; "
-                "takes another name for it, or another folder to stand in"
-            )
+    def __init__(self, option_strings: Sequence[str], dest: str):
+        super().__init__(option_strings, dest, nargs=0, help="the version, without a command")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        """Print it and end.
+
+        Raises:
+          UserError: the code runs where it lies, and nothing is installed.
+        """
+        try:
+            print(f"scoresde {importlib.metadata.version('scoresde')}")
+        except importlib.metadata.PackageNotFoundError as error:
+            raise UserError("--version: not installed; takes `pip install .`") from error
+        parser.exit()
 
 
 def _is_worse_than_an_error(record: logging.LogRecord) -> bool:
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="scoresde", description="Score-based generative models by SDEs.", allow_abbrev=False
     )
+    parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in _COMMANDS:
         command.add_to(commands)

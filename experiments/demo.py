@@ -4,19 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.data import to_levels
 from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
-from experiments.sampling import files
-from experiments.sampling.sampler import Sampler, Samples
+from experiments.sampling.draw import draw
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
-from experiments.workdir.results import Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
+from samplers import Samples
 
 _NUM, _SEED = 500, 0
 
@@ -31,7 +29,7 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     """
     devices.start()
     mesh = devices.make_mesh(num_devices)
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     workdir = Workdir(path)
     print(f"1. train {experiment.training.num_steps} steps on the digits")
     ended = train(experiment, workdir, mesh)
@@ -40,9 +38,9 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
         return
 
     print("\n2. sample by predictor–corrector and by the probability flow")
-    base = Trained.open(path, overrides, mesh)
+    base = TrainedModel.open(path, overrides, mesh)
     _judge(base, _draw(base))
-    flow = Trained.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
+    flow = TrainedModel.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
     _judge(flow, _draw(flow))
 
     print("\n3. bits/dim of the test split")
@@ -50,28 +48,19 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
     print(f"(guessing all 17 grey levels alike has {np.log2(17):.3f})")
 
 
-def _draw(trained: Trained) -> Samples:
+def _draw(trained: TrainedModel) -> Samples:
     """Samples of the experiment's sampler, written to the workdir unless they are there."""
-    folder, train = trained.workdir.path, trained.train
-    sampler = Sampler(
-        trained.experiment, trained.sde, trained.model, train.shape, trained.mesh, folder / "grids"
-    )
-    protocol = files.protocol(sampler, trained, seed=_SEED, num=_NUM)
-    words = files.words(sampler, trained, None, _SEED)
-    result = Result.named(folder / "samples", words, protocol)
-    before = result.is_there(*files.suffixes(frames=0))
-    samples = sampler.draw(_NUM, _SEED)
-    if not before:
-        about = provenance(["scoresde", "demo"], _SEED)
-        files.save(samples, trained.experiment, train, result, about)
-    print(files.summary(samples, result))
-    return samples
+    about = provenance(["scoresde", "demo"], _SEED)
+    drawn = draw(trained, num=_NUM, seed=_SEED, about=about, again=True)
+    assert drawn.samples is not None
+    print(drawn.summary)
+    return drawn.samples
 
 
-def _judge(trained: Trained, samples: Samples) -> None:
+def _judge(trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
-    levels = to_levels(samples.values, train.levels, bool(trained.experiment.data.centered))
+    levels = to_levels(samples.x, train.levels, trained.experiment.data.centered)
     seen = recognise(np.asarray(levels), train, trained.dataset("test"))
     print(
         f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "

@@ -8,7 +8,7 @@ from models.networks.dit import DiT
 from models.networks.edm2 import EDM2
 from models.networks.mlp import MLP
 from models.networks.ncsnpp import NCSNpp
-from models.parameterization import parameterizations, rounding
+from models.parameterization import Parameterization, parameterizations, rounding
 from models.registry import networks
 from models.score_model import ScoreModel
 
@@ -19,6 +19,7 @@ __all__ = [
     "STACKED",
     "DiT",
     "NCSNpp",
+    "Parameterization",
     "ScoreModel",
     "abstract_params",
     "conditionings",

@@ -24,7 +24,7 @@ def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
 
 
 def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
-    """The shapes and types of `init_params`; nothing is computed."""
+    """The shapes and types of what `init_params` returns; nothing is computed."""
     return jax.eval_shape(network.init, jax.random.key(0), *_example(network, shape))["params"]
 
 
@@ -39,7 +39,7 @@ def _example(network: nn.Module, shape: tuple[int, ...]) -> tuple[Array, Array, 
 
 
 def _needed(jaxpr: Jaxpr) -> Jaxpr:
-    """Without the operations that no output depends on."""
+    """The program without the operations that no output depends on."""
     needed = {out for out in jaxpr.outvars if not isinstance(out, Literal)}
     kept = []
     for operation in reversed(jaxpr.eqns):

@@ -1,10 +1,24 @@
 """The score networks by name, and the check of a field that takes one of a few words."""
 
+import dataclasses
+
 import flax.linen as nn
 
 from sde_lib.registry import Registry, unknown_name
 
 networks = Registry("model", nn.Module)
+
+
+def check_choices(network: nn.Module) -> None:
+    """Stop a field that declares its choices, as `ranged(…, choices=…)`, and has another value.
+
+    Raises:
+      ValueError: one line with the field, what it got and what it takes.
+    """
+    for field in dataclasses.fields(network):
+        bounds = field.metadata.get("range")
+        if bounds is not None and bounds.choices is not None:
+            check_choice(field.name, getattr(network, field.name), bounds.choices)
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:

@@ -6,47 +6,51 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
-from models.conditioning import conditionings
-from models.parameterization import parameterizations
+from models.conditioning import Conditioning, conditionings
+from models.parameterization import Parameterization
 from sde_lib import SDE, Prediction, Pytree, static
+from sde_lib.shapes import States, Time
 
 
 class ScoreModel(Pytree):
-    """`predict(x, t, cond) → Prediction` by a Flax network.
+    """A Flax network with its parameters as a model, `predict(x, t, cond) → Prediction`.
 
-    The parameters, the SDE's numbers and the data's scale are leaves.
+    The parameters and the numbers of the SDE and of the parameterization are leaves.
 
     Args:
       network: a Linen module called as network(x, c, cond, train=...).
       params: its parameters.
       sde: the SDE whose α and σ the network was trained with.
-      parameterization: a name in `parameterizations`.
-      conditioning: a name in `conditionings`.
-      data_std: the data's standard deviation in model units, for "edm".
+      parameterization: what the network's output means.
+      conditioning: what it is given for the time; a function, or a name in `conditionings`.
     """
 
     network: nn.Module = static()
     params: Any
     sde: SDE
-    parameterization: str = static()
-    conditioning: str = static()
-    data_std: float = 0.5
+    parameterization: Parameterization
+    conditioning: Conditioning | str = static()
 
     def __call__(
-        self, x: Array, t: ArrayLike, cond: Any = None, *, dropout_key: Array | None = None
+        self, x: States, t: Time, cond: Any = None, *, dropout_key: Array | None = None
     ) -> Prediction:
-        """Data and noise given x [B, ...] at t, in float32.
+        """The conditional means of data and noise given x at t, in float32.
 
         Args:
           x: states [B, ...].
-          t: scalar or [B].
+          t: their times, a scalar or [B].
           cond: what the network is conditioned on.
           dropout_key: given, the network runs as in training.
+
+        Returns:
+          Both means, each [B, ...].
+
+        Raises:
+          ValueError: the network's output has another shape than x.
         """
         t = jnp.broadcast_to(jnp.asarray(t, dtype=float), x.shape[:1])
-        c = conditionings[self.conditioning](self.sde, t)
+        c = conditionings.entry(self.conditioning)(self.sde, t)
         rngs = {} if dropout_key is None else {"dropout": dropout_key}
         apply = partial(
             self.network.apply,
@@ -63,5 +67,4 @@ class ScoreModel(Pytree):
                 raise ValueError(f"returns shape {jnp.shape(out)} for states of shape {x.shape}")
             return out
 
-        predict = parameterizations[self.parameterization]
-        return predict(network, self.sde, x, t, self.data_std)
+        return self.parameterization(network, self.sde, x, t)

@@ -1,17 +1,19 @@
 """From (sde, model) to samples, latents and log-densities. Knows no network."""
 
-from samplers.adaptive_sde import Adaptive, sample_adaptively
+from samplers.adaptive_sde import AdaptiveSDESampler
 from samplers.coefficients.tableaux import pairs, tableaux
 from samplers.coordinates.forms import forms
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
-from samplers.driver import Path, evaluations, integrate, sample, sample_path
-from samplers.fitted_grid import Fitted, fit_grid
+from samplers.driver import GridSampler, SamplePath, sample
+from samplers.fitted_grid import FittedGrid, fit_grid
+from samplers.flow_sampler import FlowSampler
 from samplers.grids import grids
 from samplers.integrators.adams import Adams
 from samplers.integrators.integrator import Integrator
 from samplers.integrators.runge_kutta import RungeKutta
 from samplers.integrators.steps import ByTolerance, Equal
 from samplers.probability_flow import FlowState, LogProb, ProbabilityFlow
+from samplers.sampler import Sampler, Samples
 from samplers.solvers.dpm_solver import (
     DPMSolverPP2M,
     DPMSolverPP2S,
@@ -42,7 +44,7 @@ __all__ = [
     "REPLICATES",
     "Adams",
     "AdamsMoulton",
-    "Adaptive",
+    "AdaptiveSDESampler",
     "Ancestral",
     "AnnealedLangevin",
     "AnyRungeKutta",
@@ -58,8 +60,10 @@ __all__ = [
     "EulerMaruyama",
     "Exact",
     "ExponentialAdams",
-    "Fitted",
+    "FittedGrid",
+    "FlowSampler",
     "FlowState",
+    "GridSampler",
     "Heun",
     "Hutchinson",
     "Integrator",
@@ -68,7 +72,6 @@ __all__ = [
     "Midpoint",
     "Multistep",
     "NoPredictor",
-    "Path",
     "Plan",
     "Predictor",
     "ProbabilityFlow",
@@ -78,22 +81,21 @@ __all__ = [
     "SASolver",
     "SDEDPMSolverPP2M",
     "SDEDPMSolverPP3M",
+    "SamplePath",
+    "Sampler",
+    "Samples",
     "Solver",
     "Steps",
     "UniPC",
     "Update",
     "correctors",
     "elbo",
-    "evaluations",
     "fit_grid",
     "forms",
     "grids",
-    "integrate",
     "pairs",
     "probe_kinds",
     "sample",
-    "sample_adaptively",
-    "sample_path",
     "solvers",
     "tableaux",
 ]

@@ -7,7 +7,8 @@ start, the end, then midpoints of the lattice given their neighbours a < m < b,
     v = (ς_m − ς_a)(ς_b − ς_m)/(ς_b − ς_a).                                       (1)
 
 The z of a midpoint is that of its number, so the path is the same however it is walked along. An
-adaptive solver that rejects a step meets the same path again: what it rejects bends no law.
+adaptive solver that rejects a step meets the same path again, so rejecting a step does not bias the
+samples.
 
 Reference: Li et al. 2020, "Scalable gradients for SDEs", §4 (virtual Brownian tree); Lévy (1).
 """
@@ -17,25 +18,36 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
 from sde_lib import expand
 
 LEVELS = 14
+"""L: of a clock of length 20 in log ς, as is usual, the least step is then about a thousandth."""
+
 SIZE = 2**LEVELS
 """The lattice's last point."""
 
-# Draws of the path are numbered from here, beyond those of a loop.
 _FIRST = 2**30
+"""Draws of the path are numbered from here, beyond those of a loop."""
 
 
-def path(keys: Array, clock: Callable[[Array], Array], at: Array, shape: tuple[int, ...]) -> Array:
-    """B [B, *shape] at the lattice points `at` [B].
+def path(
+    keys: Key[Array, "batch"],
+    clock: Callable[[Array], Array],
+    at: Int[Array, "batch"],
+    shape: tuple[int, ...],
+) -> Float[Array, "batch *shape"]:
+    """The Brownian motion of each example at a lattice point of its own, eq. 1.
 
     Args:
       keys: one for each example [B].
-      clock: lattice points [B] → ς, increasing.
-      at: integers from 0 to 2^L.
+      clock: lattice points [B] → ς [B], increasing.
+      at: the lattice points, integers from 0 to 2^L [B].
       shape: of an example.
+
+    Returns:
+      B [B, *shape].
     """
 
     def draw(number: Array) -> Array:
@@ -50,7 +62,7 @@ def path(keys: Array, clock: Callable[[Array], Array], at: Array, shape: tuple[i
     whole = clock(high) - clock(low)
     values = jnp.zeros_like(end), expand(jnp.sqrt(whole), end) * end
 
-    def halve(_: int, state: tuple) -> tuple:
+    def halve(_: Array, state: tuple) -> tuple:
         low, high, (first, last) = state
         middle = (low + high) // 2
         a, m, b = (clock(k) for k in (low, middle, high))

@@ -1,4 +1,4 @@
-"""The loop of every fixed-grid sampler.
+"""The loop of every sampler on a grid of times.
 
     for each step of the grid:   corrector (m times), then solver (e evaluations)
     then, when asked for:        x ← E[x_0 | x_t_min]
@@ -17,200 +17,192 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
 from samplers import noise
 from samplers.coordinates.angle import Angle
 from samplers.progress import report
+from samplers.sampler import Sampler, Samples
 from samplers.schedule import Evaluation, schedule_of
 from samplers.solvers.solver import Corrector, Solver
-from sde_lib import SDE, Model
+from sde_lib import SDE, Model, Prediction, static
 
 
-class Path(NamedTuple):
-    """Samples [B, ...], and E[x_0 | x_t] at K of the evaluations on the way [K, B, ...]."""
+class SamplePath(NamedTuple):
+    """The end of a run of the loop, and what the data were taken to be on the way there.
 
-    x: Array
-    data: Array
+    Args:
+      x: the last state without the noise of the last step [B, ...].
+      data: E[x_0 | x_t] at K of the evaluations [K, B, ...].
+    """
+
+    x: Float[Array, "batch *shape"]
+    data: Float[Array, "kept batch *shape"]
 
 
-@partial(jax.jit, static_argnames=("shape", "denoise", "progress"))
+class GridSampler(Sampler):
+    """A solver, and perhaps a corrector, on a grid of times.
+
+    Args:
+      solver: one of `samplers.solvers`.
+      grid: N + 1 decreasing times, as `samplers.grids` makes them.
+      corrector: one of `samplers.correctors`, or None.
+      data_std: s, the data's standard deviation in model units: the state at grid[0] has the
+        deviation √(α²s² + σ²), wherever the grid starts.
+      denoise: end with E[x_0 | x] at grid[-1], which is one evaluation more.
+    """
+
+    remedy = "more steps, or another solver"
+
+    solver: Solver
+    grid: Array
+    corrector: Corrector | None = None
+    data_std: Array | float = 0.5
+    denoise: bool = static(False)
+
+    def num_evaluations(self, sde: SDE) -> int:
+        """How often a sample evaluates the model under an SDE. Nothing is computed."""
+        steps = jax.eval_shape(lambda sde, grid: self.solver.steps(sde, grid).start, sde, self.grid)
+        corrections = self.corrector.num_steps if self.corrector is not None else 0
+        return len(steps) * (self.solver.evaluations + corrections) + self.denoise
+
+    @partial(jax.jit, static_argnames=("shape", "keep", "progress"))
+    def draw(
+        self,
+        key: Key[Array, ""],
+        sde: SDE,
+        model: Model,
+        shape: tuple[int, ...],
+        *,
+        cond: Any = None,
+        indices: Int[Array, "batch"] | None = None,
+        latents: Float[Array, "batch *shape"] | None = None,
+        keep: int = 0,
+        progress: bool = False,
+    ) -> Samples:
+        """Samples of `shape` [B, ...]: `Sampler.draw`, as one compiled program.
+
+        Raises:
+          ValueError: there is neither a solver nor a corrector.
+        """
+        keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
+        draw = partial(noise.normal, keys, shape=shape[1:])
+        latents = draw(noise.LATENT) if latents is None else latents
+        x = latents / Angle(sde, self.data_std).scale(self.grid[0])
+        number = self.num_evaluations(sde)
+        keep = min(keep, number)
+        end = self.integrate(draw, sde, partial(model, cond=cond), x, keep=keep, progress=progress)
+        path = jnp.moveaxis(end.data, 0, 1) if keep else None
+        return Samples(end.x, jnp.full(shape[0], number), path=path)
+
+    def integrate(
+        self,
+        draw: Callable[[Array], Array],
+        sde: SDE,
+        predict: Callable[[Array, Array], Prediction],
+        x: Float[Array, "batch *shape"],
+        *,
+        keep: int = 0,
+        progress: bool = False,
+    ) -> SamplePath:
+        """The loop from a given state, with a given source of noise.
+
+        Args:
+          draw: number of an evaluation → standard normal [B, ...].
+          sde: the SDE.
+          predict: (x, t) → Prediction.
+          x: the state at grid[0], [B, ...].
+          keep: K ≤ M. Of M evaluations number k is kept in place ⌊k K/M⌋, over those before it.
+          progress: show a progress bar.
+        """
+        schedule = schedule_of(
+            sde, self.solver, jnp.asarray(self.grid), self.corrector, self.denoise
+        )
+        total = len(schedule.evaluations.number)
+        actions = _Actions(draw, sde, self.solver, self.corrector, schedule.final_correction)
+        branches = [getattr(actions, purpose) for purpose in schedule.purposes]
+
+        def body(carry: tuple, now: Evaluation) -> tuple[tuple, None]:
+            if progress:
+                report(now.number, total)
+            (x, *rest), kept = carry
+            if self.solver.renoises:
+                scale, std = now.renoise
+                x = scale * x + std * draw(total + now.number)
+            prediction = predict(x, now.t)
+            if keep:
+                kept = kept.at[now.number * keep // total].set(prediction.data)
+            moved = jax.lax.switch(now.purpose, branches, now, prediction, _Carry(x, *rest))
+            return (moved, kept), None
+
+        start = _Carry(x, x, self.solver.init(x)), jnp.zeros((keep, *x.shape), x.dtype)
+        (end, kept), _ = jax.lax.scan(body, start, schedule.evaluations)
+        return SamplePath(end.mean, kept)
+
+    def not_finite(self, sde: SDE) -> tuple[str, float] | None:
+        """The first coefficients of the solver, else of the corrector, that are not finite."""
+        steps = self.solver.steps(sde, self.grid)
+        plan = jax.jit(lambda method, sde, steps: method.plan(sde, steps))
+        plans = {"solver": plan(self.solver, sde, steps).coefficients}
+        if self.corrector is not None:
+            plans["corrector"] = plan(self.corrector, sde, steps)
+        for name, coefficients in plans.items():
+            at = _first_not_finite(coefficients)
+            if at is not None:
+                return name, float(steps.start[at])
+        return None
+
+
+def _first_not_finite(coefficients: Any) -> int | None:
+    """The first step with a coefficient that is not finite; leaves [N, ...]."""
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(coefficients)]
+    finite = [jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in leaves]
+    return min((int(jnp.argmin(steps)) for steps in finite if not steps.all()), default=None)
+
+
 def sample(
-    key: Array,
+    key: Key[Array, ""],
     sde: SDE,
     model: Model,
     shape: tuple[int, ...],
     *,
     solver: Solver,
-    grid: Array,
+    grid: Float[Array, "times"],
     corrector: Corrector | None = None,
-    cond: Any = None,
-    indices: Array | None = None,
-    latents: Array | None = None,
     data_std: Array | float = 0.5,
     denoise: bool = False,
+    cond: Any = None,
+    indices: Int[Array, "batch"] | None = None,
+    latents: Float[Array, "batch *shape"] | None = None,
+    keep: int = 0,
     progress: bool = False,
-) -> Array:
-    """Samples of `shape` [B, ...] from noise at grid[0] down to grid[-1].
+) -> Samples:
+    """Samples of `shape` [B, ...] by a solver on a grid: a `GridSampler` built and used at once.
 
     Args:
-      key: typed key. Sample i is a function of (key, indices[i]) alone.
-      sde: the SDE.
-      model: `predict(x, t, cond)`. Like the SDE and the solver it is traced: new parameters or
-        numbers run the program that is there.
-      shape: of the batch.
-      solver: of `samplers.solvers`.
-      grid: N + 1 decreasing times, of `samplers.grids`.
-      corrector: of `samplers.correctors`.
-      cond: what the model is conditioned on, for the whole batch.
-      indices: the examples' numbers [B]; 0 … B − 1 by default. Sharded over a mesh, they shard the
-        whole computation.
-      latents: where to start, standard normal [B, ...], instead of draws from the key.
-      data_std: s, the data's standard deviation: the state at grid[0] has √(α²s² + σ²), wherever
-        the grid starts.
-      denoise: end with E[x_0 | x] at grid[-1], one evaluation more.
-      progress: show a progress bar.
+      key, sde, model, shape, cond, indices, latents, keep, progress: as for `Sampler.draw`.
+      solver, grid, corrector, data_std, denoise: as for `GridSampler`.
 
     Returns:
-      [B, ...]: the last state without the noise of the last step.
+      The samples, x [B, ...], and what came with them.
+
+    Raises:
+      ValueError: there is neither a solver nor a corrector.
     """
-    draw, x = _start(key, sde, shape, indices, latents, grid[0], data_std)
-    return _run(
-        draw,
-        sde,
-        partial(model, cond=cond),
-        x,
-        solver=solver,
-        grid=grid,
-        corrector=corrector,
-        denoise=denoise,
-        progress=progress,
-        keep=0,
-    ).x
-
-
-@partial(jax.jit, static_argnames=("shape", "keep", "denoise"))
-def sample_path(
-    key: Array,
-    sde: SDE,
-    model: Model,
-    shape: tuple[int, ...],
-    *,
-    keep: int,
-    solver: Solver,
-    grid: Array,
-    corrector: Corrector | None = None,
-    cond: Any = None,
-    indices: Array | None = None,
-    latents: Array | None = None,
-    data_std: Array | float = 0.5,
-    denoise: bool = False,
-) -> Path:
-    """`sample`, with what the model took the data to be at `keep` evaluations, evenly spread.
-
-    Memory is that of `keep` batches more, however many evaluations there are.
-    """
-    draw, x = _start(key, sde, shape, indices, latents, grid[0], data_std)
-    return _run(
-        draw,
-        sde,
-        partial(model, cond=cond),
-        x,
-        solver=solver,
-        grid=grid,
-        corrector=corrector,
-        denoise=denoise,
-        progress=False,
-        keep=keep,
+    sampler = GridSampler(
+        solver=solver, grid=grid, corrector=corrector, data_std=data_std, denoise=denoise
     )
-
-
-def _start(
-    key: Array,
-    sde: SDE,
-    shape: tuple[int, ...],
-    indices: Array | None,
-    latents: Array | None,
-    t: Array,
-    data_std: Array | float,
-) -> tuple[Callable, Array]:
-    """The noise of a batch, and its state at t: of the deviation that data of mean 0 have there."""
-    keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-    draw = partial(noise.normal, keys, shape=shape[1:])
-    latents = draw(noise.LATENT) if latents is None else latents
-    return draw, latents / Angle(sde, data_std).scale(t)
-
-
-def integrate(
-    draw: Callable[[Array], Array],
-    sde: SDE,
-    predict: Callable,
-    x: Array,
-    *,
-    solver: Solver,
-    grid: Array,
-    corrector: Corrector | None = None,
-    denoise: bool = False,
-    progress: bool = False,
-) -> Array:
-    """`sample` from a given state, with a given source of noise.
-
-    Args:
-      draw: evaluation number → standard normal of x's shape.
-      predict: (x, t) → Prediction.
-      x: the state at grid[0], [B, ...].
-
-    Returns:
-      [B, ...].
-    """
-    return _run(
-        draw,
+    return sampler.draw(
+        key,
         sde,
-        predict,
-        x,
-        solver=solver,
-        grid=grid,
-        corrector=corrector,
-        denoise=denoise,
+        model,
+        shape,
+        cond=cond,
+        indices=indices,
+        latents=latents,
+        keep=keep,
         progress=progress,
-        keep=0,
-    ).x
-
-
-def _run(
-    draw: Callable[[Array], Array],
-    sde: SDE,
-    predict: Callable,
-    x: Array,
-    *,
-    solver: Solver,
-    grid: Array,
-    corrector: Corrector | None,
-    denoise: bool,
-    progress: bool,
-    keep: int,
-) -> Path:
-    """The loop. Evaluation k of M is kept as number ⌊k · keep/M⌋, over those before it."""
-    schedule = schedule_of(sde, solver, jnp.asarray(grid), corrector, denoise)
-    turns, total = schedule.turns, len(schedule.turns.number)
-    actions = _actions(draw, sde, solver, corrector, schedule.closes)
-    branches = [actions[purpose] for purpose in schedule.purposes]
-
-    def body(carry: tuple, turn: Evaluation) -> tuple[tuple, None]:
-        if progress:
-            report(turn.number, total)
-        (x, *rest), kept = carry
-        if solver.lifts:
-            scale, std = turn.lift
-            x = scale * x + std * draw(total + turn.number)
-        prediction = predict(x, turn.t)
-        if keep:
-            kept = kept.at[turn.number * keep // total].set(prediction.data)
-        moved = jax.lax.switch(turn.purpose, branches, turn, prediction, _Carry(x, *rest))
-        return (moved, kept), None
-
-    start = _Carry(x, x, solver.init(x)), jnp.zeros((keep, *x.shape), x.dtype)
-    (end, kept), _ = jax.lax.scan(body, start, turns)
-    return Path(end.mean, kept)
+    )
 
 
 class _Carry(NamedTuple):
@@ -221,59 +213,49 @@ class _Carry(NamedTuple):
     state: Any
 
 
-def _actions(
-    draw: Callable[[Array], Array],
-    sde: SDE,
-    solver: Solver,
-    corrector: Corrector | None,
-    closes: bool,
-) -> dict[str, Callable[[Evaluation, Any, _Carry], _Carry]]:
-    """What is done after an evaluation, by its purpose."""
+class _Actions(NamedTuple):
+    """What is done after an evaluation: a method for each purpose that `schedule` knows."""
 
-    def settle(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        x, state = solver.settle(prediction, carry.x, turn.solver, carry.state)
+    draw: Callable[[Array], Array]
+    sde: SDE
+    solver: Solver
+    corrector: Corrector | None
+    final_correction: bool
+
+    def _settle(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        x, state = self.solver.settle(prediction, carry.x, now.solver, carry.state)
         return _Carry(x, carry.mean, state)
 
-    def correct(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        assert corrector is not None
-        fresh = partial(draw, turn.number)
-        moved = corrector.update(fresh, prediction, carry.x, turn.corrector)
+    def correct(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        """A correction."""
+        assert self.corrector is not None
+        fresh = partial(self.draw, now.number)
+        moved = self.corrector.update(fresh, prediction, carry.x, now.corrector)
         return _Carry(*moved, carry.state)
 
-    def settle_and_correct(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        return correct(turn, prediction, settle(turn, prediction, carry))
+    def settle_and_correct(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        """The first correction after a step, whose evaluation is the first at the step's end."""
+        return self.correct(now, prediction, self._settle(now, prediction, carry))
 
-    def solve(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        fresh = partial(draw, turn.number)
-        return _Carry(*solver.update(fresh, prediction, carry.x, turn.solver, carry.state))
+    def solve(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        """An update of the solver."""
+        fresh = partial(self.draw, now.number)
+        return _Carry(*self.solver.update(fresh, prediction, carry.x, now.solver, carry.state))
 
-    def solve_corrected(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        fresh = partial(draw, turn.number)
-        return _Carry(*solver.update_moved(fresh, prediction, carry.x, turn.solver, carry.state))
+    def solve_corrected(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        """The first update of the solver after corrections."""
+        fresh = partial(self.draw, now.number)
+        return _Carry(
+            *self.solver.update_moved(fresh, prediction, carry.x, now.solver, carry.state)
+        )
 
-    def finish(turn: Evaluation, prediction: Any, carry: _Carry) -> _Carry:
-        if not closes:
+    def finish(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
+        """The denoised end."""
+        if not self.final_correction:
             return _Carry(prediction.data, prediction.data, carry.state)
-        x = settle(turn, prediction, carry).x
+        x = self._settle(now, prediction, carry).x
         # Where σ = 0 there is no noise to remove, and none to know.
-        sigma = sde.sigma(turn.t)
-        noise = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
-        data = (x - noise) / sde.alpha(turn.t)
+        sigma = self.sde.sigma(now.t)
+        removed = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
+        data = (x - removed) / self.sde.alpha(now.t)
         return _Carry(data, data, carry.state)
-
-    return {
-        "settle_and_correct": settle_and_correct,
-        "correct": correct,
-        "solve_corrected": solve_corrected,
-        "solve": solve,
-        "finish": finish,
-    }
-
-
-def evaluations(
-    sde: SDE, solver: Solver, grid: Array, corrector: Corrector | None, denoise: bool
-) -> int:
-    """How often `sample` evaluates the model. Nothing is computed."""
-    starts = jax.eval_shape(lambda sde, grid: solver.steps(sde, grid).start, sde, grid)
-    corrections = corrector.num_steps if corrector is not None else 0
-    return len(starts) * (solver.evaluations + corrections) + denoise

@@ -12,6 +12,7 @@ through the sampler. Other latents say what has been gained.
 References: Marquardt 1963; Sabour et al. 2024, "Align your steps" (grids fitted to a model).
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from samplers.coordinates.angle import Angle
-from samplers.driver import integrate
+from samplers.driver import GridSampler
 from samplers.integrators.adams import Adams
 from samplers.integrators.steps import ByTolerance
 from samplers.probability_flow import ProbabilityFlow
@@ -29,13 +30,26 @@ from samplers.solvers.solver import Solver
 from sde_lib import SDE, Model
 
 _FINE = 512
-_MOST_DENSITY = 5.0
+"""Points of v between which the density of eq. 1 is integrated by the trapezoidal rule."""
+
+_MAX_LOG_DENSITY = 5.0
+"""The |a| of eq. 1 stay below it, smoothly: densities differ by e^10 at most."""
+
+_FINE_TOLERANCE = 1e-5
+"""The tolerance of the far finer solution."""
+
+_DAMPING, _RELAX, _TIGHTEN, _TRIALS = 1e-1, 3.0, 4.0, 4
+"""Levenberg–Marquardt: the first μ; after a step that helps μ/3, after one that does not 4 μ, and
+so often at most until one helps."""
 
 
-class Fitted(NamedTuple):
-    """noise_to_signal: n at the grid's times [N + 1], falling; and RMS errors at the end.
+class FittedGrid(NamedTuple):
+    """A grid, and what it has gained over the one uniform in v.
 
-    before: of the grid uniform in v, after: of this one; over latents that were not fitted to.
+    Args:
+      noise_to_signal: n at the grid's times [N + 1], falling.
+      before: the RMS error at the end of the grid uniform in v, over latents not fitted to.
+      after: the same of this grid.
     """
 
     noise_to_signal: Array
@@ -57,94 +71,116 @@ def fit_grid(
     knots: int = 8,
     iterations: int = 12,
     denoise: bool = True,
-) -> Fitted:
-    """The grid of eq. 1.
+) -> FittedGrid:
+    """The grid of eq. 1 on which a solver errs least.
 
     Args:
-      key: of the latents.
-      sde, model: as for `sample`.
-      shape: of a batch of latents; one is fitted to, another measures.
+      key: typed key of the latents.
+      sde: the SDE.
+      model: `predict(x, t, cond)`.
+      shape: of a batch of latents [B, ...]; one is fitted to, another measures.
       solver: deterministic.
       num_steps: N.
-      t_min, t_max: the ends.
+      t_min: the last time.
+      t_max: the first time.
       data_std: s.
       knots: K.
-      iterations: of Levenberg–Marquardt.
-      denoise: as for `sample`.
+      iterations: at most so many steps of Levenberg–Marquardt.
+      denoise: as for `GridSampler`.
     """
     angle = Angle(sde, data_std)
     ends = angle.theta(t_max), angle.theta(t_min)
-    flow = ProbabilityFlow(
-        sde=sde,
-        model=model,
-        t_min=t_min,
-        t_max=t_max,
-        data_std=data_std,
-        integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
-    )
-
-    def latents(key: Array) -> tuple[Array, Array]:
-        x = jax.random.normal(key, shape) / angle.scale(t_max)
-        return x, flow.decode(x, denoise=denoise).x
-
-    def theta(a: Array) -> Array:
-        v = jnp.linspace(0, 1, _FINE)
-        bound = _MOST_DENSITY * jnp.tanh(a / _MOST_DENSITY)
-        density = jnp.exp(jnp.interp(v, jnp.linspace(0, 1, knots), bound))
-        steps = (density[1:] + density[:-1]) / 2
-        total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-        at = jnp.interp(jnp.linspace(0, 1, num_steps + 1), total / total[-1], v)
-        return ends[0] + (ends[1] - ends[0]) * at
-
-    def grid(a: Array) -> Array:
-        times = angle.time(theta(a))
-        return times.at[0].set(t_max).at[-1].set(t_min)
-
-    @jax.jit
-    def residual(model: Model, a: Array, x: Array, target: Array) -> Array:
-        end = integrate(
-            lambda number: jnp.zeros_like(x),
-            sde,
-            model,
-            x,
-            solver=solver,
-            grid=grid(a),
-            denoise=denoise,
-        )
-        return (end - target).ravel()
-
-    @jax.jit
-    def jacobian(model: Model, a: Array, x: Array, target: Array) -> Array:
-        return jax.jacfwd(residual, argnums=1)(model, a, x, target)
-
-    fitted, other = (latents(key) for key in jax.random.split(key))
+    problem = _Problem(angle, solver, num_steps, t_min, t_max, ends, knots, denoise)
+    fitted, other = (problem.latents_and_ends(model, k, shape) for k in jax.random.split(key))
+    residual, jacobian = jax.jit(problem.residual), jax.jit(problem.jacobian)
+    uniform = jnp.zeros(knots)
     a = _levenberg_marquardt(
-        partial(residual, model), partial(jacobian, model), jnp.zeros(knots), fitted, iterations
+        partial(residual, model), partial(jacobian, model), uniform, fitted, iterations
     )
 
     def rms(a: Array) -> Array:
         return jnp.sqrt(jnp.mean(residual(model, a, *other) ** 2))
 
-    before, after = rms(jnp.zeros(knots)), rms(a)
-    return Fitted(sde.noise_to_signal(grid(a)), before, after)
+    return FittedGrid(sde.noise_to_signal(problem.grid(a)), rms(uniform), rms(a))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """What is minimised: the error of a solver's end points as a function of a, eq. 1.
+
+    Args:
+      angle: the coordinate in which v is 0 to 1.
+      ends: the angles at t_max and t_min.
+      Others as for `fit_grid`.
+    """
+
+    angle: Angle
+    solver: Solver
+    num_steps: int
+    t_min: float
+    t_max: float
+    ends: tuple[Array, Array]
+    knots: int
+    denoise: bool
+
+    def latents_and_ends(
+        self, model: Model, key: Array, shape: tuple[int, ...]
+    ) -> tuple[Array, Array]:
+        """States at t_max, and where the far finer solution from there ends."""
+        x = jax.random.normal(key, shape) / self.angle.scale(self.t_max)
+        flow = ProbabilityFlow(
+            sde=self.angle.sde,
+            model=model,
+            t_min=self.t_min,
+            t_max=self.t_max,
+            data_std=self.angle.s,
+            integrator=Adams(steps=ByTolerance(rtol=_FINE_TOLERANCE, atol=_FINE_TOLERANCE)),
+        )
+        return x, flow.decode(x, denoise=self.denoise).x
+
+    def _theta(self, a: Array) -> Array:
+        """The angles of the grid [N + 1], by inverting the integral of eq. 1."""
+        v = jnp.linspace(0, 1, _FINE)
+        bound = _MAX_LOG_DENSITY * jnp.tanh(a / _MAX_LOG_DENSITY)
+        density = jnp.exp(jnp.interp(v, jnp.linspace(0, 1, self.knots), bound))
+        steps = (density[1:] + density[:-1]) / 2
+        total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
+        at = jnp.interp(jnp.linspace(0, 1, self.num_steps + 1), total / total[-1], v)
+        first, last = self.ends
+        return first + (last - first) * at
+
+    def grid(self, a: Array) -> Array:
+        """The times of the grid [N + 1]."""
+        times = self.angle.time(self._theta(a))
+        return times.at[0].set(self.t_max).at[-1].set(self.t_min)
+
+    def residual(self, model: Model, a: Array, x: Array, target: Array) -> Array:
+        """How far the solver ends from `target`, all numbers of the batch in one vector."""
+        sampler = GridSampler(solver=self.solver, grid=self.grid(a), denoise=self.denoise)
+        end = sampler.integrate(lambda number: jnp.zeros_like(x), self.angle.sde, model, x).x
+        return (end - target).ravel()
+
+    def jacobian(self, model: Model, a: Array, x: Array, target: Array) -> Array:
+        """∂ residual/∂a, [numbers of the batch, K]."""
+        return jax.jacfwd(self.residual, argnums=1)(model, a, x, target)
 
 
 def _levenberg_marquardt(
     residual: Callable, jacobian: Callable, a: Array, data: tuple, iterations: int
 ) -> Array:
     """The a of least squares; a step that does not help is tried again, shorter."""
-    damping, r = 1e-1, residual(a, *data)
+    damping, r = _DAMPING, residual(a, *data)
     for _ in range(iterations):
         j = jacobian(a, *data)
         square = j.T @ j
-        for _ in range(4):
+        for _ in range(_TRIALS):
             ridge = damping * jnp.diag(jnp.diag(square) + 1e-12 * jnp.trace(square))
             step = jnp.linalg.solve(square + ridge, -(j.T @ r))
             tried = residual(a + step, *data)
             if jnp.sum(tried**2) < jnp.sum(r**2):
-                a, r, damping = a + step, tried, damping / 3
+                a, r, damping = a + step, tried, damping / _RELAX
                 break
-            damping *= 4
+            damping *= _TIGHTEN
         else:
             break
     return a

@@ -9,26 +9,50 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int, Key
 
-# The draw that makes the latent; the updates of the loop draw at 0, 1, 2, ...
 LATENT = 2**31 - 1
+"""The draw that makes the latent; the updates of the loop draw at 0, 1, 2, …"""
 
 
-def example_keys(key: Array, indices: Array) -> Array:
-    """One key per example, fold_in(key, index). indices [B] → [B]."""
+def example_keys(key: Key[Array, ""], indices: Int[Array, "batch"]) -> Key[Array, "batch"]:
+    """A key for each example: fold_in(key, index)."""
     return jax.vmap(partial(jax.random.fold_in, key))(indices)
 
 
-def normal(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
-    """Standard normal [B, *shape], the draw numbered `draw` of each example. keys [B]."""
+def normal(
+    keys: Key[Array, "batch"], draw: Int[Array, ""] | int, shape: tuple[int, ...]
+) -> Float[Array, "batch *shape"]:
+    """Standard normal noise, the draw numbered `draw` of each example."""
     return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, draw), shape))(keys)
 
 
-def spherical(first: Array, second: Array, num: int) -> Array:
-    """`num` latents from one to another along the great circle between them.
+@partial(jax.jit, static_argnames="shape")
+def latents(
+    key: Key[Array, ""], indices: Int[Array, "batch"], shape: tuple[int, ...]
+) -> Float[Array, "batch *shape"]:
+    """The standard normal latents [B, *shape] that every sampler starts from.
 
-    z_k = (sin((1 − f) φ) z_0 + sin(f φ) z_1)/sin φ, f = k/(num − 1), φ the angle between them. Of
-    one norm if the ends are, so that all look like noise. [B, ...] → [B, num, ...].
+    Args:
+      key: typed key.
+      indices: the examples' numbers [B].
+      shape: of an example.
+    """
+    return normal(example_keys(key, indices), LATENT, shape)
+
+
+def spherical(
+    first: Float[Array, "batch *shape"], second: Float[Array, "batch *shape"], num: int
+) -> Float[Array, "batch num *shape"]:
+    """Latents from one to another along the great circle between them.
+
+    z_k = (sin((1 − f) φ) z_0 + sin(f φ) z_1)/sin φ, f = k/(num − 1), φ the angle between them. All
+    have one norm if the ends have, so that all look like noise.
+
+    Args:
+      first: z_0 of each row [B, ...].
+      second: z_1 of each row [B, ...].
+      num: how many latents a row has, both ends included.
 
     Reference: Shoemake 1985; White 2016.
     """
@@ -50,8 +74,10 @@ def spherical(first: Array, second: Array, num: int) -> Array:
     return start * first[:, None] + end * second[:, None]
 
 
-def rademacher(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
-    """±1 with equal chances [B, *shape], the draw numbered `draw` of each example. keys [B]."""
+def rademacher(
+    keys: Key[Array, "batch"], draw: Int[Array, ""] | int, shape: tuple[int, ...]
+) -> Float[Array, "batch *shape"]:
+    """Signs ±1 with equal chances, the draw numbered `draw` of each example."""
 
     def one(key: Array) -> Array:
         return jax.random.rademacher(jax.random.fold_in(key, draw), shape, dtype=float)
@@ -59,6 +85,8 @@ def rademacher(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
     return jax.vmap(one)(keys)
 
 
-def uniform(keys: Array, draw: Array | int, shape: tuple[int, ...]) -> Array:
-    """Uniform on [0, 1) [B, *shape], the draw numbered `draw` of each example. keys [B]."""
+def uniform(
+    keys: Key[Array, "batch"], draw: Int[Array, ""] | int, shape: tuple[int, ...]
+) -> Float[Array, "batch *shape"]:
+    """Noise uniform on [0, 1), the draw numbered `draw` of each example."""
     return jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, draw), shape))(keys)

@@ -12,9 +12,13 @@ _lock = threading.Lock()
 
 
 def report(number: Array, total: int) -> None:
-    """Show, from inside a compiled loop, that turn `number` of `total` begins.
+    """Show, from inside a compiled loop, that an evaluation begins.
 
-    The host is called a hundred times at most, so the bar costs nothing that shows.
+    The host is called about a hundred times, so the bar costs nothing that shows.
+
+    Args:
+      number: of the evaluation, from 0, a scalar.
+      total: how many there are.
     """
     every = max(total // 100, 1)
     due = (number % every == 0) | (number == total - 1)

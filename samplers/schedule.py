@@ -7,14 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers.solvers.solver import Corrector, Solver
+from samplers.solvers.solver import Corrector, Plan, Solver, Steps
 from sde_lib import SDE
 
 
 class Evaluation(NamedTuple):
-    """One turn of the loop: its number, what it is for, and where. Leaves [M] for M turns.
+    """One network evaluation of the loop; or all M of them, as leaves [M, ...].
 
-    lift: a and b of x ← a x + b z before it.
+    Args:
+      number: its place in the loop, from 0.
+      purpose: what it is for, a number in `Schedule.purposes`.
+      t: the time at which the network is evaluated.
+      solver: the coefficients of the solver's update after it.
+      corrector: the coefficients of the corrector's; None without a corrector.
+      renoise: a and b of x ← a x + b z before it; None of a solver that adds no noise so.
     """
 
     number: Array
@@ -22,18 +28,22 @@ class Evaluation(NamedTuple):
     t: Array
     solver: Any
     corrector: Any
-    lift: Any
+    renoise: Any
 
 
 class Schedule(NamedTuple):
-    """The purposes in use; all evaluations in order, their purposes numbered by that list.
+    """All network evaluations of a sampler, in order.
 
-    closes: whether the solver has an update at the end of the grid, before denoising.
+    Args:
+      purposes: the purposes in use, each "solve", "solve_corrected", "settle_and_correct",
+        "correct" or "finish".
+      evaluations: all of them, their purposes numbered by that list.
+      final_correction: whether the solver corrects the last step before the denoising.
     """
 
     purposes: list[str]
-    turns: Evaluation
-    closes: bool
+    evaluations: Evaluation
+    final_correction: bool
 
 
 def schedule_of(
@@ -41,48 +51,74 @@ def schedule_of(
 ) -> Schedule:
     """The schedule of a solver with a corrector on a grid.
 
+    Args:
+      sde: the SDE.
+      solver: what moves the state down the grid.
+      grid: N + 1 decreasing times.
+      corrector: what moves it before each step, or None.
+      denoise: whether one more evaluation ends the loop, for E[x_0 | x] at grid[-1].
+
     Raises:
       ValueError: there is nothing to evaluate.
     """
-    steps = solver.steps(sde, grid)
-    num_steps, e = len(steps.start), solver.evaluations
-    m = corrector.num_steps if corrector is not None else 0
-    solves = ["solve"] * e
-    if e and m:
-        solves[0] = "solve_corrected"
-    corrections = ["settle_and_correct" if e else "correct"][:m] + ["correct"] * (m - 1)
-    order = (corrections + solves) * num_steps + ["finish"] * denoise
-    if not order:
+    steps, a_step = solver.steps(sde, grid), _purposes_of_a_step(solver, corrector)
+    order = np.array(a_step * len(steps.start) + ["finish"] * denoise)
+    if not len(order):
         raise ValueError("sample: got neither a solver nor a corrector, takes at least one")
-    a_step = max(m + e, 1)
-    step = np.minimum(np.arange(len(order)) // a_step, num_steps - 1)
-    slot = np.clip(np.arange(len(order)) % a_step - m, 0, max(e - 1, 0))
+    # The last denoising counts as of the last step.
+    number, length = np.arange(len(order)), max(len(a_step), 1)
+    step = np.minimum(number // length, len(steps.start) - 1)
+    stage = np.maximum(number % length - (length - solver.evaluations), 0)
+    begins = (number % length == 0) & (order != "finish")
 
-    plan = solver.plan(sde, steps)
-    kinds = np.array(order)
-    solving = np.isin(kinds, ["solve", "solve_corrected"])
-    t = steps.start[step]
-    if e:
-        t = jnp.where(solving, plan.times[step, slot], t)
-    coefficients = jax.tree.map(lambda leaf: leaf[step, slot], plan.coefficients)
-    closes = denoise and plan.closing is not None
-    if closes:
-        coefficients = jax.tree.map(
-            lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.closing
-        )
-    begins = (np.arange(len(order)) % a_step == 0) & (kinds != "finish")
-    scale, std = steps.lifts(sde, grid[0])
-    purposes = sorted(set(order))
-    turns = Evaluation(
-        number=jnp.arange(len(order)),
-        purpose=jnp.array([purposes.index(kind) for kind in order]),
-        t=jnp.where(kinds == "finish", steps.end[-1], t),
-        solver=coefficients,
+    plan, purposes = solver.plan(sde, steps), sorted(set(order.tolist()))
+    final_correction = denoise and plan.final_correction is not None
+    evaluations = Evaluation(
+        number=jnp.asarray(number),
+        purpose=jnp.array([purposes.index(purpose) for purpose in order]),
+        t=_times(plan, steps, order, step, stage),
+        solver=_coefficients(plan, step, stage, final_correction),
         corrector=None
         if corrector is None
         else jax.tree.map(lambda leaf: leaf[step], corrector.plan(sde, steps)),
-        lift=(jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0))
-        if solver.lifts
-        else None,
+        renoise=_renoising(sde, steps, grid[0], step, begins) if solver.renoises else None,
     )
-    return Schedule(purposes, turns, closes)
+    return Schedule(purposes, evaluations, final_correction)
+
+
+def _purposes_of_a_step(solver: Solver, corrector: Corrector | None) -> list[str]:
+    """First the corrections, then the solver's evaluations."""
+    e, m = solver.evaluations, corrector.num_steps if corrector is not None else 0
+    corrections, solves = ["correct"] * m, ["solve"] * e
+    if e and m:
+        corrections[0], solves[0] = "settle_and_correct", "solve_corrected"
+    return corrections + solves
+
+
+def _times(
+    plan: Plan, steps: Steps, order: np.ndarray, step: np.ndarray, stage: np.ndarray
+) -> Array:
+    """The solver's where it says, corrections at the start of a step, the denoising at the end."""
+    others = jnp.where(order == "finish", steps.end[-1], steps.start[step])
+    if not plan.times.size:
+        return others
+    solving = np.isin(order, ["solve", "solve_corrected"])
+    return jnp.where(solving, plan.times[step, stage], others)
+
+
+def _coefficients(plan: Plan, step: np.ndarray, stage: np.ndarray, final_correction: bool) -> Any:
+    """The solver's before every evaluation, those of the final correction at the last."""
+    coefficients = jax.tree.map(lambda leaf: leaf[step, stage], plan.coefficients)
+    if not final_correction:
+        return coefficients
+    return jax.tree.map(
+        lambda leaf, last: leaf.at[-1].set(last), coefficients, plan.final_correction
+    )
+
+
+def _renoising(
+    sde: SDE, steps: Steps, first: Array, step: np.ndarray, begins: np.ndarray
+) -> tuple[Array, Array]:
+    """a and b before every evaluation: those of the steps where they begin, else 1 and 0."""
+    scale, std = steps.renoising(sde, first)
+    return jnp.where(begins, scale[step], 1.0), jnp.where(begins, std[step], 0.0)

@@ -7,15 +7,15 @@ from sde_lib.gaussian import Gaussian
 from sde_lib.gaussian_mixture import GaussianMixture
 from sde_lib.learned import LearnedLogSNR
 from sde_lib.loss import denoising_loss, weightings
-from sde_lib.model import Model, from_score
+from sde_lib.model import ClosedForm, Model, from_score
+from sde_lib.model_under_sde import ModelUnderSDE
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree, number, static
-from sde_lib.ranges import Range, check_ranges, declared
+from sde_lib.ranges import Range, check_ranges, declared, ranged
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, Transition, expand, register, sdes
 from sde_lib.subvp import SubVP
 from sde_lib.time_sampling import time_samplers
-from sde_lib.translated import Translated
 from sde_lib.ve import VE
 from sde_lib.vp import VP
 
@@ -24,6 +24,7 @@ __all__ = [
     "SDE",
     "VE",
     "VP",
+    "ClosedForm",
     "Cosine",
     "Flow",
     "Gaussian",
@@ -31,19 +32,20 @@ __all__ = [
     "LearnedLogSNR",
     "LinearVE",
     "Model",
+    "ModelUnderSDE",
     "Prediction",
     "Pytree",
     "Range",
     "Registry",
     "SubVP",
     "Transition",
-    "Translated",
     "check_ranges",
     "declared",
     "denoising_loss",
     "expand",
     "from_score",
     "number",
+    "ranged",
     "register",
     "sdes",
     "static",

@@ -22,13 +22,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from sde_lib.pytree import Pytree
+from sde_lib.shapes import PerExample
 
-MOST = 1e6
+MAX_WEIGHT = 1e6
 """Bound on a weight."""
 
 
 class BinnedLoss(Pytree):
-    """The running loss by bins.
+    """The running mean of the loss in each bin of the time distribution.
 
     Args:
       means: m [bins].
@@ -40,26 +41,26 @@ class BinnedLoss(Pytree):
 
 
 def init(bins: int) -> BinnedLoss:
-    """Nothing seen yet."""
+    """The state before the first batch."""
     return BinnedLoss(means=jnp.zeros(bins), counts=jnp.zeros(bins))
 
 
-def weights(state: BinnedLoss, u: Array) -> Array:
-    """w of eq. 1 at u [B], to multiply the losses of the next batch by."""
+def weights(state: BinnedLoss, u: PerExample) -> PerExample:
+    """The weights w [B] of eq. 1 at u [B], by which to multiply the losses of the next batch."""
     seen = state.counts > 0
     mean = jnp.sum(jnp.where(seen, state.means, 0.0)) / jnp.maximum(jnp.sum(seen), 1)
     # A bin whose loss is 0 has nothing to learn.
-    floor = jnp.maximum(mean / MOST, jnp.finfo(state.means.dtype).tiny)
+    floor = jnp.maximum(mean / MAX_WEIGHT, jnp.finfo(state.means.dtype).tiny)
     by_bin = jnp.where(seen & (mean > 0), mean / jnp.maximum(state.means, floor), 1.0)
     return by_bin[_bin(u, len(state.means))]
 
 
-def update(state: BinnedLoss, u: Array, losses: Array, decay: float = 0.99) -> BinnedLoss:
-    """Eq. 2.
+def update(state: BinnedLoss, u: PerExample, losses: PerExample, decay: float = 0.99) -> BinnedLoss:
+    """The running means after a batch, eq. 2 of `adaptive_weighting`.
 
     Args:
-      state: before the batch.
-      u: [B].
+      state: the state before the batch.
+      u: where in the distribution of times its examples lie [B], in [0, 1).
       losses: [B], nonnegative, with the importance weight of their times, without those of eq. 1.
       decay: d; 1/(1 − d) batches are remembered.
 

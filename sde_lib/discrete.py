@@ -16,12 +16,14 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Int
 
 from sde_lib.sde import expand
+from sde_lib.shapes import PerExample, States
 
 
 class NoiseTable(NamedTuple):
-    """α_i and σ_i, each [N]."""
+    """The scales α_i of the data and σ_i of the noise, each [N]."""
 
     alphas: Array
     sigmas: Array
@@ -35,7 +37,7 @@ def ddpm_table(num_scales: int, beta_min: float = 0.1, beta_max: float = 20.0) -
 
 
 def smld_table(num_scales: int, sigma_min: float = 0.01, sigma_max: float = 50.0) -> NoiseTable:
-    """The table of SMLD."""
+    """The table of SMLD's N scales, geometric from sigma_min to sigma_max."""
     sigmas = jnp.exp(jnp.linspace(math.log(sigma_min), math.log(sigma_max), num_scales))
     return NoiseTable(alphas=jnp.ones_like(sigmas), sigmas=sigmas)
 
@@ -43,11 +45,13 @@ def smld_table(num_scales: int, sigma_min: float = 0.01, sigma_max: float = 50.0
 def discrete_denoising_loss(
     table: NoiseTable,
     predict_noise: Callable[[Array, Array], Array],
-    data: Array,
-    index: Array,
-    noise: Array,
-) -> Array:
-    """Eq. 1 per example, averaged over the example's dimensions.
+    data: States,
+    index: Int[Array, "batch"],
+    noise: States,
+) -> PerExample:
+    """The squared error of the predicted noise, for each example.
+
+    Eq. 1 of `discrete`, averaged over the dimensions of an example.
 
     Args:
       table: the scales.
@@ -57,7 +61,7 @@ def discrete_denoising_loss(
       noise: standard normal [B, ...].
 
     Returns:
-      [B].
+      The losses [B].
     """
     alpha, sigma = expand(table.alphas[index], data), expand(table.sigmas[index], data)
     error = predict_noise(alpha * data + sigma * noise, index) - noise

@@ -1,16 +1,20 @@
 """What the SDEs share that add noise to data of fixed scale: α = 1, f = 0, σ between two values."""
 
 import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.pytree import number
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
+from sde_lib.shapes import Times
 
 
 class Exploding(SDE):
-    """α = 1, and σ between two values."""
+    """The part that SDEs with α = 1 share; a subclass adds σ, from one value up to another.
+
+    Args:
+      sigma_min: σ(0) > 0.
+      sigma_max: σ(1) > σ(0).
+    """
 
     sigma_min: float = number(above=0)
     sigma_max: float
@@ -24,10 +28,10 @@ class Exploding(SDE):
             )
         super().validate()
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Times) -> Times:
         """1."""
-        return jnp.ones_like(jnp.asarray(t, dtype=float))
+        return jnp.ones_like(t)
 
-    def drift_coefficient(self, t: ArrayLike) -> Array:
+    def drift_coefficient(self, t: Times) -> Times:
         """0."""
-        return jnp.zeros_like(jnp.asarray(t, dtype=float))
+        return jnp.zeros_like(t)

@@ -6,28 +6,28 @@ All of the signal is gone at t = 1, where α = 0.
 """
 
 import jax
-import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.sde import SDE, register
+from sde_lib.shapes import Times
 
 
 @register("flow")
 class Flow(SDE):
-    """Rectified flow, flow matching with the conditional optimal-transport path.
+    """The rectified flow: α = 1 − t, σ = t, straight lines between noise and data.
+
+    It is flow matching with the conditional optimal-transport path.
 
     Reference: Liu et al. 2023; Lipman et al. 2023, eq. 20 with σ_min = 0.
     """
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Times) -> Times:
         """1 − t."""
-        return 1 - jnp.asarray(t, dtype=float)
+        return 1 - t
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Times) -> Times:
         """t."""
-        return jnp.asarray(t, dtype=float)
+        return t
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    def time_of_log_snr(self, log_snr: Times) -> Times:
         """n/(1 + n) with n = σ/α."""
-        return jax.nn.sigmoid(-jnp.asarray(log_snr, dtype=float) / 2)
+        return jax.nn.sigmoid(-log_snr / 2)

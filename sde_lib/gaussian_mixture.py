@@ -8,39 +8,38 @@ E[ε | x_t]   = Σ_k r_k σ/v_k (x − α m_k)                                  
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
-from sde_lib.model import Model
+from sde_lib.model import ClosedForm
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
+from sde_lib.shapes import PerExample, States, Time
 
 
 class GaussianMixture(Pytree):
-    """Isotropic components over examples of D numbers.
+    """Gaussian-mixture data: examples of D numbers from K isotropic components.
 
     Args:
-      weights: [K], positive, summing to 1.
-      means: [K, D].
-      stds: [K].
+      weights: w [K], positive, summing to 1.
+      means: m [K, D].
+      stds: s [K].
     """
 
     weights: Array
     means: Array
     stds: Array
 
-    def log_prob(self, sde: SDE, x: Array, t: ArrayLike) -> Array:
+    def log_prob(self, sde: SDE, x: States, t: Time) -> PerExample:
         """log p_t(x) in nats, eq. 1. x [B, ...] → [B]."""
         joint, *_ = self._components(sde, x, t)
         return jax.nn.logsumexp(joint, axis=-1)
 
-    def predict(self, sde: SDE, x: Array, t: ArrayLike) -> Prediction:
-        """The conditional means (3) and (4). x [B, ...]."""
+    def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
+        """The conditional means of data and noise, eq. 3 and 4, given x [B, ...] at t."""
         joint, centred, alpha, sigma, variance = self._components(sde, x, t)
         share = jax.nn.softmax(joint, axis=-1)[..., None]
         gain = (alpha * self.stds**2 / variance)[..., None]
@@ -48,9 +47,9 @@ class GaussianMixture(Pytree):
         noise = jnp.sum(share * (sigma / variance)[..., None] * centred, axis=1)
         return Prediction(data=data.reshape(x.shape), noise=noise.reshape(x.shape))
 
-    def model(self, sde: SDE) -> Model:
+    def model(self, sde: SDE) -> ClosedForm:
         """`predict` under `sde` as a model."""
-        return jax.tree_util.Partial(_predict, self, sde)
+        return ClosedForm(data=self, sde=sde)
 
     def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
         """Data of `shape` [B, ...]; perturb it for samples at t > 0."""
@@ -59,9 +58,7 @@ class GaussianMixture(Pytree):
         noise = jax.random.normal(noise_key, (shape[0], self.means.shape[1]))
         return (self.means[component] + self.stds[component, None] * noise).reshape(shape)
 
-    def _components(
-        self, sde: SDE, x: Array, t: ArrayLike
-    ) -> tuple[Array, Array, Array, Array, Array]:
+    def _components(self, sde: SDE, x: Array, t: Time) -> tuple[Array, Array, Array, Array, Array]:
         """log w_k N(x; α m_k, v_k I) [B, K], x − α m_k [B, K, D], α, σ [B|1, 1], v_k [B|1, K]."""
         flat = x.reshape(x.shape[0], -1)
         alpha, sigma = jnp.atleast_2d(expand(sde.alpha(t), flat), expand(sde.sigma(t), flat))
@@ -71,10 +68,3 @@ class GaussianMixture(Pytree):
         log_scale = flat.shape[1] * jnp.log(2 * math.pi * variance)
         joint = jnp.log(self.weights) - (squares + log_scale) / 2
         return joint, centred, alpha, sigma, variance
-
-
-def _predict(
-    data: GaussianMixture, sde: SDE, x: Array, t: ArrayLike, cond: Any = None
-) -> Prediction:
-    del cond  # the closed form is unconditional
-    return data.predict(sde, x, t)

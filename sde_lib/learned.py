@@ -11,20 +11,24 @@ Reference: Kingma et al. 2021 "VDM", §5.1 and App. H.
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE, register
+from sde_lib.shapes import Times
 
 
 @register("learned")
 class LearnedLogSNR(SDE):
-    """Eq. 1.
+    """The variance-preserving SDE whose log-SNR is any monotone curve, learned with the network.
+
+    Eq. 1 of `learned`.
 
     Args:
       log_snr_max: l_max, at t = 0.
       log_snr_min: l_min < l_max, at t = 1.
       increments: a, of any length K ≥ 1.
+
+    Reference: Kingma et al. 2021, §5.1 and App. H.
     """
 
     log_snr_max: float = 13.0
@@ -48,28 +52,27 @@ class LearnedLogSNR(SDE):
         inner = jnp.cumsum(steps)[:-1]
         return jnp.concatenate([jnp.zeros(1), inner, jnp.ones(1)])
 
-    def log_snr(self, t: ArrayLike) -> Array:
-        """Eq. 1."""
+    def log_snr(self, t: Times) -> Times:
+        """l_max − (l_max − l_min) C(t)."""
         knots = self._knots()
-        t = jnp.asarray(t, dtype=float)
         at = jnp.interp(t, jnp.linspace(0, 1, len(knots)), knots)
         return self.log_snr_max - (self.log_snr_max - self.log_snr_min) * at
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    def time_of_log_snr(self, log_snr: Times) -> Times:
         """The inverse, piecewise linear too; outside [0, 1] the nearer end."""
         knots = self._knots()
         span = self.log_snr_max - self.log_snr_min
-        at = (self.log_snr_max - jnp.asarray(log_snr, dtype=float)) / span
+        at = (self.log_snr_max - log_snr) / span
         return jnp.interp(at, knots, jnp.linspace(0, 1, len(knots)))
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Times) -> Times:
         """√sigmoid(log-SNR)."""
         return jnp.sqrt(jax.nn.sigmoid(self.log_snr(t)))
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Times) -> Times:
         """√sigmoid(−log-SNR)."""
         return jnp.sqrt(jax.nn.sigmoid(-self.log_snr(t)))
 
-    def noise_to_signal(self, t: ArrayLike) -> Array:
+    def noise_to_signal(self, t: Times) -> Times:
         """e^{−log-SNR/2}."""
         return jnp.exp(-self.log_snr(t) / 2)

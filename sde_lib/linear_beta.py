@@ -6,15 +6,16 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.pytree import number
 from sde_lib.ranges import check_ranges
 from sde_lib.sde import SDE
+from sde_lib.shapes import Times
+from sde_lib.times import of_times
 
 
 class LinearBeta(SDE):
-    """The part that VP and sub-VP share; a subclass adds σ.
+    """The part that VP and sub-VP share: α = e^{−B/2} with a linear β. A subclass adds σ.
 
     Args:
       beta_min: β(0) ≥ 0.
@@ -33,33 +34,34 @@ class LinearBeta(SDE):
             )
         super().validate()
 
-    def beta(self, t: ArrayLike) -> Array:
+    @of_times
+    def beta(self, t: Times) -> Times:
         """β(t)."""
-        return self.beta_min + jnp.asarray(t) * (self.beta_max - self.beta_min)
+        return self.beta_min + t * (self.beta_max - self.beta_min)
 
-    def integrated_beta(self, t: ArrayLike) -> Array:
+    @of_times
+    def integrated_beta(self, t: Times) -> Times:
         """B(t)."""
-        t = jnp.asarray(t, dtype=float)
         return t * (self.beta_min + t * (self.beta_max - self.beta_min) / 2)
 
     def time_of_integrated_beta(self, integral: Array) -> Array:
         """The t in [0, 1] with B(t) = integral, by the quadratic formula that never cancels."""
         slope = self.beta_max - self.beta_min
-        integral = jnp.minimum(integral, self.integrated_beta(1.0))
-        root = jnp.sqrt(jnp.square(jnp.asarray(self.beta_min)) + 2 * slope * integral)
+        integral = jnp.minimum(integral, self.integrated_beta(jnp.ones(())))
+        root = jnp.sqrt(jnp.square(self.beta_min) + 2 * slope * integral)
         # The floor serves β_min = 0 at t = 0 alone, where the quotient is 0/0 and t is 0.
         denominator = jnp.maximum(self.beta_min + root, jnp.finfo(root.dtype).tiny)
         return jnp.minimum(2 * integral / denominator, 1.0)
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Times) -> Times:
         """e^{−B/2}."""
         return jnp.exp(-self.integrated_beta(t) / 2)
 
-    def log_alpha(self, t: ArrayLike) -> Array:
+    def log_alpha(self, t: Times) -> Times:
         """−B/2."""
         return -self.integrated_beta(t) / 2
 
-    def drift_coefficient(self, t: ArrayLike) -> Array:
+    def drift_coefficient(self, t: Times) -> Times:
         """−β/2."""
         return -self.beta(t) / 2
 

@@ -32,23 +32,27 @@ from jax import Array
 from sde_lib.model import Model
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE, expand
-from sde_lib.time_sampling import log_normal_density, snr_decay, time_samplers
+from sde_lib.shapes import PerExample, States, Time, Times
+from sde_lib.time_sampling import TimeSampler, log_normal_density, snr_decay, time_samplers
 
 weightings = Registry("weighting", Callable)
+
+Weighting = Callable[[SDE, Array, float], tuple[Array, Array]]
+"""(SDE, times [B], σ_d) → (w_ε, w_d), each [B]."""
 
 _NODES = 1024
 
 
 @weightings.register("sigma2")
-def sigma2(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(1, 0)."""
+def sigma2(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (1, 0), for which the loss is the mean squared error of the noise."""
     del sde, data_std
     return jnp.ones_like(t), jnp.zeros_like(t)
 
 
 @weightings.register("likelihood")
-def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(ρ, ρ/σ_d²)."""
+def likelihood(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (ρ, ρ/σ_d²), for which the loss bounds the negative log-likelihood."""
     alpha, sigma = sde.alpha(t), sde.sigma(t)
     share = (alpha * data_std) ** 2 / (sigma**2 + (alpha * data_std) ** 2)
     rho = jnp.where(alpha > 0, snr_decay(sde, t) * share, 0.0)
@@ -56,8 +60,8 @@ def likelihood(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 
 
 @weightings.register("edm")
-def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
-    """(q, q/σ_d²)."""
+def edm(sde: SDE, t: Times, data_std: float) -> tuple[Times, Times]:
+    """The weights (q, q/σ_d²), which are EDM's."""
     q = log_normal_density(sde, t)
     return q, q / data_std**2
 
@@ -65,15 +69,17 @@ def edm(sde: SDE, t: Array, data_std: float) -> tuple[Array, Array]:
 def denoising_loss(
     sde: SDE,
     model: Model,
-    data: Array,
-    t: Array,
-    noise: Array,
+    data: States,
+    t: Time,
+    noise: States,
     *,
-    weighting: str = "sigma2",
+    weighting: Weighting | str = "sigma2",
     data_std: float = 0.5,
     cond: Array | None = None,
-) -> Array:
-    """The bracket of eq. 1 per example, averaged over the example's dimensions.
+) -> PerExample:
+    """The weighted squared error of a model's predictions, for each example.
+
+    The bracket of eq. 1 of `loss`, averaged over the dimensions of an example.
 
     Args:
       sde: the SDE that perturbs the data.
@@ -81,21 +87,28 @@ def denoising_loss(
       data: [B, ...], in model units.
       t: times [B].
       noise: standard normal [B, ...].
-      weighting: a name in `weightings`.
+      weighting: a function, or a name in `weightings`.
       data_std: σ_d, for the weightings "likelihood" and "edm".
       cond: what the model is conditioned on.
 
     Returns:
-      [B]. (The published "½ sum" is this times half the number of dimensions.)
+      The losses [B]: mean squared errors in units of the noise, whose variance is 1.
+      The published "½ sum" is this times half the number of dimensions.
     """
     predicted = model(sde.perturb(data, t, noise), t, cond)
-    on_noise, on_data = weightings[weighting](sde, t, data_std)
+    on_noise, on_data = weightings.entry(weighting)(sde, t, data_std)
     squares = expand(on_noise, data) * (predicted.noise - noise) ** 2
     squares += expand(on_data, data) * (predicted.data - data) ** 2
     return jnp.sum(squares, axis=tuple(range(1, data.ndim))) / math.prod(data.shape[1:])
 
 
-def largest_weight(sde: SDE, times: str, weighting: str, t_min: float, data_std: float) -> Array:
+def largest_weight(
+    sde: SDE,
+    times: TimeSampler | str,
+    weighting: Weighting | str,
+    t_min: float,
+    data_std: float,
+) -> Array:
     """The most that an example can weigh in the loss, over what one weighs on average.
 
     An example's weight is ω (w_ε + σ_d² w_d), its loss where ε̂ and d̂ are off by the standard
@@ -104,8 +117,8 @@ def largest_weight(sde: SDE, times: str, weighting: str, t_min: float, data_std:
 
     Args:
       sde: the SDE.
-      times: a name in `time_samplers`.
-      weighting: a name in `weightings`.
+      times: a function, or a name in `time_samplers`.
+      weighting: a function, or a name in `weightings`.
       t_min: where times start.
       data_std: σ_d.
 
@@ -114,11 +127,11 @@ def largest_weight(sde: SDE, times: str, weighting: str, t_min: float, data_std:
     """
 
     def weight(t: Array) -> Array:
-        on_noise, on_data = weightings[weighting](sde, t, data_std)
+        on_noise, on_data = weightings.entry(weighting)(sde, t, data_std)
         return on_noise + data_std**2 * on_data
 
     y = (jnp.arange(_NODES) + 0.5) / _NODES
     mean = jnp.mean(4 * y**3 * weight(t_min + (1 - t_min) * y**4))
-    t, importance = time_samplers[times](sde, jnp.linspace(0.0, 1.0, _NODES), t_min)
+    t, importance = time_samplers.entry(times)(sde, jnp.linspace(0.0, 1.0, _NODES), t_min)
     ratio = jnp.max(importance * weight(t)) / mean
     return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)

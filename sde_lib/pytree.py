@@ -1,13 +1,14 @@
 """Frozen dataclasses that are pytrees: what SDEs, solvers, correctors and models are made of."""
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterable
 from typing import Any
 
 import jax
 
-from sde_lib.ranges import Range
+from sde_lib.ranges import Declared, Range, declared
 
 
 def static(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
@@ -24,7 +25,7 @@ def number(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
     frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static, number)
 )
 class Pytree:
-    """Every subclass becomes a frozen keyword-only dataclass, registered as a pytree.
+    """A frozen keyword-only dataclass that is a pytree, as every subclass becomes.
 
     Its fields are leaves: numbers that may be swept, batched or learned without compiling again.
     Those declared `static` are part of the program.
@@ -34,6 +35,24 @@ class Pytree:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, kw_only=True)(cls)
         _register(cls)
+
+    def __post_init__(self) -> None:
+        """Check the static fields: they are never traced, as the leaves may be (`check_ranges`).
+
+        Raises:
+          ValueError: one is out of its range.
+        """
+        cls: Any = type(self)  # mypy takes the hash of a class for that of its objects
+        for name, takes in _static_ranges(cls).items():
+            takes.check(name, getattr(self, name))
+
+
+@functools.cache
+def _static_ranges(cls: type) -> dict[str, Declared]:
+    """Of the static fields for which a range is declared."""
+    statics = {field.name for field in dataclasses.fields(cls) if field.metadata.get("static")}
+    known = {name: takes for name, takes in declared(cls).items() if name in statics}
+    return {name: takes for name, takes in known.items() if takes.range != Range()}
 
 
 def _register(cls: type) -> None:
@@ -59,7 +78,11 @@ def _register(cls: type) -> None:
         return list(zip(keys, children, strict=True)), structure
 
     def unflatten(structure: tuple, children: Iterable) -> Any:
-        named = dict(zip(leaves, children, strict=True))
-        return cls(**named, **dict(zip(statics, structure[1:], strict=True)))
+        # Not by the constructor, which has checked the static fields once.
+        tree: Any = object.__new__(cls)
+        values = (*children, *structure[1:])
+        for name, value in zip((*leaves, *statics), values, strict=True):
+            object.__setattr__(tree, name, value)
+        return tree
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

@@ -1,7 +1,7 @@
 """What a field takes: the type of its annotation, and a range declared where the field is.
 
-A dataclass declares it in the field's metadata, by `static`, `number` or a section's `field`; a
-function in the annotation of an argument:
+A dataclass declares it in the field's metadata, by `static`, `number` or `ranged`; a function in
+the annotation of an argument:
 
     class Mine(Solver):
         eta: float = number(default=1.0, low=0)
@@ -9,7 +9,8 @@ function in the annotation of an argument:
 
     def grid(sde, ..., *, rho: Annotated[float, Range(above=0)] = 7.0): ...
 
-Values are checked where a config or a flag becomes an object, never under tracing.
+Static fields of a pytree are checked whenever one is made. What may be traced is checked where a
+config or a flag becomes an object, never under tracing.
 """
 
 import dataclasses
@@ -33,11 +34,16 @@ _NAMES = {
     tuple: "a tuple",
     dict: "a section of fields",
 }
+# What stands for a number of a type: an integer for a float too, and NumPy's for Python's.
+_NUMBERS: dict[Any, tuple[type, ...]] = {
+    int: (int, np.integer),
+    float: (int, float, np.integer, np.floating),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-    """Bounds of a number, or of each number of a tuple; or all the values that there are.
+    """The values that a field takes: bounds of its number or numbers, or a list of choices.
 
     Args:
       low, above: it is at least `low`, more than `above`.
@@ -76,8 +82,13 @@ class Range:
         return bool(inside.all())
 
 
+def ranged(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field of a dataclass with a range; bounds as of `Range`."""
+    return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
+
+
 class Declared(NamedTuple):
-    """What is declared of a field: its type, as annotated, and its range."""
+    """The type of a field, as annotated, and the range declared for it."""
 
     kind: Any
     range: Range
@@ -115,7 +126,7 @@ class Declared(NamedTuple):
 
 
 def declared(make: Callable) -> dict[str, Declared]:
-    """By name what a dataclass's fields, or a function's keyword-only arguments, take."""
+    """The type and range of each field of a dataclass, or keyword-only argument of a function."""
     hints = _hints(make)
     if dataclasses.is_dataclass(make):
         return {
@@ -142,13 +153,13 @@ def check_ranges(tree: Any) -> None:
 
 
 def type_name(kind: Any) -> str:
-    """As an error message says it."""
+    """The name of a type in error messages."""
     kind = typing.get_origin(kind) or kind
     return _NAMES.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def _range(cls: Any, name: str) -> Range:
-    """Of a field; a subclass that has another default keeps the range."""
+    """The range of a field; a subclass that only changes the default keeps it."""
     fields = (base.__dict__.get("__dataclass_fields__", {}) for base in cls.__mro__)
     ranges = (f[name].metadata.get("range") for f in fields if name in f)
     return next((r for r in ranges if r not in (None, Range())), Range())
@@ -162,7 +173,7 @@ def _hints(make: Callable) -> dict[str, Any]:
 
 
 def _annotated(hint: Any) -> tuple:
-    """The type, and what is said of it."""
+    """The type of a hint, then its metadata if it is `Annotated`."""
     if typing.get_origin(hint) is typing.Annotated:
         return typing.get_args(hint)
     return (hint,)
@@ -181,11 +192,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; an integer may stand for a float, a list for a tuple."""
+    """Whether a value is of a type, or may stand for one, as a list for a tuple."""
     for option in _options(kind):
         plain = typing.get_origin(option) or option
-        if plain in (int, float):
-            fits = isinstance(value, int | plain) and not isinstance(value, bool)
+        if plain in _NUMBERS:
+            fits = isinstance(value, _NUMBERS[plain]) and not isinstance(value, bool)
         elif plain is tuple and isinstance(value, tuple | list):
             elements = [k for k in typing.get_args(option) if k is not Ellipsis]
             fits = not elements or all(_is_a(element, elements[0]) for element in value)
@@ -197,7 +208,7 @@ def _is_a(value: Any, kind: Any) -> bool:
 
 
 def _is_instance(value: Any, kind: Any) -> bool:
-    """Whether it is; of what only a type checker knows anything is."""
+    """Whether a value is of a type; True of types that only a type checker knows."""
     try:
         return isinstance(value, kind)
     except TypeError:

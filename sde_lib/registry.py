@@ -66,6 +66,14 @@ class Registry:
             return self._import(name)
         raise ValueError(unknown_name(self.kind, name, list(self._entries)))
 
+    def entry(self, given: Any) -> Any:
+        """The entry of a name; what is no name is an entry itself.
+
+        Raises:
+          ValueError: no such entry.
+        """
+        return self[given] if isinstance(given, str) else given
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))
 

@@ -20,24 +20,26 @@ ICLR 2021, eq. 5, 6, 13 and 29.
 
 import abc
 import math
-import typing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Float
 
 from sde_lib.pytree import Pytree
 from sde_lib.ranges import check_ranges
 from sde_lib.registry import Registry
+from sde_lib.shapes import AnyTimes, PerExample, States, Time, Times
+from sde_lib.times import of_times, value_and_slope
 
 # Halvings of [0, 1] that locate any time above 1e-7 to the last bit of float32 (2⁻⁴⁸ ≈ 4e-15).
 _BISECTIONS = 48
 
 
 def expand(t: ArrayLike, x: Array) -> Array:
-    """t, a scalar or [B], shaped to broadcast against x [B, ...].
+    """A time t, a scalar or [B], in a shape that broadcasts against x [B, ...].
 
     Raises:
       ValueError: t is neither a scalar nor one number per example of x.
@@ -51,22 +53,53 @@ def expand(t: ArrayLike, x: Array) -> Array:
 
 
 class Transition(NamedTuple):
-    """x_t | x_s ~ N(alpha x_s, variance I); `fraction` = variance / σ_t², from 0 to 1."""
+    """The Gaussian kernel from a time s to a later t, eq. 4 of `sde`; each field is [] or [B].
+
+    Args:
+      alpha: α_{t|s}, the scale of x_s in x_t.
+      variance: σ²_{t|s}, the variance of the noise that the step adds.
+      fraction: σ²_{t|s}/σ_t², from 0 to 1: the part of the noise in x_t that the step adds.
+    """
 
     alpha: Array
     variance: Array
     fraction: Array
 
 
+# Methods that get times, or log-SNRs, and nothing else by position.
+_OF_TIMES = (
+    "alpha",
+    "sigma",
+    "log_alpha",
+    "noise_to_signal",
+    "log_snr",
+    "time_of_log_snr",
+    "time_of_noise_to_signal",
+    "drift_coefficient",
+    "diffusion",
+    "transition",
+    "discrete_transition",
+)
+
+
 class SDE(Pytree, abc.ABC):
-    """An affine SDE: a subclass declares its numbers as fields and writes `alpha` and `sigma`."""
+    """The affine SDE: a subclass declares its numbers as fields and writes `alpha` and `sigma`.
+
+    What a subclass writes of `_OF_TIMES` gets float arrays, whatever the caller gave.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any):
+        for name in _OF_TIMES:
+            if name in vars(cls):
+                setattr(cls, name, of_times(vars(cls)[name]))
+        super().__init_subclass__(**kwargs)
 
     @abc.abstractmethod
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: AnyTimes) -> Times:
         """α(t), the scale of the data in x_t."""
 
     @abc.abstractmethod
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: AnyTimes) -> Times:
         """σ(t), the standard deviation of the noise in x_t."""
 
     def validate(self) -> None:
@@ -89,65 +122,67 @@ class SDE(Pytree, abc.ABC):
 
     # --- the curves -----------------------------------------------------------------------------
 
-    def log_alpha(self, t: ArrayLike) -> Array:
-        """log α(t)."""
+    def log_alpha(self, t: AnyTimes) -> Times:
+        """log α(t), the logarithm of the scale of the data."""
         return jnp.log(self.alpha(t))
 
-    def noise_to_signal(self, t: ArrayLike) -> Array:
-        """n(t) = σ/α, increasing in t."""
+    def noise_to_signal(self, t: AnyTimes) -> Times:
+        """n(t) = σ/α, the noise-to-signal ratio, increasing in t."""
         return self.sigma(t) / self.alpha(t)
 
-    def log_snr(self, t: ArrayLike) -> Array:
-        """log α²/σ², decreasing in t."""
+    def log_snr(self, t: AnyTimes) -> Times:
+        """log α²/σ², the log of the signal-to-noise ratio, decreasing in t."""
         return -2 * jnp.log(self.noise_to_signal(t))
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    @of_times
+    def time_of_log_snr(self, log_snr: AnyTimes) -> Times:
         """The t in [0, 1] at which log α²/σ² = log_snr, by bisection.
 
         A Newton step after it carries the derivative, by the implicit function theorem.
         """
-        target = jnp.asarray(log_snr, dtype=float)
 
         def halve(_: int, interval: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = interval
             middle = (low + high) / 2
-            early = self.log_snr(middle) > target
+            early = self.log_snr(middle) > log_snr
             return jnp.where(early, middle, low), jnp.where(early, high, middle)
 
-        interval = (jnp.zeros_like(target), jnp.ones_like(target))
+        interval = (jnp.zeros_like(log_snr), jnp.ones_like(log_snr))
         low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, interval)
         t = jax.lax.stop_gradient((low + high) / 2)
-        value, slope = _value_and_slope(self.log_snr, t)
-        step = (value - target) / jax.lax.stop_gradient(slope)
+        value, slope = value_and_slope(self.log_snr, t)
+        step = (value - log_snr) / jax.lax.stop_gradient(slope)
         return jnp.clip(t - jnp.where(jnp.isfinite(step), step, 0.0), 0.0, 1.0)
 
-    def time_of_noise_to_signal(self, noise_to_signal: ArrayLike) -> Array:
+    @of_times
+    def time_of_noise_to_signal(self, noise_to_signal: AnyTimes) -> Times:
         """The t in [0, 1] at which σ/α = noise_to_signal."""
-        return self.time_of_log_snr(-2 * jnp.log(jnp.asarray(noise_to_signal, dtype=float)))
+        return self.time_of_log_snr(-2 * jnp.log(noise_to_signal))
 
-    def drift_coefficient(self, t: ArrayLike) -> Array:
-        """f(t) = d log α / dt."""
-        return _value_and_slope(self.log_alpha, t)[1]
+    def drift_coefficient(self, t: AnyTimes) -> Times:
+        """f(t) = d log α / dt, by which the drift of eq. 1 scales the state."""
+        return value_and_slope(self.log_alpha, t)[1]
 
-    def diffusion(self, t: ArrayLike) -> Array:
-        """g(t), with g² = dσ²/dt − 2 f σ²."""
-        variance, slope = _value_and_slope(lambda t: self.sigma(t) ** 2, t)
+    def diffusion(self, t: AnyTimes) -> Times:
+        """g(t), the diffusion of eq. 1, with g² = dσ²/dt − 2 f σ²."""
+        variance, slope = value_and_slope(lambda t: self.sigma(t) ** 2, t)
         return jnp.sqrt(slope - 2 * self.drift_coefficient(t) * variance)
 
     # --- kernels --------------------------------------------------------------------------------
 
-    def perturb(self, data: Array, t: ArrayLike, noise: Array) -> Array:
-        """x_t = α(t) data + σ(t) noise, eq. 2. data and noise [B, ...]."""
+    def perturb(self, data: States, t: Time, noise: States) -> States:
+        """The state x_t = α(t) data + σ(t) noise [B, ...] of data and noise [B, ...], eq. 2."""
         return expand(self.alpha(t), data) * data + expand(self.sigma(t), data) * noise
 
-    def transition(self, s: ArrayLike, t: ArrayLike) -> Transition:
+    @of_times
+    def transition(self, s: AnyTimes, t: AnyTimes) -> Transition:
         """The kernel from s to a later t, eq. 4; if they are one time it moves nothing.
 
         σ²_{t|s}/σ_t² = 1 − (n_s/n_t)² is taken from a difference of log-SNRs, which keeps the
         digits that σ_t² − α²_{t|s} σ_s² loses when s is close to t.
         """
         # Where α = 0 both quotients would be 0/0.
-        same = jnp.asarray(s) == jnp.asarray(t)
+        same = s == t
         fraction = jnp.where(same, 0.0, -jnp.expm1(self.log_snr(t) - self.log_snr(s)))
         return Transition(
             alpha=jnp.where(same, 1.0, self.alpha(t) / self.alpha(s)),
@@ -155,7 +190,7 @@ class SDE(Pytree, abc.ABC):
             fraction=fraction,
         )
 
-    def discrete_transition(self, t: ArrayLike, num_scales: int) -> Transition:
+    def discrete_transition(self, t: AnyTimes, *, num_scales: int) -> Transition:
         """The published kernel of one of `num_scales` steps that ends at t.
 
         Here the Euler step of eq. 1, α_{t|s} = 1 + f/N and σ²_{t|s} = g²/N. VP and VE have the
@@ -191,21 +226,21 @@ class SDE(Pytree, abc.ABC):
 
     # --- drifts ---------------------------------------------------------------------------------
 
-    def drift(self, x: Array, t: ArrayLike) -> Array:
-        """f(t) x, eq. 1."""
+    def drift(self, x: States, t: Time) -> States:
+        """The drift f(t) x of the SDE, eq. 1, at states x [B, ...]."""
         return expand(self.drift_coefficient(t), x) * x
 
-    def reverse_drift(self, x: Array, t: ArrayLike, score: Array) -> Array:
-        """f x − g² score, eq. 5 (its diffusion is g, its time runs down)."""
+    def reverse_drift(self, x: States, t: Time, score: States) -> States:
+        """The drift f x − g² score of eq. 5 (its diffusion is g, its time runs down)."""
         return self.drift(x, t) - expand(self.diffusion(t), x) ** 2 * score
 
-    def probability_flow_drift(self, x: Array, t: ArrayLike, score: Array) -> Array:
-        """f x − ½ g² score, eq. 6."""
+    def probability_flow_drift(self, x: States, t: Time, score: States) -> States:
+        """The drift f x − ½ g² score of the probability flow, eq. 6."""
         return self.drift(x, t) - expand(self.diffusion(t), x) ** 2 * score / 2
 
     # --- prior ----------------------------------------------------------------------------------
 
-    def prior_std(self) -> Array:
+    def prior_std(self) -> Float[Array, ""]:
         """The standard deviation of the prior N(0, std² I) that stands for p_1: σ(1)."""
         return self.sigma(jnp.ones(()))
 
@@ -213,7 +248,7 @@ class SDE(Pytree, abc.ABC):
         """Draws of `shape` from the prior."""
         return self.prior_std() * jax.random.normal(key, shape)
 
-    def prior_log_prob(self, x: Array) -> Array:
+    def prior_log_prob(self, x: States) -> PerExample:
         """log N(x; 0, prior_std² I) in nats, summed over each example of x [B, ...]."""
         std = self.prior_std()
         squares = jnp.sum((x / std) ** 2, axis=tuple(range(1, x.ndim)))
@@ -223,9 +258,3 @@ class SDE(Pytree, abc.ABC):
 
 sdes = Registry("SDE", SDE)
 register = sdes.register
-
-
-def _value_and_slope(curve: typing.Callable[[Array], Array], t: ArrayLike) -> tuple[Array, Array]:
-    """A curve that is elementwise in t, and its derivative."""
-    t = jnp.asarray(t, dtype=float)
-    return jax.jvp(curve, (t,), (jnp.ones_like(t),))

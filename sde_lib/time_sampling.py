@@ -32,37 +32,65 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import ndtr, ndtri
 from jax.scipy.stats import norm
-from jax.typing import ArrayLike
 
 from sde_lib.registry import Registry
 from sde_lib.sde import SDE
+from sde_lib.shapes import AnyTimes, Times
 
 time_samplers = Registry("time sampler", Callable)
 
+TimeSampler = Callable[..., tuple[Array, Array]]
+"""(SDE, u [B], t_min, t_max = 1) → (t, ω), each [B]."""
+
 _LOG_NORMAL_MEAN, _LOG_NORMAL_STD = -1.2, 1.2
-_LEAST_SIGNAL = 1e-3
+_MIN_SIGNAL = 1e-3
 
 
 def independent(key: Array, num: int) -> Array:
-    """u [num], independent and uniform on [0, 1)."""
+    """Independent u [num], each uniform on [0, 1)."""
     return jax.random.uniform(key, (num,))
 
 
 def low_discrepancy(key: Array, num: int) -> Array:
-    """u_i = (u_0 + i/num) mod 1: each uniform, together evenly spread, so the loss varies less."""
+    """Evenly spread u [num], each uniform on [0, 1), so that the mean loss varies less.
+
+    u_i = (u_0 + i/num) mod 1.
+
+    Reference: Kingma et al. 2021, App. I.1.
+    """
     return (jax.random.uniform(key, ()) + jnp.arange(num) / num) % 1.0
 
 
 @time_samplers.register("uniform")
-def uniform(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array, Array]:
-    """t [B] uniform, ω = 1. u [B]."""
+def uniform(sde: SDE, u: Times, t_min: float, t_max: float = 1.0) -> tuple[Times, Times]:
+    """Times that are uniform.
+
+    Args:
+      sde: the SDE, which does not matter here.
+      u: uniform on [0, 1), [B].
+      t_min: where the times start.
+      t_max: where they end.
+
+    Returns:
+      The times t [B], and their importance ω = 1 [B].
+    """
     del sde
     return u * (t_max - t_min) + t_min, jnp.ones_like(u)
 
 
 @time_samplers.register("log_snr")
-def log_snr(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array, Array]:
-    """t [B] with uniform log-SNR, and ω. u [B]."""
+def log_snr(sde: SDE, u: Times, t_min: float, t_max: float = 1.0) -> tuple[Times, Times]:
+    """Times whose log-SNR is uniform.
+
+    Args:
+      sde: the SDE whose log-SNR it is.
+      u: uniform on [0, 1), [B].
+      t_min: where the times start.
+      t_max: where they end, or where α/σ = 10⁻³ if there is no signal at t_max.
+
+    Returns:
+      The times t [B], and their importance ω [B].
+    """
     last = _last_time(sde, t_max)
     start, end = sde.log_snr(t_min), sde.log_snr(last)
     t = jnp.clip(sde.time_of_log_snr(start + u * (end - start)), t_min, last)
@@ -71,8 +99,18 @@ def log_snr(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array
 
 
 @time_samplers.register("log_normal")
-def log_normal(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Array, Array]:
-    """t [B] with normal log σ/α, and ω. u [B]."""
+def log_normal(sde: SDE, u: Times, t_min: float, t_max: float = 1.0) -> tuple[Times, Times]:
+    """Times whose log σ/α is normal, as in EDM.
+
+    Args:
+      sde: the SDE whose α and σ they are.
+      u: uniform on [0, 1), [B].
+      t_min: where the times start.
+      t_max: where they end, or where α/σ = 10⁻³ if there is no signal at t_max.
+
+    Returns:
+      The times t [B], and their importance ω [B].
+    """
     last = _last_time(sde, t_max)
     start, end = ndtr(_log_normal_score(sde, t_min)), ndtr(_log_normal_score(sde, last))
     log_noise = _LOG_NORMAL_MEAN + _LOG_NORMAL_STD * ndtri(start + u * (end - start))
@@ -82,22 +120,22 @@ def log_normal(sde: SDE, u: Array, t_min: float, t_max: float = 1.0) -> tuple[Ar
 
 def _last_time(sde: SDE, t_max: float) -> Array:
     """t_max, or the time of the least signal where t_max has none."""
-    least = sde.time_of_noise_to_signal(1 / _LEAST_SIGNAL)
+    least = sde.time_of_noise_to_signal(1 / _MIN_SIGNAL)
     return jnp.where(jnp.isfinite(sde.log_snr(t_max)), t_max, least)
 
 
-def log_normal_density(sde: SDE, t: Array) -> Array:
-    """q(t) of eq. 1; 0 where α or σ is."""
+def log_normal_density(sde: SDE, t: Times) -> Times:
+    """The density q(t) of times, eq. 1 of `time_sampling`; 0 where α or σ is."""
     q = norm.pdf(_log_normal_score(sde, t)) * snr_decay(sde, t) / (2 * _LOG_NORMAL_STD)
     # 0 · ∞ at the ends of an SDE whose σ/α runs from 0 to ∞.
     return jnp.nan_to_num(q, nan=0.0)
 
 
-def _log_normal_score(sde: SDE, t: ArrayLike) -> Array:
+def _log_normal_score(sde: SDE, t: AnyTimes) -> Array:
     """log σ/α less its mean, over its standard deviation."""
     return (-sde.log_snr(t) / 2 - _LOG_NORMAL_MEAN) / _LOG_NORMAL_STD
 
 
-def snr_decay(sde: SDE, t: Array) -> Array:
+def snr_decay(sde: SDE, t: Times) -> Times:
     """g²/σ² = −d(log α²/σ²)/dt."""
     return (sde.diffusion(t) / sde.sigma(t)) ** 2

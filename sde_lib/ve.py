@@ -7,15 +7,15 @@
 
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.exploding import Exploding
 from sde_lib.sde import Transition, register
+from sde_lib.shapes import Times
 
 
 @register("ve")
 class VE(Exploding):
-    """Variance exploding.
+    """The variance-exploding SDE: α = 1, and σ grows geometrically.
 
     Args:
       sigma_min: σ(0) > 0, below the detail of the data.
@@ -28,34 +28,32 @@ class VE(Exploding):
     sigma_max: float = 50.0
 
     def _log_ratio(self) -> Array:
-        return jnp.log(jnp.asarray(self.sigma_max / self.sigma_min))
+        return jnp.log(self.sigma_max / self.sigma_min)
 
-    def log_alpha(self, t: ArrayLike) -> Array:
+    def log_alpha(self, t: Times) -> Times:
         """0."""
-        return jnp.zeros_like(jnp.asarray(t, dtype=float))
+        return jnp.zeros_like(t)
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Times) -> Times:
         """σ_min (σ_max/σ_min)^t."""
-        return self.sigma_min * jnp.exp(jnp.asarray(t, dtype=float) * self._log_ratio())
+        return self.sigma_min * jnp.exp(t * self._log_ratio())
 
-    def log_snr(self, t: ArrayLike) -> Array:
+    def log_snr(self, t: Times) -> Times:
         """−2 log σ, linear in t."""
-        log_sigma_min = jnp.log(jnp.asarray(self.sigma_min))
-        return -2 * (log_sigma_min + jnp.asarray(t, dtype=float) * self._log_ratio())
+        return -2 * (jnp.log(self.sigma_min) + t * self._log_ratio())
 
-    def time_of_log_snr(self, log_snr: ArrayLike) -> Array:
+    def time_of_log_snr(self, log_snr: Times) -> Times:
         """Linear; outside [0, 1] the nearer end."""
-        log_sigma = -jnp.asarray(log_snr, dtype=float) / 2
-        t = (log_sigma - jnp.log(jnp.asarray(self.sigma_min))) / self._log_ratio()
+        t = (-log_snr / 2 - jnp.log(self.sigma_min)) / self._log_ratio()
         return jnp.clip(t, 0.0, 1.0)
 
-    def diffusion(self, t: ArrayLike) -> Array:
+    def diffusion(self, t: Times) -> Times:
         """σ √(2 log(σ_max/σ_min))."""
         return self.sigma(t) * jnp.sqrt(2 * self._log_ratio())
 
-    def discrete_transition(self, t: ArrayLike, num_scales: int) -> Transition:
+    def discrete_transition(self, t: Times, *, num_scales: int) -> Transition:
         """SMLD: σ²_{t|s} = σ_i² − σ_{i−1}², σ_i geometric, σ_{−1} = 0, i = ⌊t (N − 1)⌋."""
-        index = jnp.floor(jnp.asarray(t, dtype=float) * (num_scales - 1))
+        index = jnp.floor(t * (num_scales - 1))
         below = jnp.exp(-2 * self._log_ratio() / (num_scales - 1))
         fraction = jnp.where(index > 0, 1 - below, 1.0)
         variance = fraction * self.sigma(index / (num_scales - 1)) ** 2

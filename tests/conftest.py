@@ -32,6 +32,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_raise_persistent_cache_errors", False)
 
 _GOLDEN = pathlib.Path(__file__).parent / "golden"
+_SLOW = set(pathlib.Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").split("\n"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `quick` the first case of every test that slow.txt does not list."""
+    seen = set(_SLOW)
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if test not in seen:
+            item.add_marker("quick")
+        seen.add(test)
 
 
 @pytest.fixture

@@ -11,23 +11,16 @@ import pytest
 from jax import lax
 
 from benchmarks import (
-    bits_per_dim,
-    cifar10,
-    density,
-    faults,
-    launch,
-    likelihood,
+    figures,
+    laws,
     mutations,
-    networks,
     our_networks,
     parts,
-    published,
     report,
-    sampler_overhead,
-    solvers,
-    training,
+    solver_picture,
 )
 from benchmarks.operations import operations
+from experiments.config_schema.flags import load_experiment
 
 
 def convolve(x, kernel, **options):
@@ -193,27 +186,37 @@ def test_parts_are_asked_for_by_name():
         asked("step,stop")
 
 
-def test_the_readme_says_what_was_measured():
-    """Every figure of it between marks is what the benchmark makes of its result."""
-    results = {path.stem: report.read(path.stem) for path in report.RESULTS.glob("*.json")}
-    figures = {
-        "bits_per_dim": bits_per_dim.table(results["bits_per_dim"]["rows"]),
-        "cifar10": cifar10.words(results["cifar10_h200"]),
-        "density": density.words(results["density"]),
-        "faults": faults.words(results["faults"]),
-        "launch": launch.words(results["launch"]),
-        "likelihood": likelihood.summary(results["likelihood"]["problems"]),
-        "mutations": mutations.words(results["mutations"]),
-        "networks": networks.table(results["networks"]),
-        "networks_gpu": networks.gpu_table(results["networks_gpu"]),
-        "overhead": sampler_overhead.words(results["sampler_overhead"]),
-        "published": published.words(results["published"]),
-        "round_trip": likelihood.in_words(results["likelihood"]["round_trip"]),
-        "solvers": solvers.table(results["solvers"]["mixture"]),
-        "training": training.words(results["training"]),
+def test_the_pages_say_what_was_measured():
+    """Figures between marks are what benchmarks make of their results; none is left out."""
+    mark = re.compile(r"<!--(\w+)-->(.*?)<!--/\1-->", re.DOTALL)
+    texts = [page.read_text(encoding="utf-8") for page in report.pages()]
+    written = {figure for text in texts for figure in mark.findall(text)}
+    assert written == set(figures.figures().items())
+
+
+def test_the_page_of_laws_says_what_was_measured():
+    page = (report.ROOT / "docs" / "laws.md").read_text(encoding="utf-8")
+    assert page == laws.page(report.read("laws")["cells"])
+
+
+def test_a_figure_goes_to_every_page_that_has_its_mark(monkeypatch, tmp_path):
+    monkeypatch.setattr(report, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    texts = {
+        "README.md": "a <!--x-->1<!--/x-->.",
+        "docs/a.md": "<!--x--><!--/x--> <!--y-->3<!--/y-->",
     }
-    readme = (report.ROOT / "README.md").read_text(encoding="utf-8")
-    assert dict(re.findall(r"<!--(\w+)-->(.*?)<!--/\1-->", readme, re.DOTALL)) == figures
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    report.into_pages("x", r"\1 of 2")
+    after = [(tmp_path / name).read_text(encoding="utf-8") for name in texts]
+    assert after == [r"a <!--x-->\1 of 2<!--/x-->.", r"<!--x-->\1 of 2<!--/x--> <!--y-->3<!--/y-->"]
+
+
+def test_names_of_curves_are_moved_apart_and_no_further():
+    places = solver_picture.apart([0.0, 0.01, 0.5, 0.52, 0.9], 0.1)
+    assert places == pytest.approx([0.0, 0.1, 0.46, 0.56, 0.9])
+    assert solver_picture.apart([0.2, 0.4, 0.95], 0.1) == pytest.approx([0.2, 0.4, 0.95])
 
 
 @pytest.mark.parametrize(
@@ -229,10 +232,10 @@ def test_the_part_of_the_peak_follows_from_what_is_kept(result, timed):
     assert row["of_peak"] == pytest.approx(rate, abs=5e-4)  # kept to three digits
 
 
-def test_the_command_of_the_readme_resolves():
+def test_the_command_of_the_cifar10_model_resolves():
     name, config, *flags = report.read("cifar10_h200")["train"]["command"]
     assert name == "train"
-    experiment = training.experiment_of(config.removeprefix("--config="), flags)
+    experiment = load_experiment(config.removeprefix("--config="), flags)
     assert experiment.training.batch_size == report.read("cifar10_h200")["train"]["batch"]
 
 

@@ -23,9 +23,9 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "the times of a grid do not decide the name",
-        "experiments/sampling/sampler.py",
-        '"times_digest": digest(self._on_grid["grid"]),',
-        '"times_digest": None,',
+        "experiments/builders/method.py",
+        '"times": grid,',
+        '"times": None,',
         (
             "tests/experiments/workdir/test_results.py::test_a_grid_of_the_same_name_with_other_times",
         ),
@@ -70,7 +70,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         name="validation images trained on",
-        file="experiments/data/dataset.py",
+        file="experiments/data/source.py",
         old='HELD_OUT = ("test", "validation", "valid", "val")',
         new='HELD_OUT = ("test",)',
         tests=(f"{_FILES}::test_what_is_held_out_is_the_test_split[val]",),

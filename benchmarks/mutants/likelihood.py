@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant(
         "the integral of the divergence per dimension",
         "samplers/probability_flow.py",
-        "dim * solution.y[1], partial(",
-        "solution.y[1], partial(",
+        "dim * solution.y[1], partial(self._log_stretch",
+        "solution.y[1], partial(self._log_stretch",
         (f"{_FLOW}test_there_and_back[vp]",),
     ),
     Mutant(

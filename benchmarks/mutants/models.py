@@ -3,6 +3,7 @@
 from benchmarks.mutants import Mutant
 
 _ADM = "tests/models/networks/test_adm.py::"
+_BUILDERS = "tests/experiments/builders/test_model.py::"
 _DIT = "tests/models/networks/test_dit.py::"
 _EDM2 = "tests/models/networks/test_edm2.py::"
 _NCSNPP = "tests/models/networks/test_ncsnpp.py::"
@@ -13,15 +14,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "edm's noise with the sign of F turned",
         "models/parameterization.py",
-        "sigma * unit - alpha * data_std * output",
-        "sigma * unit + alpha * data_std * output",
+        "sigma * unit - alpha * self.data_std * output",
+        "sigma * unit + alpha * self.data_std * output",
         (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
     ),
     Mutant(
         "edm's c_skip with one σ_d",
         "models/parameterization.py",
-        "alpha * data_std**2 * unit",
-        "alpha * data_std * unit",
+        "alpha * self.data_std**2 * unit",
+        "alpha * self.data_std * unit",
         (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
     ),
     Mutant(
@@ -29,14 +30,14 @@ MUTANTS: list[Mutant] = [
         "models/parameterization.py",
         "output = network(unit)",
         "output = network(x)",
-        (_PARAMETERIZATION + "test_the_network_of_edm_sees_a_state_of_unit_variance",),
+        (_PARAMETERIZATION + "test_the_input_of_edms_network_has_unit_variance",),
     ),
     Mutant(
         "edm's input over σ alone",
         "models/parameterization.py",
-        "scale = jnp.sqrt(sigma**2 + (alpha * data_std) ** 2)",
+        "scale = jnp.sqrt(sigma**2 + (alpha * self.data_std) ** 2)",
         "scale = jnp.sqrt(sigma**2 + alpha**2)",
-        (_PARAMETERIZATION + "test_the_network_of_edm_sees_a_state_of_unit_variance",),
+        (_PARAMETERIZATION + "test_the_input_of_edms_network_has_unit_variance",),
     ),
     Mutant(
         "a scaled score taken for noise",
@@ -78,28 +79,28 @@ MUTANTS: list[Mutant] = [
         "models/conditioning.py",
         "jnp.clip(-sde.log_snr(t) / 2",
         "jnp.clip(sde.log_snr(t) / 2",
-        (_PARAMETERIZATION + "test_what_the_network_is_told_of_the_time",),
+        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
     ),
     Mutant(
         "log_noise twice as large",
         "models/conditioning.py",
         "jnp.clip(-sde.log_snr(t) / 2",
         "jnp.clip(-sde.log_snr(t)",
-        (_PARAMETERIZATION + "test_what_the_network_is_told_of_the_time",),
+        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
     ),
     Mutant(
         "log_sigma of σ/α",
         "models/conditioning.py",
         "return jnp.log(sde.sigma(t))",
         "return jnp.log(sde.noise_to_signal(t))",
-        (_PARAMETERIZATION + "test_what_the_network_is_told_of_the_time",),
+        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
     ),
     Mutant(
         "the time as it is",
         "models/conditioning.py",
         "return 999 * t",
         "return t",
-        (_PARAMETERIZATION + "test_what_the_network_is_told_of_the_time",),
+        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
     ),
     Mutant(
         "rounding that looks at the noise alone",
@@ -117,15 +118,15 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a score model with a data scale of its own",
-        "models/score_model.py",
-        "self.sde, x, t, self.data_std)",
-        "self.sde, x, t, 0.5)",
-        (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
+        "experiments/builders/model.py",
+        '{"data_std": data_std} if',
+        "{} if",
+        (_BUILDERS + "test_the_parameterization_knows_the_scale_of_the_data",),
     ),
     Mutant(
         "a score model that tells its network the bare time",
         "models/score_model.py",
-        "c = conditionings[self.conditioning](self.sde, t)",
+        "c = conditionings.entry(self.conditioning)(self.sde, t)",
         "c = t",
         (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
     ),
@@ -261,8 +262,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "attention without the shortcut",
         "models/layers/attention.py",
-        "add(x, out(seen).reshape(x.shape), self.skip_rescale)",
-        "add(normed, out(seen).reshape(x.shape), self.skip_rescale)",
+        "add(x, out(attended).reshape(x.shape), self.skip_rescale)",
+        "add(normed, out(attended).reshape(x.shape), self.skip_rescale)",
         (_NCSNPP + "test_attention_commutes_with_a_permutation_of_the_pixels",),
     ),
     Mutant(

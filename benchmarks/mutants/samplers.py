@@ -88,28 +88,28 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a multistep method that forgets a correction",
         "samplers/solvers/linear.py",
-        "(x, tuple(d + change for d in directions))",
-        "(state[0], tuple(d + change for d in directions))",
+        "self._advance(draw, coefficients, (x, directions))",
+        "self._advance(draw, coefficients, (state[0], directions))",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[adams]",),
     ),
     Mutant(
         "a multistep method that mixes evaluations before and after a correction",
         "samplers/solvers/linear.py",
-        "(x, tuple(d + change for d in directions))",
-        "(x, (directions[0] + change, *directions[1:]))",
+        "(new, *(d + (new - before) for d in older))",
+        "(new, *older)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[ipndm]",),
     ),
     Mutant(
         "a correction of a state that is not settled",
         "samplers/driver.py",
-        "return correct(turn, prediction, settle(turn, prediction, carry))",
-        "return correct(turn, prediction, carry)",
+        "return self.correct(now, prediction, self._settle(now, prediction, carry))",
+        "return self.correct(now, prediction, carry)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[unipc]",),
     ),
     Mutant(
         "noise of the prior wherever a grid starts",
         "samplers/driver.py",
-        "latents / Angle(sde, data_std).scale(t)",
+        "latents / Angle(sde, self.data_std).scale(self.grid[0])",
         "latents * sde.prior_std()",
         (f"{_DRIVER}::test_the_first_state_has_the_law_at_the_first_time",),
     ),
@@ -123,15 +123,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "renoising and step draw the same noise",
         "samplers/driver.py",
-        "draw(total + turn.number)",
-        "draw(turn.number)",
+        "draw(total + now.number)",
+        "draw(now.number)",
         (f"{_DRIVER}::test_evaluations",),
     ),
     Mutant(
         "the last denoising forgets the last step's noise",
         "samplers/driver.py",
-        "data = (x - noise) / sde.alpha(turn.t)",
-        "data = x / sde.alpha(turn.t)",
+        "data = (x - removed) / self.sde.alpha(now.t)",
+        "data = x / self.sde.alpha(now.t)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[adams]",),
     ),
     Mutant(
@@ -151,8 +151,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "DPM-Solver++ 3M takes a slope over no distance",
         "samplers/solvers/dpm_solver.py",
-        "jnp.where((history.known > 2) & apart, third, second)",
-        "jnp.where(history.known > 2, third, second)",
+        "jnp.where((history.length > 2) & apart, third, second)",
+        "jnp.where(history.length > 2, third, second)",
         (f"{_COMPOSITIONS}::test_a_step_of_no_length[dpmpp_3m-0]",),
     ),
     Mutant(
@@ -186,15 +186,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "SA-Solver's correction keeps what was predicted",
         "samplers/solvers/sa_solver.py",
-        "jnp.where(history.regular, better - worse, 0.0)",
-        "jnp.where(history.regular, better, 0.0)",
+        "jnp.where(history.finite, better - worse, 0.0)",
+        "jnp.where(history.finite, better, 0.0)",
         (f"{_LIMITS}::test_sa_solver_without_noise_is_the_exponential_adams_method",),
     ),
     Mutant(
         "Adams–Moulton with as few values as Adams–Bashforth",
         "samplers/solvers/multistep.py",
-        "counts = jnp.minimum(known, self.corrector)",
-        "counts = jnp.minimum(known, self.order)",
+        "count = jnp.minimum(history[1:], self.corrector)",
+        "count = jnp.minimum(history[1:], self.order)",
         (f"{_ORDERS}::test_order[adams-mixture]",),
     ),
     Mutant(
@@ -277,8 +277,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the rectified grid without the data's scale",
         "samplers/grids.py",
-        "_of_form(Rectified(s=data_std)",
-        "_of_form(Rectified(s=0.5)",
+        "_of_form(RectifiedForm(s=data_std)",
+        "_of_form(RectifiedForm(s=0.5)",
         (f"{_GRIDS}::test_uniform_in_its_own_variable",),
     ),
     Mutant(
@@ -298,8 +298,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a fitted grid that is the uniform one",
         "samplers/fitted_grid.py",
-        "Fitted(sde.noise_to_signal(grid(a)), before, after)",
-        "Fitted(sde.noise_to_signal(grid(0 * a)), before, after)",
+        "FittedGrid(sde.noise_to_signal(problem.grid(a)), ",
+        "FittedGrid(sde.noise_to_signal(problem.grid(0 * a)), ",
         (f"{_FITTED}::test_what_is_kept_errs_less_on_other_latents",),
     ),
     Mutant(
@@ -311,15 +311,15 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "fitted grids read as times",
-        "experiments/builders/sampling.py",
+        "experiments/builders/grid.py",
         "return process.time_of_noise_to_signal(jnp.asarray(levels))",
         "return jnp.asarray(levels)",
         (f"{_FLAGS}::test_grids",),
     ),
     Mutant(
         "the probability flow starts at deviation one",
-        "experiments/sampling/sampler.py",
-        "latents = self.sde.prior_std() * latents",
+        "samplers/flow_sampler.py",
+        "latents = sde.prior_std() * latents",
         "latents = 1.0 * latents",
         (f"{_FLAGS}::test_every_way_starts_from_the_same_latents",),
     ),

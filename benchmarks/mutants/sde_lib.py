@@ -11,7 +11,7 @@ _LOSS = "tests/sde_lib/test_loss.py::"
 _ORACLES = "tests/sde_lib/test_oracles.py::"
 _PREDICTION = "tests/sde_lib/test_prediction.py::"
 _TIME_SAMPLING = "tests/sde_lib/test_time_sampling.py::"
-_TRANSLATED = "tests/sde_lib/test_translated.py::"
+_MODEL_UNDER_SDE = "tests/sde_lib/test_model_under_sde.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -52,8 +52,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "bisection to the other side",
         "sde_lib/sde.py",
-        "early = self.log_snr(middle) > target",
-        "early = self.log_snr(middle) < target",
+        "early = self.log_snr(middle) > log_snr",
+        "early = self.log_snr(middle) < log_snr",
         (_CURVES + "test_closed_form_inverse_equals_bisection[time_of_log_snr-vp]",),
     ),
     Mutant(
@@ -157,8 +157,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "β that starts at β_max",
         "sde_lib/linear_beta.py",
-        "self.beta_min + jnp.asarray(t) * (self.beta_max - self.beta_min)",
-        "self.beta_max - jnp.asarray(t) * (self.beta_max - self.beta_min)",
+        "return self.beta_min + t * (self.beta_max - self.beta_min)",
+        "return self.beta_max - t * (self.beta_max - self.beta_min)",
         (_KERNELS + "test_beta_is_the_slope_of_its_integral[vp]",),
     ),
     Mutant(
@@ -171,15 +171,15 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "the inverse of ∫β without the square of β_min",
         "sde_lib/linear_beta.py",
-        "jnp.square(jnp.asarray(self.beta_min))",
-        "jnp.asarray(self.beta_min)",
+        "jnp.square(self.beta_min)",
+        "self.beta_min",
         (_KERNELS + "test_beta_is_the_slope_of_its_integral[vp]",),
     ),
     Mutant(
         "a flow's inverse of log-SNR, not half of it",
         "sde_lib/flow.py",
-        "jax.nn.sigmoid(-jnp.asarray(log_snr, dtype=float) / 2)",
-        "jax.nn.sigmoid(-jnp.asarray(log_snr, dtype=float))",
+        "jax.nn.sigmoid(-log_snr / 2)",
+        "jax.nn.sigmoid(-log_snr)",
         (_CURVES + "test_closed_form_inverse_equals_bisection[time_of_log_snr-flow]",),
     ),
     Mutant(
@@ -248,8 +248,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "times that end where there is signal",
         "sde_lib/time_sampling.py",
-        "_LEAST_SIGNAL = 1e-3",
-        "_LEAST_SIGNAL = 0.1",
+        "_MIN_SIGNAL = 1e-3",
+        "_MIN_SIGNAL = 0.1",
         (_TIME_SAMPLING + "test_what_is_left_out_without_a_signal_is_invisible[log_snr-flow]",),
     ),
     Mutant(
@@ -387,17 +387,17 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a translated state scaled the wrong way",
-        "sde_lib/translated.py",
+        "sde_lib/model_under_sde.py",
         "x * expand(known / size, x)",
         "x * expand(size / known, x)",
-        (_TRANSLATED + "test_translated[ve]",),
+        (_MODEL_UNDER_SDE + "test_a_model_under_another_sde[ve]",),
     ),
     Mutant(
         "a translated time left as it is",
-        "sde_lib/translated.py",
+        "sde_lib/model_under_sde.py",
         "at = self.trained.time_of_log_snr(self.sde.log_snr(t))",
         "at = jnp.asarray(t)",
-        (_TRANSLATED + "test_translated[flow]",),
+        (_MODEL_UNDER_SDE + "test_a_model_under_another_sde[flow]",),
     ),
     Mutant(
         "a Gaussian's data without α",

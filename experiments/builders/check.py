@@ -7,9 +7,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from experiments.builders.grid import sampling_t_min
 from experiments.builders.likelihood import check_likelihood
-from experiments.builders.model import build_network, build_sde, training_t_min
-from experiments.builders.sampling import check_sampling, sampling_t_min
+from experiments.builders.model import (
+    build_network,
+    build_parameterization,
+    build_sde,
+    training_t_min,
+)
+from experiments.builders.sampling import check_sampling
 from experiments.config_schema.lookup import lookup, one_of
 from experiments.config_schema.own_code import check_returns
 from experiments.config_schema.sections import Experiment
@@ -19,14 +25,14 @@ from experiments.runtime import seeds
 from experiments.state import averages
 from experiments.state.optimizers import make_optimizer
 from experiments.state.schedules import schedules
-from models import conditionings, parameterizations, rounding
-from sde_lib import SDE, time_samplers, weightings
+from models import Parameterization, conditionings, parameterizations, rounding
+from sde_lib import SDE, Registry, time_samplers, weightings
 
 _T = jax.ShapeDtypeStruct((2,), jnp.float32)
 
 
 def check(experiment: Experiment) -> None:
-    """Build what can be built without data, so that a bad name stops before any work.
+    """Check an experiment by building all that needs no data, so that a bad name costs no work.
 
     Raises:
       UserError: the first name, field or value that is wrong.
@@ -39,7 +45,7 @@ def check(experiment: Experiment) -> None:
     make_optimizer(experiment.training)
     averages.parse(averages.names(experiment.training))
     one_of(experiment.data.crop, CROPS, "data.crop")
-    check_sampling(experiment.sampling, experiment.data.std)
+    check_sampling(experiment, process)
     check_likelihood(experiment.likelihood)
 
 
@@ -50,7 +56,7 @@ def check_functions(experiment: Experiment, process: SDE, t_min: float) -> None:
       UserError: an unknown one, one that raises, or one that returns something else.
     """
     training, std = experiment.training, experiment.data.std
-    tried: dict[str, tuple[Any, Any, Callable, Any]] = {
+    tried: dict[str, tuple[Registry, str, Callable, Any]] = {
         "model.conditioning": (
             conditionings,
             experiment.model.conditioning,
@@ -72,7 +78,7 @@ def check_functions(experiment: Experiment, process: SDE, t_min: float) -> None:
         "training.schedule": (schedules, training.schedule, lambda f, t: f(t), _T),
     }
     for path, (registry, name, call, takes) in tried.items():
-        function = lookup(registry, str(name), path)
+        function = lookup(registry, name, path)
         check_returns(f"{path}: {name}", lambda t, f=function, c=call: c(f, t), (_T,), takes)
 
 
@@ -83,18 +89,20 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
       UserError: it is not known; data or noise made of the output are rounding alone, as x/0 is; or
         what the network is told of the time is infinite.
     """
-    name, told = str(experiment.model.parameterization), str(experiment.model.conditioning)
-    lookup(parameterizations, name, "model.parameterization")
+    name, told = experiment.model.parameterization, experiment.model.conditioning
+    std = experiment.data.std
+    parameterization = build_parameterization(name, std)
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    def lost(name: str) -> Array:
-        return rounding(name, process, t, experiment.data.std)
+    def lost(parameterization: Parameterization) -> Array:
+        return rounding(parameterization, process, t, std)
 
     with blaming(f"model.parameterization: {name}"):
-        share, c = jax.jit(lambda: (lost(name), conditionings[told](process, t)))()
+        share, c = jax.jit(lambda: (lost(parameterization), conditionings[told](process, t)))()
     if not (share < 1).all():
-        takes = ", ".join(other for other in parameterizations if (lost(other) < 1).all())
+        others = {other: build_parameterization(other, std) for other in parameterizations}
+        takes = ", ".join(other for other in others if (lost(others[other]) < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"

@@ -24,16 +24,16 @@ from samplers import (
 )
 from sde_lib import SDE, Gaussian
 
-# Beyond it rounding in float32 decides which steps are accepted.
-_LEAST_RTOL = 1e-6
+# Below it rounding in float32, 6e-8 of every term, decides which steps are accepted.
+_MIN_RTOL = 1e-6
 
 
 def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integrator:
-    """The integrator of a likelihood config.
+    """Build the integrator of the section `likelihood`.
 
     Args:
       config: the section.
-      finer: with twice the steps, or a tenth of the tolerances.
+      finer: whether to take twice the steps, or a tenth of the tolerances.
     """
     if config.num_steps:
         num = config.num_steps * (1 + finer)
@@ -43,7 +43,7 @@ def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integr
         return RungeKutta(tableau=config.solver, steps=Equal(num=num))
     rtol, atol = config.rtol, config.atol
     if finer:
-        rtol, atol = max(rtol / 10, _LEAST_RTOL / 10), max(atol / 10, _LEAST_RTOL / 10)
+        rtol, atol = max(rtol / 10, _MIN_RTOL / 10), max(atol / 10, _MIN_RTOL / 10)
     steps = ByTolerance(rtol=rtol, atol=atol)
     if config.solver == "adams":
         return Adams(steps=steps)
@@ -57,7 +57,15 @@ def make_divergence(
     indices: Array,
     control: Gaussian | None,
 ) -> Divergence:
-    """The divergence of a config, with probes that depend on (key, indices[i]) alone."""
+    """Build the divergence of the section `likelihood`.
+
+    Args:
+      config: the section.
+      key: of the probes, which depend on (key, indices[i]) alone.
+      shape: of the states, [B, ...].
+      indices: [B], the examples' places in the data.
+      control: Gaussian of the data, for Hutchinson's control variate; None for none.
+    """
     if config.divergence == "exact":
         return Exact(chunk=config.chunk)
     return Hutchinson.draw(
@@ -66,9 +74,10 @@ def make_divergence(
 
 
 def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | None) -> float:
-    """Where the flow of a likelihood starts: at the σ/α given, else what the dequantization takes.
+    """The time at which the flow of a likelihood starts.
 
-    An SDE that never has so little noise starts at t = 0, and says so where the value was given.
+    It is where σ/α has the value of the config, else the value that the dequantization takes. Under
+    an SDE that never has so little noise it is t = 0; a line says so where the value was given.
 
     Raises:
       UserError: σ/α is never so large.
@@ -93,7 +102,7 @@ def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | No
 
 
 def check_likelihood(config: LikelihoodConfig) -> None:
-    """The names and ranges of a likelihood config.
+    """Check the names and ranges of the section `likelihood`.
 
     Raises:
       UserError: the first that is wrong.
@@ -101,9 +110,9 @@ def check_likelihood(config: LikelihoodConfig) -> None:
     one_of(config.solver, ("adams", *pairs()), "likelihood.solver", "solver")
     lookup(probe_kinds, config.probe_kind, "likelihood.probe_kind")
     lookup(dequantizations, config.dequantization, "likelihood.dequantization")
-    if not config.num_steps and config.rtol < _LEAST_RTOL:
+    if not config.num_steps and config.rtol < _MIN_RTOL:
         raise UserError(
-            f"likelihood.rtol: got {config.rtol:g}, takes {_LEAST_RTOL:g} or more: float32 has no "
+            f"likelihood.rtol: got {config.rtol:g}, takes {_MIN_RTOL:g} or more: float32 has no "
             "more digits"
         )
     if config.num_times % REPLICATES:

@@ -1,10 +1,9 @@
 """From a checked experiment to the objects that compute.
 
-A class is called by the fields that it declares; a section may hold fields of others (β for VP next
-to σ for VE), so that one config serves an ablation over SDEs.
+The sections `sde` and `model` hold the fields of the class that they name
+(`config_schema.named_sections`).
 """
 
-import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -15,12 +14,12 @@ from experiments.config_schema.lookup import construct, lookup
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import Experiment, ModelConfig, SDEConfig
 from experiments.errors import UserError, as_user_error, blaming
-from models import ScoreModel, networks
-from sde_lib import SDE, sdes
+from models import Parameterization, ScoreModel, networks, parameterizations
+from sde_lib import SDE, declared, sdes
 
 
 def build_sde(config: SDEConfig) -> SDE:
-    """The SDE of a config, validated.
+    """Build the SDE of the section `sde`, with its numbers checked.
 
     Raises:
       UserError: an unknown name or field, or a value out of range.
@@ -35,40 +34,50 @@ def build_sde(config: SDEConfig) -> SDE:
 def build_network(
     config: ModelConfig, *, training: bool = False, divergence: bool = False
 ) -> nn.Module:
-    """The network of a config, computed as suits the platform.
+    """Build the network of the section `model`, computed as suits the platform.
 
-    Fused attention is for GPUs, and has no derivative forwards; nor has the gradient that makes
-    Winograd's convolutions, on CPUs, fast in training.
+    Fused attention is for GPUs and has no forward-mode derivative. Neither have the convolutions
+    "winograd_vjp", whose gradients are fast on CPUs.
 
     Args:
       config: the section.
       training: whether gradients by the parameters are needed.
-      divergence: whether derivatives forwards are.
+      divergence: whether forward-mode derivatives are needed.
 
     Raises:
       UserError: an unknown name, field or choice.
     """
     cls = lookup(networks, config.name, "model.name")
-    platform = jax.default_backend()
-    attention, convolution = config.attention, config.convolution
-    if attention == "cudnn" and (divergence or platform != "gpu"):
-        attention = "xla"
-    if convolution is None and platform == "cpu":
-        convolution = "winograd_vjp" if training else "winograd"
-    config = dataclasses.replace(config, attention=attention, convolution=convolution)
-    return construct(cls, config, "model")
+    platform, suited = jax.default_backend(), {}
+    if getattr(config, "attention", "xla") == "cudnn" and (divergence or platform != "gpu"):
+        suited["attention"] = "xla"
+    if getattr(config, "convolution", "xla") is None and platform == "cpu":
+        suited["convolution"] = "winograd_vjp" if training else "winograd"
+    return construct(cls, config, "model", **suited)
 
 
 def build_model(experiment: Experiment, process: SDE, net: nn.Module, params: Any) -> ScoreModel:
-    """The network with its parameters, its SDE and its meaning."""
+    """Build the model that samplers and losses call: network, parameters, SDE and meaning."""
     return ScoreModel(
         network=net,
         params=params,
         sde=process,
-        parameterization=str(experiment.model.parameterization),
-        conditioning=str(experiment.model.conditioning),
-        data_std=experiment.data.std,
+        parameterization=build_parameterization(
+            experiment.model.parameterization, experiment.data.std
+        ),
+        conditioning=experiment.model.conditioning,
     )
+
+
+def build_parameterization(name: str, data_std: float) -> Parameterization:
+    """The parameterization of a name, with the data's standard deviation where it has that field.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    cls = lookup(parameterizations, name, "model.parameterization")
+    with blaming(f"model.parameterization: {name}"):
+        return cls(**({"data_std": data_std} if "data_std" in declared(cls) else {}))
 
 
 def check_unconditional(config: ModelConfig) -> None:
@@ -78,7 +87,7 @@ def check_unconditional(config: ModelConfig) -> None:
       UserError: it takes one.
     """
     for name in ("num_classes", "cond_dim"):
-        value = config.args.get(name, getattr(config, name))
+        value = config.args.get(name, getattr(config, name, 0))
         if value:
             raise UserError(f"model.{name}: got {value}, takes 0: no command gives conditions")
 
@@ -106,7 +115,7 @@ def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 def t_min_of(given: float | None, noise_to_signal: float, process: SDE) -> float:
-    """A time as given, else where σ/α is so much."""
+    """The time that was given, else the time at which σ/α has this value."""
     if given is not None:
         return given
     return float(
@@ -115,5 +124,5 @@ def t_min_of(given: float | None, noise_to_signal: float, process: SDE) -> float
 
 
 def training_t_min(experiment: Experiment, process: SDE) -> float:
-    """Where training's times start: as given, else where σ/α is small enough."""
+    """The first time of training: as given, else where σ/α is TRAINING_NOISE_TO_SIGNAL."""
     return t_min_of(experiment.training.t_min, TRAINING_NOISE_TO_SIGNAL, process)

@@ -13,7 +13,7 @@ def add_to(commands: Any) -> None:
     help_line = "write a workdir's parameters as one file"
     parser = new_command(commands, "export", _run, help_line, overrides=False)
     add_workdir(parser)
-    parser.add_argument("--output", required=True, help="FILE.safetensors, a new one")
+    parser.add_argument("--output", required=True, metavar="FILE", help="new file, *.safetensors")
     add_parameters(parser)
 
 
@@ -23,8 +23,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.config_schema.resolve import resolve
     from experiments.conversion import safetensors_file
     from experiments.runtime import devices
-    from experiments.workdir.data_facts import DataFacts
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.data_spec import DataSpec
+    from experiments.workdir.trained_model import TrainedModel
 
     if overrides:
         raise UserError(f"unknown argument {overrides[0]!r}; takes --workdir, --output, --average")
@@ -35,15 +35,15 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         raise UserError(f"--output: {output} exists, takes a new name")
     devices.start()
     mesh = devices.make_mesh(1)
-    trained = Trained.open(options.workdir, [], mesh, raw=options.raw, average=options.average)
+    trained = TrainedModel.open(options.workdir, [], mesh, raw=options.raw, average=options.average)
     output.parent.mkdir(parents=True, exist_ok=True)
-    facts = trained.workdir.facts or DataFacts.of(trained.train)
+    spec = trained.workdir.data_spec or DataSpec.of(trained.train)
     safetensors_file.write(
         output,
         trained.model.params,
         # As it was given, and without the place of the data, which is of this machine.
         resolve(trained.workdir.load()),
-        dataclasses.replace(facts, place=""),
+        dataclasses.replace(spec, place=""),
         step=trained.step,
         parameters=trained.parameters,
     )

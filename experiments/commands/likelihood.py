@@ -11,23 +11,20 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser of the command line."""
     parser = new_command(commands, "likelihood", _run, "bits/dim of a split of the data")
     add_model(parser)
-    parser.add_argument("--split", help="train or test")
-    parser.add_argument(
-        "--data", help="other examples to score, npz:FILE or folder:DIR; all without --split"
-    )
-    parser.add_argument("--limit", type=positive, help="only the first LIMIT examples")
-    parser.add_argument("--estimator", help="ode or elbo")
-    parser.add_argument("--dequantization", help="uniform or truncated_normal")
-    parser.add_argument("--repeats", type=positive, help="draws of it an example")
-    parser.add_argument("--divergence", help="exact or hutchinson")
-    parser.add_argument("--probes", type=positive, help="of hutchinson")
-    parser.add_argument("--solver", help="adams, bosh3, dopri5 or dop853")
+    add = parser.add_argument
+    add("--split", metavar="NAME", help="split to measure: train or test")
+    add("--data", metavar="SOURCE", help="measure other examples: npz:FILE or folder:DIR")
+    add("--limit", type=positive, metavar="N", help="measure the first N examples only")
+    add("--estimator", metavar="NAME", help="ode (the density) or elbo (a bound)")
+    add("--dequantization", metavar="NAME", help="uniform or truncated_normal")
+    add("--repeats", type=positive, metavar="N", help="dequantization draws per example")
+    add("--divergence", metavar="NAME", help="exact or hutchinson")
+    add("--probes", type=positive, metavar="N", help="number of Hutchinson probes")
+    add("--solver", metavar="NAME", help="adams, bosh3, dopri5 or dop853")
     finer = parser.add_mutually_exclusive_group()
-    finer.add_argument("--steps", type=positive, help="this many for every example")
-    finer.add_argument("--rtol", type=float, help="steps of each example's own by this tolerance")
-    parser.add_argument(
-        "--check_solver", action="store_true", help="measure the solver's error on a batch"
-    )
+    finer.add_argument("--steps", type=positive, metavar="N", help="number of steps, for all alike")
+    finer.add_argument("--rtol", type=float, help="tolerance of steps that fit each example")
+    add("--check_solver", action="store_true", help="measure the solver's error on one batch")
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

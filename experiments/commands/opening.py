@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.trained_model import TrainedModel
 
 
 def open_trained(
@@ -15,7 +15,7 @@ def open_trained(
     chosen: dict[str, Any],
     *sections: str,
     divergence: bool = False,
-) -> "Trained":
+) -> "TrainedModel":
     """The trained model of the workdir, with flags and overrides applied.
 
     Args:
@@ -26,10 +26,10 @@ def open_trained(
       divergence: whether that of the model is needed.
 
     Raises:
-      UserError: a seed out of range, a field of another section, or what `Trained.open` raises.
+      UserError: a seed out of range, a field of another section, or as of `TrainedModel.open`.
     """
     from experiments.runtime import devices, seeds
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.trained_model import TrainedModel
 
     seeds.check(options.seed, "--seed")
     devices.start()
@@ -41,7 +41,7 @@ def open_trained(
                 f"{argument}: {options.command} takes {' and '.join(f'{t}*' for t in takes)}; "
                 "the rest is the workdir's"
             )
-    return Trained.open(
+    return TrainedModel.open(
         options.workdir,
         overrides + given,
         devices.make_mesh(options.devices),

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from experiments.commands.arguments import add_model, new_command, positive
 from experiments.commands.opening import open_trained
 from experiments.errors import UserError
-from experiments.paths import expand
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.workdir.results import Result
-    from experiments.workdir.trained_model import Trained
+    from experiments.workdir.trained_model import TrainedModel
 
 
 def add_to(commands: Any) -> None:
@@ -46,37 +44,23 @@ def add_to(commands: Any) -> None:
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.display.pictures import provenance
-    from experiments.sampling import files
-    from experiments.sampling.sampler import Sampler
+    from experiments.sampling.draw import draw, with_flags
 
-    if options.rtol and (options.solver or "").startswith("adaptive_sde"):
-        options.solver += f":rtol={options.rtol},atol={options.rtol}"
     trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
-    experiment, train = trained.experiment, trained.train
-    _check_kind(options, trained)
-    sde, model = trained.under(options.sde)
+    trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
-    frames = options.trajectory or 0
-    grids = trained.workdir.path / "grids"
-    sampler = Sampler(experiment, sde, model, train.shape, trained.mesh, grids)
-    protocol = files.protocol(
-        sampler, trained, seed=options.seed, num=num, latents=latents, frames=frames
-    )
-    words = files.words(sampler, trained, options.sde, options.seed)
-    result = _result(options, trained, words, protocol)
-    if result.is_there(*files.suffixes(frames)):
-        print(files.drawn_before(result))
-        return
-    samples = sampler.draw(
-        num,
-        options.seed,
-        progress=sys.stderr.isatty() and not frames,
-        keep=frames,
+    drawn = draw(
+        trained,
+        num=num,
+        seed=options.seed,
+        about=provenance(sys.argv, options.seed),
+        sde=options.sde,
+        keep=options.trajectory or 0,
         latents=latents,
+        output=options.output,
+        progress=sys.stderr.isatty() and not options.trajectory,
     )
-    about = provenance(sys.argv, options.seed)
-    files.save(samples, experiment, train, result, about)
-    print(files.summary(samples, result))
+    print(drawn.summary)
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
@@ -95,18 +79,9 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _check_kind(options: argparse.Namespace, trained: "Trained") -> None:
-    """Stop flags of an adaptive solver with one on a grid, and the other way round."""
-    from experiments.builders.sampling import is_adaptive
-
-    adaptive = is_adaptive(trained.experiment.sampling)
-    for name in ("steps", "corrector", "grid", "trajectory") if adaptive else ("rtol",):
-        if getattr(options, name):
-            kind = "a solver on a grid" if adaptive else "an adaptive solver"
-            raise UserError(f"--{name}: takes {kind}, not {trained.experiment.sampling.solver!r}")
-
-
-def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.ndarray | None]":
+def _latents(
+    options: argparse.Namespace, trained: "TrainedModel"
+) -> "tuple[int, np.ndarray | None]":
     """How many samples, and their latents where they are not drawn one by one."""
     from experiments.sampling.latents import between, read_latents
 
@@ -119,24 +94,3 @@ def _latents(options: argparse.Namespace, trained: "Trained") -> "tuple[int, np.
     if options.interpolate:
         given = between(options.seed, num, options.interpolate, shape)
     return num, given
-
-
-def _result(
-    options: argparse.Namespace, trained: "Trained", words: str, protocol: dict[str, Any]
-) -> "Result":
-    """Where to write: as named by hand, without the suffix of one of the files, or by protocol.
-
-    Raises:
-      UserError: a folder is no name.
-    """
-    from experiments.sampling.files import suffixes
-    from experiments.workdir.results import JSON, Result
-
-    if options.output is None:
-        return Result.named(trained.workdir.path / "samples", words, protocol)
-    output = expand(options.output)
-    if output.name in ("", ".."):
-        raise UserError(f"--output: got {options.output!r}, takes a name for files")
-    if output.suffix in (JSON, *suffixes(frames=1)):
-        output = output.with_suffix("")
-    return Result(output, protocol, flag="--output")

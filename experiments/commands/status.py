@@ -12,7 +12,7 @@ def add_to(commands: Any) -> None:
     help_line = "how far a run is, and what it has made"
     parser = new_command(commands, "status", _run, help_line, overrides=False)
     add_workdir(parser)
-    parser.add_argument("--json", action="store_true", help="the same facts as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the same facts as JSON")
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

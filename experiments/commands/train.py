@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from experiments.commands.arguments import add_devices, add_workdir, new_command
+from experiments.commands.arguments import add_config, add_devices, add_workdir, new_command
 from experiments.errors import UserError
 from experiments.paths import command
 
@@ -13,26 +13,22 @@ def add_to(commands: Any) -> None:
     train = new_command(commands, "train", _run, "train a model; continues where a run stopped")
     add_workdir(train)
     add_devices(train)
-    train.add_argument(
-        "--config", required=True, help="a config file, or the name of a packaged one"
-    )
-    train.add_argument("--init_from", metavar="DIR", help="start from the averages of a workdir")
-    train.add_argument(
-        "--accept", action="append", default=[], metavar="FIELD", help="which has a new value"
-    )
-    train.add_argument(
-        "--deterministic", action="store_true", help="GPU operations that repeat bit for bit"
-    )
-    train.add_argument("--fsdp", type=int, default=1, help="devices that share the parameters")
-    train.add_argument(
-        "--explain_sharding", "--explain-sharding", action="store_true", help="print who has what"
-    )
+    add_config(train, required=True)
+    add = train.add_argument
+    add("--init_from", metavar="DIR", help="start from the average of another workdir")
+    accept = "go on though FIELD has a new value; may be repeated"
+    add("--accept", action="append", default=[], metavar="FIELD", help=accept)
+    add("--deterministic", action="store_true", help="repeat GPU operations bit for bit")
+    add("--fsdp", type=int, default=1, metavar="N", help="share the parameters among N devices")
+    shows = "show which device has which parameters"
+    add("--explain_sharding", "--explain-sharding", action="store_true", help=shows)
     many = train.add_argument_group("many processes (docs/clusters.md)")
-    many.add_argument("--distributed", action="store_true", help="as the cluster says")
-    many.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0")
-    many.add_argument("--num_processes", type=int)
-    many.add_argument("--process_id", type=int)
-    many.add_argument("--wait", type=float, default=120.0, help="seconds for them to meet")
+    add = many.add_argument
+    add("--distributed", action="store_true", help="connect as the cluster says")
+    add("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    add("--num_processes", type=int, metavar="N", help="number of processes")
+    add("--process_id", type=int, metavar="N", help="which of them this is, from 0")
+    add("--wait", type=float, default=120.0, metavar="SECONDS", help="time for them to meet")
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
@@ -56,22 +52,19 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     except (UserError, OSError) as error:
         if not many or options.debug:
             raise
-        processes.leave(error)
+        processes.exit_process(error)
 
 
 def _train(options: argparse.Namespace, overrides: list[str]) -> None:
-    from experiments.config_schema import flags
-    from experiments.config_schema.resolve import resolve
+    from experiments.config_schema.flags import load_experiment
     from experiments.runtime import devices, processes
     from experiments.training.train import train
     from experiments.workdir.folder import Workdir
 
     if options.init_from:
         overrides = [*overrides, f"--config.training.init_from={options.init_from}"]
-    experiment = processes.everywhere(
-        lambda: resolve(flags.override(flags.load_config(options.config), overrides))
-    )
-    mesh = processes.everywhere(lambda: devices.make_mesh(options.devices, options.fsdp))
+    experiment = processes.run_on_all(lambda: load_experiment(options.config, overrides))
+    mesh = processes.run_on_all(lambda: devices.make_mesh(options.devices, options.fsdp))
     facts = {"--fsdp": options.fsdp, "--deterministic": options.deterministic}
     processes.check_same(facts)
     workdir = Workdir(options.workdir)

@@ -10,7 +10,7 @@ from sde_lib.registry import unknown_name
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """The name and the fields of a choice; values are Python literals or words."""
+    """Split a choice into its name and its fields, whose values are Python literals or words."""
     name, separator, fields = text.rpartition(":")
     if not separator or "=" not in fields:
         return text, {}
@@ -18,13 +18,19 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     return name, {key.strip(): literal(value.strip()) for key, _, value in pairs}
 
 
+def with_fields(text: str, **fields: Any) -> str:
+    """A choice with further fields, which take the place of those that it has: of `parse`."""
+    name, given = parse(text)
+    return f"{name}:" + ",".join(f"{key}={value}" for key, value in (given | fields).items())
+
+
 def fields_of(make: Callable) -> list[str]:
-    """What may be given: the fields of a dataclass, or a function's keyword-only arguments."""
+    """Names of the fields of a dataclass, or of a function's keyword-only arguments."""
     return list(declared(make))
 
 
 def check_fields(given: dict[str, Any], make: Callable, path: str) -> None:
-    """Stop a field that there is not, or whose value is of another type or out of range.
+    """Check that fields exist and that their values have the right type and range.
 
     Raises:
       UserError: the first such field.

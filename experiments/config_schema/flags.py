@@ -9,6 +9,9 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments.config_schema.choice import literal
+from experiments.config_schema.named_sections import field_paths
+from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
 from experiments.paths import expand
 from sde_lib.ranges import type_name
@@ -17,6 +20,23 @@ from sde_lib.registry import unknown_name
 _FREE = re.compile(
     r"--config\.((?:sde|model)\.args|training\.optimizer_args)\.(\w+)=(.*)", re.DOTALL
 )
+
+
+def load_experiment(
+    config: str | ConfigDict, overrides: list[str], *, is_draft: bool = False
+) -> Experiment:
+    """The checked experiment of a config and of what the command line says of it.
+
+    Args:
+      config: a file or a name, as of `load_config`; or what one returned.
+      overrides: `--config.SECTION.FIELD=VALUE`.
+      is_draft: whether the network may be named later, so that fields of others are left out.
+
+    Raises:
+      UserError: no such config, or a wrong field, type or value in it or in an override.
+    """
+    loaded = load_config(config) if isinstance(config, str) else config
+    return resolve(override(loaded, overrides, is_draft=is_draft))
 
 
 def load_config(path: str) -> ConfigDict:
@@ -47,13 +67,19 @@ def load_config(path: str) -> ConfigDict:
     return config
 
 
-def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
+def override(config: ConfigDict, arguments: list[str], *, is_draft: bool = False) -> ConfigDict:
     """The config with `--config.a.b=value` arguments applied.
+
+    Args:
+      config: as `load_config` returns it.
+      arguments: of those of one field the last counts.
+      is_draft: as of `load_experiment`.
 
     Raises:
       UserError: an argument that is no override, an unknown field, or a value of another type.
     """
-    # The last one of a field counts; the parser would join tuples.
+    known = _paths(config) if is_draft else _known(config, arguments)
+    # One of a field: the parser would join tuples.
     plain: dict[str, str] = {}
     for argument in arguments:
         free = _FREE.fullmatch(argument)
@@ -61,7 +87,7 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
             with config.unlocked():
                 config[free[1]].update({free[2]: literal(free[3])})
             continue
-        _check_known(config, argument)
+        _check_known(config, argument, known)
         plain[argument.partition("=")[0].replace("--noconfig.", "--config.")] = argument
     for field in [field for field, argument in plain.items() if argument == f"{field}=None"]:
         del plain[field]
@@ -86,11 +112,23 @@ def _find(name: str) -> pathlib.Path:
     raise UserError(f"--config: {unknown_name('config file', name, known)}")
 
 
-def _check_known(config: ConfigDict, argument: str) -> None:
+def _known(config: ConfigDict, arguments: list[str]) -> list[str]:
+    """Paths of the fields that arguments may set: of networks, those of the one that is named."""
+    given = [a.partition("=") for a in arguments if re.match(r"--(no)?config\.model\.", a)]
+    paths = _paths(config)
+    if not given or "model" not in config:
+        return paths
+    names = [value for name, _, value in given if name == "--config.model.name"]
+    named = field_paths("model", {"name": [config.model.name, *names][-1]})
+    others = [path for path in paths if not path.startswith("model.")]
+    return others + [path for path in named if path in paths or ".args." in path]
+
+
+def _check_known(config: ConfigDict, argument: str, known: list[str]) -> None:
     match = re.match(r"--(?:no)?config\.([\w.]+)", argument)
     if not match:
         raise UserError(f"unknown argument {argument!r}; takes --config.SECTION.FIELD=VALUE")
-    path, known = match[1], _paths(config)
+    path = match[1]
     if path not in known:
         near = unknown_name("config field", path, known).split(" Known:")[0]
         section = path.split(".")[0] + "."

@@ -29,7 +29,18 @@ def one_of(value: str, choices: Any, path: str, kind: str = "value") -> None:
 
 
 def construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
-    """cls from the fields of the section that it declares, and all of `args`."""
+    """Make an object of a class from a section of the config.
+
+    Args:
+      cls: the class; it gets the fields that it declares, but for those that are None.
+      config: the section; all fields of its `args` must be the class's.
+      section: its name, for messages.
+      **renamed: fields that replace the section's.
+
+    Raises:
+      UserError: an unknown field in `args`, a value of another type or out of range, or whatever
+        a user's own class raises.
+    """
     known = {name: t for name, t in declared(cls).items() if name not in ("parent", "name")}
     given = {**dataclasses.asdict(config), **renamed}
     args = given.pop("args", {})

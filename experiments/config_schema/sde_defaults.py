@@ -3,7 +3,8 @@
 The rows of VP, sub-VP and VE are the published ones. Any other SDE, a user's own among them, takes
 the last, which depends on σ/α alone: there t_min is the time at which σ/α has the stated value.
 
-Reference: Song et al. 2021, App. C and H.
+References: Song et al., "Score-based generative modeling through SDEs" (2021), App. C and H;
+Karras et al., "Elucidating the design space of diffusion-based generative models" (2022).
 """
 
 import copy
@@ -37,6 +38,7 @@ _BY_SDE: dict[str, dict[str, Any]] = {
     },
 }
 
+# Those of Karras et al. 2022, Table 1 and §5, mean the same under every SDE.
 _ANY_SDE: dict[str, Any] = {
     "model.parameterization": "edm",
     "model.conditioning": "log_noise",
@@ -61,21 +63,22 @@ SAMPLING_NOISE_TO_SIGNAL = 1e-2
 
 
 def fill(config: dict[str, Any]) -> dict[str, Any]:
-    """A config as nested dicts, with each None that the SDE decides replaced by its value.
+    """Replace each None that the SDE decides, in a config of nested dicts.
 
-    t_min stays None where it is to be found from σ/α (`build.t_min`).
+    t_min stays None where it is to be found from σ/α (`builders.model.t_min_of`).
     """
     filled = copy.deepcopy(config)
     for path, value in _BY_SDE.get(filled["sde"]["name"], _ANY_SDE).items():
         section, name = path.split(".")
         if filled[section][name] is None:
             filled[section][name] = value
-    if filled["model"]["embedding"] is None:
-        filled["model"]["embedding"] = _EMBEDDINGS.get(filled["model"]["conditioning"])
-    if filled["model"]["center_input"] is None:
+    model = filled["model"]
+    if "embedding" in model and model["embedding"] is None:
+        model["embedding"] = _EMBEDDINGS.get(model["conditioning"])
+    if "center_input" in model and model["center_input"] is None:
         # As published, but where the input is scaled by EDM's preconditioning.
-        scaled = filled["model"]["parameterization"] == "edm"
-        filled["model"]["center_input"] = not filled["data"]["centered"] and not scaled
+        scaled = model["parameterization"] == "edm"
+        model["center_input"] = not filled["data"]["centered"] and not scaled
     grid = filled["sampling"]["grid"]
     if grid and grid.endswith(".npy"):
         # A relative path is one in the folder that it was given in, whatever folder a later

@@ -14,8 +14,10 @@ from ml_collections import ConfigDict
 from experiments.config_schema.resolve import default_config
 from sde_lib.registry import unknown_name
 
+# `deep` doubles the number of blocks, so it is said where it is the default too.
+_DDPMPP = {"num_res_blocks": 4}
 _DDPM = {"resblock": "ddpm", "skip_rescale": False, "norm_groups": 32, "num_res_blocks": 2}
-_NCSNPP = {"fir": True, "progressive_input": "residual"}
+_NCSNPP = {"num_res_blocks": 4, "fir": True, "progressive_input": "residual"}
 # At high resolution the image goes in and comes out at every level.
 _NCSNPP_SKIP = {
     "fir": True,
@@ -27,13 +29,13 @@ _NCSNPP_SKIP = {
 NETWORKS: dict[str, dict[str, Any]] = {
     "ddpm": _DDPM,
     "ddpm_256": _DDPM | {"ch_mult": (1, 1, 2, 2, 4, 4), "dropout": 0.0},
-    "ddpmpp": {},
+    "ddpmpp": _DDPMPP,
     "ncsnpp": _NCSNPP,
     "ncsnpp_256": _NCSNPP_SKIP | {"ch_mult": (1, 1, 2, 2, 2, 2, 2), "num_res_blocks": 2},
     "ncsnpp_1024": _NCSNPP_SKIP
     | {"nf": 16, "ch_mult": (1, 2, 4, 8, 16, 32, 32, 32), "num_res_blocks": 1},
 }
-"""Fields of the model section, where they differ from its defaults, which are DDPM++'s."""
+"""Fields of `NCSNpp`, where they differ from its defaults, which are DDPM++'s."""
 
 
 def chosen(words: str, **axes: tuple[str, ...]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from experiments.configs import _published
 
 
 def get_config(words: str = "ve") -> ConfigDict:
-    """The experiment.
+    """The experiment as a config, for flags to change.
 
     Args:
       words: the SDE.

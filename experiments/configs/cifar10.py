@@ -25,7 +25,7 @@ from experiments.configs import _published
 
 
 def get_config(words: str = "vp") -> ConfigDict:
-    """The experiment.
+    """The experiment as a config, for flags to change.
 
     Args:
       words: an SDE, a network, "deep" and "small", with commas between.

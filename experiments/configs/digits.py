@@ -12,7 +12,7 @@ from experiments.config_schema.resolve import default_config
 
 
 def get_config() -> ConfigDict:
-    """The experiment."""
+    """The experiment as a config, for flags to change."""
     config = default_config()
     config.data.source = "digits"
     config.data.dequantization = True

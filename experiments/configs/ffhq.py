@@ -14,7 +14,7 @@ from experiments.configs import _published
 
 
 def get_config(words: str = "256") -> ConfigDict:
-    """The experiment.
+    """The experiment as a config, for flags to change.
 
     Args:
       words: the image size, "256" or "1024".

@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 
 from experiments.builders.check import check
 from experiments.builders.model import build_network, check_attention
-from experiments.config_schema import flags
+from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
-from experiments.config_schema.resolve import default_config, resolve
+from experiments.config_schema.resolve import default_config, filled
 from experiments.config_schema.sections import Experiment
 from experiments.conversion.formats import Format, formats
 from experiments.conversion.imported import Imported
 from experiments.data import absolute
-from experiments.data.splits import open_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.paths import command, expand
 from experiments.runtime.atomic_files import folder_at_once
@@ -25,7 +25,7 @@ from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
 from experiments.state.train_state import state_from
 from experiments.state.trees import flatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from models import abstract_params
 
@@ -58,15 +58,15 @@ def import_file(
     file = expand(path)
     if not file.exists():
         raise UserError(f"{path}: no such file")
-    asked = resolve(flags.override(base(), overrides))
+    asked = load_experiment(base(), overrides, is_draft=form.config != "needed")
     imported = form.read(file, asked)
-    experiment = resolve(flags.override(filled(base(), imported.fields), overrides))
+    experiment = load_experiment(filled(base(), imported.fields), overrides)
     check(experiment)
-    facts, note = _facts(path, experiment, imported)
-    _check_params(path, experiment, facts, imported)
-    check_attention(build_network(experiment.model), facts.shape)
-    _write(workdir, experiment, facts, imported)
-    return _summary(path, imported, facts, workdir) + note
+    spec, note = _data_spec(path, experiment, imported)
+    _check_params(path, experiment, spec, imported)
+    check_attention(build_network(experiment.model), spec.shape)
+    _write(workdir, experiment, spec, imported)
+    return _summary(path, imported, spec, workdir) + note
 
 
 def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDict]:
@@ -79,26 +79,14 @@ def _base(name: str, form: Format, config: str | None) -> Callable[[], ConfigDic
         raise UserError(f"--config: takes the config of what was published, for --from={name}")
     if config is not None and form.config == "none":
         raise UserError(f"--config: got {config!r}, takes none for --from={name}, which holds it")
-    return default_config if config is None else lambda: flags.load_config(config)
+    return default_config if config is None else lambda: load_config(config)
 
 
-def filled(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
-    """The config with a file's fields, which `resolve` checks."""
-    with config.unlocked(), config.ignore_type():
-        for path, value in fields.items():
-            *sections, name = path.split(".")
-            node = config
-            for section in sections:
-                node = node[section]
-            node[name] = ConfigDict(value) if isinstance(value, dict) else value
-    return config
-
-
-def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataFacts, str]:
+def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[DataSpec, str]:
     """Those of the data where they are here and such as the network takes, else of the file.
 
     Returns:
-      The facts, and what to say where the data are not here.
+      The spec, and what to say where the data are not here.
 
     Raises:
       UserError: nothing tells the shape of an example.
@@ -107,7 +95,7 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     told = imported.data or _of_image(path, experiment, imported)
     told = dataclasses.replace(told, place=absolute(source))
     try:
-        here = DataFacts.of(open_split(experiment, "train"))
+        here = DataSpec.of(split_of(experiment, "train"))
     except UserError as error:
         return told, f"\nit can sample; likelihood and training take the data ({error})"
     if here.shape != told.shape:
@@ -120,7 +108,7 @@ def _facts(path: str, experiment: Experiment, imported: Imported) -> tuple[DataF
     return here, ""
 
 
-def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataFacts:
+def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataSpec:
     """8-bit images of data.image_size, with as many channels as the parameters are for.
 
     Raises:
@@ -133,8 +121,8 @@ def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataFact
     for channels in _CHANNELS:
         shape = (size, size, channels)
         if _expected(experiment, shape) == got:
-            return DataFacts(shape=shape, levels=256)
-    return DataFacts(shape=(size, size, _CHANNELS[0]), levels=256)
+            return DataSpec(shape=shape, levels=256)
+    return DataSpec(shape=(size, size, _CHANNELS[0]), levels=256)
 
 
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
@@ -160,7 +148,7 @@ def _expected(experiment: Experiment, shape: tuple[int, ...]) -> dict[str, tuple
     return _shapes(params)
 
 
-def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+def _check_params(path: str, experiment: Experiment, spec: DataSpec, imported: Imported) -> None:
     """Stop parameters of another network than the config's.
 
     Raises:
@@ -168,7 +156,7 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
     """
     if not 0 <= imported.step < 2**31:
         raise UserError(f"{path}: is of step {imported.step}, takes a number of updates")
-    takes = _expected(experiment, facts.shape)
+    takes = _expected(experiment, spec.shape)
     for tree in (imported.params, imported.averages):
         check_parameters(tree, path)
         got = takes if tree is None else _shapes(tree)
@@ -180,22 +168,22 @@ def _check_params(path: str, experiment: Experiment, facts: DataFacts, imported:
                 )
 
 
-def _write(workdir: Workdir, experiment: Experiment, facts: DataFacts, imported: Imported) -> None:
+def _write(workdir: Workdir, experiment: Experiment, spec: DataSpec, imported: Imported) -> None:
     averages = imported.params if imported.averages is None else imported.averages
     params = jax.tree.map(jnp.float32, imported.params)
     state = state_from(experiment, params, averages, imported.step)
     with folder_at_once(workdir.path.resolve()) as folder:
         made = Workdir(folder)
         made.record(experiment)
-        made.record_facts(facts)
+        made.record_data_spec(spec)
         with Checkpoints(made.checkpoints, writer=True) as checkpoints:
             checkpoints.save(imported.step, state)
 
 
-def _summary(path: str, imported: Imported, facts: DataFacts, workdir: Workdir) -> str:
+def _summary(path: str, imported: Imported, spec: DataSpec, workdir: Workdir) -> str:
     num = sum(leaf.size for leaf in jax.tree.leaves(imported.params))
     average = "" if imported.averages is None else " and their moving average"
-    shape = " × ".join(map(str, facts.shape))
+    shape = " × ".join(map(str, spec.shape))
     return (
         f"imported {num:,} parameters{average} of step {imported.step} from {path}, for examples "
         f"{shape}; the optimizer starts afresh\n{workdir.path}\n"

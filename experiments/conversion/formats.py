@@ -16,11 +16,12 @@ formats = Registry("format")
 
 
 class Format(NamedTuple):
-    """A format.
+    """A kind of file that `scoresde import` reads.
 
     Args:
-      read: its reader.
-      config: whether it takes a config: "needed", "optional", or "none", where the file has it.
+      read: makes an `Imported` of a path and of the experiment that was asked for.
+      config: whether the command takes a config: "needed"; "optional"; or "none", where the file
+        holds it.
     """
 
     read: Callable[[pathlib.Path, Experiment], Imported]

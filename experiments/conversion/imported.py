@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -12,14 +12,14 @@ class Imported:
 
     Args:
       fields: config fields by path ("model.nf").
-      params: tree of NumPy float32 arrays of our network.
-      averages: the same for the moving average, or None.
-      step: updates done.
-      data: facts of its data, where the file tells them.
+      params: our network's parameters, a tree of NumPy float32 arrays.
+      averages: their moving average, a tree of the same shapes, or None.
+      step: number of updates done.
+      data: facts of the training data, where the file holds them.
     """
 
     fields: dict[str, Any]
     params: Any
     averages: Any | None
     step: int
-    data: DataFacts | None = None
+    data: DataSpec | None = None

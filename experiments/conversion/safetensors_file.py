@@ -21,7 +21,7 @@ from experiments.conversion.imported import Imported
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.state.trees import flatten, unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 
 FORMAT = "1"
 
@@ -30,12 +30,12 @@ def write(
     path: pathlib.Path,
     params: Any,
     experiment: Experiment,
-    data: DataFacts,
+    data: DataSpec,
     *,
     step: int,
     parameters: str,
 ) -> None:
-    """Write a file, whole or not at all.
+    """Write parameters and what they mean as one file, whole or not at all.
 
     Args:
       path: of the file.
@@ -61,7 +61,7 @@ def write(
 
 
 def read(path: pathlib.Path) -> Imported:
-    """What `write` wrote.
+    """Read a file that `write` has written.
 
     Raises:
       UserError: no such file, or it is damaged or of something else.
@@ -86,12 +86,12 @@ def read(path: pathlib.Path) -> Imported:
         params=unflatten(tensors),
         averages=None,
         step=step,
-        data=DataFacts.from_json(facts, path),
+        data=DataSpec.from_json(facts, path),
     )
 
 
 def _fields(experiment: Experiment) -> dict[str, Any]:
-    """Every field by path."""
+    """Every field of an experiment by its path."""
     fields: dict[str, Any] = {}
     for section in dataclasses.fields(experiment):
         value = getattr(experiment, section.name)

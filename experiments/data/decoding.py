@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.data.dataset import Request, one_line
 from experiments.data.notes import say_once
+from experiments.data.source import Request, one_line
 from experiments.errors import UserError
 
 SUFFIXES = (
@@ -50,7 +50,7 @@ class Decoding(NamedTuple):
 
     @classmethod
     def of(cls, request: Request) -> "Decoding":
-        """As a request has it."""
+        """The decoding that a request asks for."""
         return cls(request.source, request.image_size, request.background)
 
 
@@ -123,7 +123,7 @@ def _stored_mode(image: Any) -> str:
 
 
 def count_channels(image: Any, background: tuple[int, ...] | None) -> int:
-    """Of an opened image, once it is decoded."""
+    """The number of channels that an opened image has once it is decoded: 1, 3 or 4."""
     if background is None:
         return 4
     grey = not _has_alpha(image) or len(set(background)) == 1
@@ -167,7 +167,14 @@ def _composed(image: Any, channels: int, decoding: Decoding) -> Any:
 
 
 def crop_and_resize(image, side: int, place: np.ndarray | None):
-    """A square of a Pillow image, as large as it has, resampled (antialiased) to side × side."""
+    """The largest square of a Pillow image, resampled (antialiased) to side × side.
+
+    Args:
+      image: the image.
+      side: of the square, in pixels, afterwards.
+      place: float [2] in [0, 1), where between left and right (top and bottom) the square lies;
+        None: in the centre.
+    """
     from PIL import Image
 
     width, height = image.size

@@ -27,7 +27,7 @@ from jax import Array
 from jax.scipy.special import erf, ndtri
 from jax.typing import ArrayLike
 
-from experiments.data import Dataset, LazyDataset, bin_width, to_model
+from experiments.data import Split, bin_width, to_model
 from samplers import noise
 from sde_lib import SDE, Registry
 
@@ -37,7 +37,13 @@ _TAU = 3.0
 
 
 class Draw(NamedTuple):
-    """States x at t_min [B, ...], log q of each [B], and E[−log q], a scalar, in nats."""
+    """Dequantized examples.
+
+    Args:
+      x: float32 [B, ...], states at t_min.
+      log_q: float32 [B], log q(x) in nats.
+      entropy: float32 [], E[−log q] in nats.
+    """
 
     x: Array
     log_q: Array
@@ -45,24 +51,29 @@ class Draw(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """How many grey levels the data has, and whether the model's range is [−1, 1] or [0, 1]."""
+    """The grey levels of the data.
+
+    Args:
+      num: how many there are.
+      centered: whether the model's range is [−1, 1], not [0, 1].
+    """
 
     num: int
     centered: bool
 
     @property
     def width(self) -> float:
-        """Δ."""
+        """The width Δ of a grey level's bin, in model units."""
         return bin_width(self.num, self.centered)
 
 
 Dequantize = Callable[[Array, Array, Levels, SDE, ArrayLike], Draw]
-"""(keys [B], grey levels [B, ...], levels, SDE, t_min) → Draw."""
+"""A function (keys [B], grey levels [B, ...], levels, SDE, t_min) → Draw."""
 
 
 @dequantizations.register("uniform")
 def uniform(keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike) -> Draw:
-    """Eq. 3."""
+    """Uniform noise in each bin, eq. 3 of this module; the arguments are those of `Dequantize`."""
     del sde, t_min
     u = noise.uniform(keys, 0, values.shape[1:])
     entropy = jnp.asarray(math.prod(values.shape[1:]) * math.log(levels.width))
@@ -74,7 +85,10 @@ def uniform(keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLi
 def truncated_normal(
     keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike
 ) -> Draw:
-    """Eq. 4 and 5."""
+    """The model's own noise at t_min, cut off at the bin's ends: eq. 4 and 5 of this module.
+
+    The arguments are those of `Dequantize`.
+    """
     alpha, sigma = sde.alpha(t_min), sde.sigma(t_min)
     tau = alpha * levels.width / (2 * sigma)
     inside = erf(tau / math.sqrt(2))
@@ -100,6 +114,6 @@ def noise_to_signal_min(name: str, levels: Levels | None) -> float:
     return 1e-3
 
 
-def levels(dataset: Dataset | LazyDataset, centered: bool) -> Levels | None:
+def levels(split: Split, centered: bool) -> Levels | None:
     """The grey levels of a data set; None for continuous data."""
-    return None if dataset.levels is None else Levels(dataset.levels, centered)
+    return None if split.levels is None else Levels(split.levels, centered)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.images import in_parallel
-from experiments.data.lazy import LazyDataset
+from experiments.data.parallel import in_parallel
+from experiments.data.split import Split
 from sde_lib.registry import Registry
 
 LIMIT = 2**28
@@ -28,11 +28,11 @@ LIMIT = 2**28
 _CHUNK = 4096
 _LENGTH = 32
 
-# From what follows a source's prefix to the digest.
+# From what follows a source's prefix to the digest of all its splits.
 digests = Registry("data source")
 
 
-def digest(data: LazyDataset) -> str:
+def digest(data: Split) -> str:
     """The digest of the source of a training split, 32 hexadecimal digits.
 
     Raises:
@@ -64,7 +64,7 @@ def _of_content(path: Path) -> str:
         return hashlib.sha256(file.read(LIMIT)).hexdigest()
 
 
-def _of_examples(data: LazyDataset) -> str:
+def _of_examples(data: Split) -> str:
     shape = [data.num, *data.shape]
     content = hashlib.sha256(json.dumps([shape, data.levels, data.num_classes]).encode())
     rows = np.arange(0, data.num, max(1, math.ceil(data.nbytes / LIMIT)))

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from experiments.data.dataset import HELD_OUT
 from experiments.data.decoding import SUFFIXES
 from experiments.data.notes import say_once
+from experiments.data.source import HELD_OUT
 from experiments.errors import UserError
 from experiments.paths import expand
 
@@ -27,7 +27,7 @@ class Found(NamedTuple):
 
     @property
     def images(self) -> list[Path]:
-        """Those of all pools."""
+        """The images of all pools."""
         return [path for pool in self.pools for path in pool]
 
 

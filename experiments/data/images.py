@@ -1,8 +1,6 @@
-"""Many images to one array: in parallel, of one size and one number of channels."""
+"""Many images to one array, of one size and one number of channels."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,33 +12,8 @@ from experiments.data.decoding import (
     decode_image,
     opened,
 )
+from experiments.data.parallel import in_parallel
 from experiments.errors import UserError
-
-# From here on reading takes seconds, and a progress bar is worth its line.
-MANY = 2000
-
-
-def read_images(files: Sequence[ImageFile], decoding: Decoding) -> np.ndarray:
-    """Decodes images of one size, in a pool of threads (Pillow frees the interpreter meanwhile).
-
-    Args:
-      files: one or more images.
-      decoding: how; without an image size they must have one size.
-
-    Returns:
-      uint8 [N, H, W, C]: C is 4 where alpha is kept, else 1 where all are grey, else 3.
-
-    Raises:
-      UserError: an image is damaged, has more than 8 bits a channel, or differs in size.
-    """
-    height, width, channels = decode_image(files[0], decoding).shape
-    values = np.empty((len(files), height, width, max(channels, 3)), np.uint8)
-
-    def read(row: int) -> bool:
-        return decode_into(values[row], files[row], decoding, files[0].name)
-
-    grey = all(in_parallel(read, range(len(files)), "reading images"))
-    return values[..., :1].copy() if grey else values
 
 
 def decode_batch(
@@ -67,38 +40,24 @@ def decode_batch(
     """
     values = np.empty((len(files), *shape), np.uint8)
     for row, file in enumerate(files):
-        decode_into(values[row], file, decoding, first, None if places is None else places[row])
+        image = decode_image(file, decoding, None if places is None else places[row])
+        if image.shape[:2] != shape[:2]:
+            raise different_sizes(first, shape, file.name, image.shape)
+        if image.shape[2] > shape[2]:
+            raise UserError(f"{file.name}: is a colour image; takes grey ones, as {first} is")
+        values[row] = image  # a grey image fills all the channels
     return values
-
-
-def decode_into(
-    out: np.ndarray,
-    source: ImageFile,
-    decoding: Decoding,
-    first: str,
-    place: np.ndarray | None = None,
-) -> bool:
-    """Decodes an image into `out` [H, W, C], which has the size of the image called `first`.
-
-    Returns:
-      Whether it is a grey image, which fills all the channels.
-
-    Raises:
-      UserError: it is damaged, has more than 8 bits a channel, or differs in size or colour.
-    """
-    image = decode_image(source, decoding, place)
-    if image.shape[:2] != out.shape[:2]:
-        raise different_sizes(first, out.shape, source.name, image.shape)
-    if image.shape[2] > out.shape[2]:
-        raise UserError(f"{source.name}: is a colour image; takes grey ones, as {first} is")
-    out[...] = image
-    return image.shape[2] == 1
 
 
 def different_sizes(
     first: str, first_shape: tuple[int, ...], other: str, shape: tuple[int, ...]
 ) -> UserError:
-    """The error for two images of shapes [H, W, C] that are not resized to one."""
+    """The error for two images that differ in size and are not resized.
+
+    Args:
+      first, first_shape: the name of one and its shape (H, W, C).
+      other, shape: of the other.
+    """
     return UserError(
         f"data.image_size: images of different sizes, {first} is {first_shape[1]}x{first_shape[0]} "
         f"and {other} is {shape[1]}x{shape[0]}; set data.image_size to crop and resize them"
@@ -139,21 +98,19 @@ def resize_images(values: np.ndarray, image_size: int | None) -> np.ndarray:
 def resize_image(
     pixels: np.ndarray, image_size: int, place: np.ndarray | None = None
 ) -> np.ndarray:
-    """Crops uint8 [H, W, C] at `place`, or in the centre, and resizes it to a square."""
+    """Crops an image to its largest square and resizes it.
+
+    Args:
+      pixels: uint8 [H, W, C].
+      image_size: side of the square afterwards.
+      place: where the square lies, as of `decode_image`.
+
+    Returns:
+      uint8 [image_size, image_size, C].
+    """
     from PIL import Image
 
     channels = [
         Image.fromarray(np.ascontiguousarray(channel)) for channel in pixels.transpose(2, 0, 1)
     ]
     return np.stack([crop_and_resize(channel, image_size, place) for channel in channels], axis=-1)
-
-
-def in_parallel(function: Callable[[int], Any], rows: range, title: str) -> list:
-    """function of every row, in threads, with a progress bar if there are many."""
-    from tqdm import tqdm
-
-    with ThreadPoolExecutor() as pool:
-        results: Iterable = pool.map(function, rows)
-        # disable=None shows the bar only to a terminal: a log file would get a line per redraw.
-        disable = True if len(rows) <= MANY else None
-        return list(tqdm(results, title, total=len(rows), disable=disable))

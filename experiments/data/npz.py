@@ -4,59 +4,47 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.data.dataset import WHOLE, Dataset, Request, sources, split_rows
 from experiments.data.digests import digests, of_facts
 from experiments.data.images import resize_images
-from experiments.data.lazy import LazyDataset, in_memory, lazy_sources
 from experiments.data.npz_keys import (
     check_images,
     check_labels,
     check_size,
-    count_classes,
     fingerprints,
     read_arrays,
     read_levels,
     say_what_is_left_out,
 )
-from experiments.data.npz_shards import are_shards, find_shards, load_shards, open_shards
+from experiments.data.npz_shards import are_shards, find_shards, open_shards
+from experiments.data.source import WHOLE, Request, sources, split_rows
+from experiments.data.split import Split, count_classes
 from experiments.errors import UserError
 from experiments.paths import expand
 
 
 @sources.register("npz")
-def load_npz(request: Request) -> Dataset:
+def open_npz(request: Request) -> Split:
     """Key `images`, uint8 [N, H, W] or [N, H, W, C] with 1 to 4 channels, and optional keys.
 
     `labels` [N]: classes from 0. `levels`: the number of grey levels, 256 without it. `test_images`
     and `test_labels`: the test split; without them a random one is held out of the one pool. A
-    folder, or a pattern (`npz:faces/part-*.npz`), is of shards: files that share out one pool.
+    folder, or a pattern (`npz:faces/part-*.npz`), is of shards: files that share out one pool. The
+    images of shards are read when they are asked for; one file is read at once.
 
     Raises:
       UserError: no file, not an .npz, or arrays that are not as above.
     """
-    return load_shards(request) if are_shards(request.argument) else _load_file(request)
-
-
-@lazy_sources.register("npz")
-def open_npz(request: Request) -> LazyDataset:
-    """The same images: those of shards are read when they are asked for, one file at once.
-
-    Raises:
-      UserError: as for `load_npz`, as far as the headers, the labels and the levels tell.
-    """
-    if are_shards(request.argument):
-        return open_shards(request)
-    return in_memory(_load_file(request))
+    return open_shards(request) if are_shards(request.argument) else _load_file(request)
 
 
 @digests.register("npz")
 def digest_npz(argument: str) -> str:
-    """Of every key that counts in the one file, or in each of the shards."""
+    """The digest of every key that counts in the one file, or in each of the shards."""
     files = find_shards(argument) if are_shards(argument) else [expand(argument)]
     return of_facts([fingerprints(path) for path in files])
 
 
-def _load_file(request: Request) -> Dataset:
+def _load_file(request: Request) -> Split:
     """The split asked for of one file."""
     if not request.argument:
         raise UserError("data.source: got 'npz:', which names no file; takes npz:FILE")
@@ -67,14 +55,7 @@ def _load_file(request: Request) -> Dataset:
     images, labels, classes = _split(arrays, request, levels, path)
     size = request.image_size
     check_size(size, images.shape[1:], levels, str(path))
-    return Dataset(
-        values=resize_images(images, size),
-        labels=labels,
-        levels=levels,
-        source=request.source,
-        split=request.split,
-        classes=classes,
-    )
+    return Split.of(resize_images(images, size), labels, levels=levels, classes=classes)
 
 
 def _split(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import one_line
 from experiments.data.notes import say_once
+from experiments.data.source import one_line
 from experiments.errors import UserError
 
 KEYS = ("images", "labels", "test_images", "test_labels", "levels")
@@ -58,7 +58,19 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def check_images(images: np.ndarray, levels: int, where: str) -> np.ndarray:
-    """Checked images, uint8 [N, H, W, C]."""
+    """Images, once they are checked.
+
+    Args:
+      images: what the file holds, of any type and shape.
+      levels: number of grey levels.
+      where: the file and the key, for the message.
+
+    Returns:
+      uint8 [N, H, W, C].
+
+    Raises:
+      UserError: another type or shape, or a grey level out of range.
+    """
     images = images.reshape(check_shape(images.dtype, images.shape, levels, where))
     check_values(images, levels, where)
     return images
@@ -67,7 +79,11 @@ def check_images(images: np.ndarray, levels: int, where: str) -> np.ndarray:
 def check_shape(
     dtype: np.dtype, shape: tuple[int, ...], levels: int, where: str
 ) -> tuple[int, int, int, int]:
-    """The shape (N, H, W, C) of images stored with this type and shape."""
+    """The shape (N, H, W, C) of images stored with this type and shape.
+
+    Raises:
+      UserError: they are no images of 8 bits and 1 to 4 channels.
+    """
     if dtype != np.uint8:
         raise UserError(f"{where} is {dtype}; takes uint8 grey levels, 0 to {levels - 1}")
     if len(shape) not in (3, 4):
@@ -81,7 +97,11 @@ def check_shape(
 
 
 def check_values(images: np.ndarray, levels: int, where: str) -> None:
-    """Refuses grey levels from `levels` on."""
+    """Refuses grey levels from `levels` on.
+
+    Raises:
+      UserError: there are some.
+    """
     if images.max() >= levels:
         raise UserError(
             f"{where} has the value {images.max()}; with {levels} levels takes 0 to {levels - 1}"
@@ -89,7 +109,11 @@ def check_values(images: np.ndarray, levels: int, where: str) -> None:
 
 
 def check_size(image_size: int | None, shape: tuple[int, ...], levels: int, where: str) -> None:
-    """Refuses to resize images [H, W, C] that have other than 256 levels."""
+    """Refuses to resize images [H, W, C] that have other than 256 levels.
+
+    Raises:
+      UserError: `image_size` is another than theirs.
+    """
     if levels != 256 and image_size is not None and shape[:2] != (image_size, image_size):
         raise UserError(
             f"data.image_size: got {image_size}; {where} has {levels} grey levels, and only "
@@ -98,7 +122,19 @@ def check_size(image_size: int | None, shape: tuple[int, ...], levels: int, wher
 
 
 def check_labels(labels: np.ndarray, num: int, where: str) -> np.ndarray:
-    """Checked labels, int32 [N]."""
+    """Labels, once they are checked.
+
+    Args:
+      labels: what the file holds.
+      num: N, the number of images.
+      where: the file and the key, for the message.
+
+    Returns:
+      int32 [N].
+
+    Raises:
+      UserError: they are not one integer from 0 an image.
+    """
     if labels.shape != (num,):
         raise UserError(f"{where} has shape {labels.shape}; takes one label an image, ({num},)")
     if labels.dtype.kind not in "iu":
@@ -117,8 +153,3 @@ def read_levels(arrays: dict[str, np.ndarray], path: Path) -> int:
             f"{path}: key 'levels' is {levels.tolist()}; takes one integer from 2 to 256"
         )
     return int(levels)
-
-
-def count_classes(labels: np.ndarray | None) -> int:
-    """The number of classes; 0 without labels."""
-    return 0 if labels is None else int(labels.max()) + 1

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from experiments.data.dataset import Dataset, Request, split_rows
 from experiments.data.images import different_sizes, resize_image, resize_images
-from experiments.data.lazy import Batch, LazyDataset
 from experiments.data.npz_keys import (
     check_images,
     check_labels,
     check_shape,
     check_size,
     check_values,
-    count_classes,
     opened,
     read_arrays,
     read_levels,
 )
+from experiments.data.source import Request, split_rows
+from experiments.data.split import Batch, Reader, Split, count_classes
 from experiments.errors import UserError
 from experiments.paths import expand
 
@@ -69,55 +68,51 @@ def find_shards(argument: str) -> list[Path]:
     return files
 
 
-def load_shards(request: Request) -> Dataset:
+def open_shards(request: Request) -> Split:
     """The split asked for, of all the images in the order of the names of their files.
 
     Raises:
-      UserError: no files, one that cannot be read or is not like the others, or too few images.
-    """
-    shards, rows = _find(request)
-    size = request.image_size
-    values = np.concatenate([resize_images(_read_all(shard), size) for shard in shards])[rows]
-    labels = _labels(shards)
-    return Dataset(
-        values=values,
-        labels=None if labels is None else labels[rows],
-        levels=shards[0].levels,
-        source=request.source,
-        split=request.split,
-        classes=count_classes(labels),
-    )
-
-
-def open_shards(request: Request) -> LazyDataset:
-    """The same images, read when they are asked for, which takes shards that are not compressed.
-
-    Raises:
-      UserError: as for `load_shards`, as far as the headers tell.
+      UserError: no files, one that cannot be read or is not like the others, or too few images; as
+        far as the headers, the labels and the levels tell.
     """
     shards, rows = _find(request)
     labels, size = _labels(shards), request.image_size
     height, width, channels = shards[0].shape[1:]
-    return LazyDataset(
-        reader=_ShardReader(shards, labels, size),
-        rows=rows,
+    return Split(
+        reader=_ShardReader(shards, labels, rows, size),
         shape=(size or height, size or width, channels),
         levels=shards[0].levels,
-        source=request.source,
-        split=request.split,
         num_classes=count_classes(labels),
         crops=size is not None,
     )
 
 
-class _ShardReader:
-    """Reads images by their places in the files."""
+class _ShardReader(Reader):
+    """Reads images by their places in the files.
 
-    def __init__(self, shards: list[Shard], labels: np.ndarray | None, image_size: int | None):
-        self.shards, self.labels, self.image_size = shards, labels, image_size
+    Args:
+      shards: the files.
+      labels: int32, of all their images; or None.
+      rows: int [N], the images of the split among all.
+      image_size: side of the square that they are cropped and resized to; None leaves them.
+    """
+
+    def __init__(
+        self,
+        shards: list[Shard],
+        labels: np.ndarray | None,
+        rows: np.ndarray,
+        image_size: int | None,
+    ):
+        self.shards, self.labels, self.rows, self.image_size = shards, labels, rows, image_size
         self.ends = np.cumsum([shard.shape[0] for shard in shards])
 
-    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        """One by one, which takes shards that are not compressed."""
+        rows = self.rows[rows]
         shard_of = np.searchsorted(self.ends, rows, side="right")
         images: list[np.ndarray] = [np.empty(0)] * len(rows)
         for number in np.unique(shard_of):
@@ -129,6 +124,11 @@ class _ShardReader:
                 place = None if places is None else places[position]
                 images[position] = self._resize(image, place)
         return Batch(np.stack(images), None if self.labels is None else self.labels[rows])
+
+    def load(self) -> Batch:
+        """File by file, which are read whole and may be compressed."""
+        parts = [resize_images(_read_all(shard), self.image_size) for shard in self.shards]
+        return Batch(np.concatenate(parts), self.labels).take(self.rows)
 
     def _resize(self, image: np.ndarray, place: np.ndarray | None) -> np.ndarray:
         size = self.image_size

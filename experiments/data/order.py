@@ -10,7 +10,12 @@ from experiments.runtime import seeds
 
 
 def batches(seed: int, num: int, batch_size: int, start: int) -> Iterator[np.ndarray]:
-    """The rows of each batch from step `start` on, [B]: a new permutation for every epoch."""
+    """The rows of each batch from step `start` on, [B]: a new permutation for every epoch.
+
+    Args:
+      seed, num, batch_size: as of `rows_of_step`.
+      start: the first step.
+    """
     for step in itertools.count(start):
         yield rows_of_step(seed, num, batch_size, step)
 

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from experiments.data.lazy import Batch, LazyDataset
 from experiments.data.order import rows_of_step
+from experiments.data.split import Batch, Split
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from sde_lib.registry import unknown_name
@@ -29,12 +29,12 @@ class Stream(Iterator[Batch]):
     function of (seed, step): it does not depend on `start`, nor on who reads it.
 
     Args:
-      lazy: the split.
+      split: the split.
       seed: of the run.
       batch_size: of all hosts together.
       start: the first step.
       part: the positions [first, last) of each batch that this host reads; None reads all.
-      workers: number of processes; 0 reads in threads of this one. Each gets a copy of `lazy`.
+      workers: number of processes; 0 reads in threads of this one. Each gets a copy of `split`.
       threads: number of threads, in each process.
       prefetch: number of batches that are read ahead, in each process; `threads` or more.
       crop: "center", or "random": before the resize each image is cut to a random square, as large
@@ -50,7 +50,7 @@ class Stream(Iterator[Batch]):
 
     def __init__(
         self,
-        lazy: LazyDataset,
+        split: Split,
         *,
         seed: int,
         batch_size: int,
@@ -63,9 +63,9 @@ class Stream(Iterator[Batch]):
     ):
         import grain
 
-        check_crop(crop, lazy)
+        check_crop(crop, split)
         read = _StepReader(
-            lazy=lazy,
+            split=split,
             seed=seed,
             batch_size=batch_size,
             part=slice(*(part or (0, batch_size))),
@@ -110,15 +110,15 @@ class Stream(Iterator[Batch]):
 class _StepReader:
     """Reads one host's part of the batch of a step; worker processes get a pickled copy."""
 
-    lazy: LazyDataset
+    split: Split
     seed: int
     batch_size: int
     part: slice
     random_crop: bool
 
     def __call__(self, step: int) -> Batch:
-        rows = rows_of_step(self.seed, self.lazy.num, self.batch_size, step)[self.part]
-        return self.lazy.read(rows, self._places(step)[self.part] if self.random_crop else None)
+        rows = rows_of_step(self.seed, self.split.num, self.batch_size, step)[self.part]
+        return self.split.read(rows, self._places(step)[self.part] if self.random_crop else None)
 
     def _places(self, step: int) -> np.ndarray:
         """Where the images of a step are cropped, float [B, 2]."""
@@ -164,12 +164,12 @@ def _follow_parent(worker: int, workers: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def check_crop(crop: str, lazy: LazyDataset) -> None:
+def check_crop(crop: str, split: Split) -> None:
     """Refuses a crop that there is not, or that the source does not do."""
     if crop not in CROPS:
         raise UserError(unknown_name("data.crop", crop, list(CROPS)))
-    if crop == "random" and not lazy.crops:
+    if crop == "random" and not split.crops:
         raise UserError(
-            f"data.crop: got 'random'; {lazy.source} takes 'center', because its images are "
+            f"data.crop: got 'random'; {split.source} takes 'center', because its images are "
             "loaded whole, or not resized (data.image_size)"
         )

@@ -15,62 +15,40 @@ from typing import Any
 
 import numpy as np
 
-from experiments.data.dataset import HELD_OUT, Dataset, Request, one_line, sources, split_rows
 from experiments.data.decoding import Decoding, ImageFile, decode_image
 from experiments.data.digests import digests, of_files
-from experiments.data.images import MANY, decode_batch, read_images
-from experiments.data.lazy import Batch, LazyDataset, lazy_sources
+from experiments.data.images import decode_batch
+from experiments.data.parallel import MANY
+from experiments.data.source import HELD_OUT, Request, one_line, sources, split_rows
+from experiments.data.split import Batch, Reader, Split, read_in_threads
 from experiments.data.tfds_folder import find_prepared
 from experiments.errors import UserError
 
 
 @sources.register("tfds")
-def load_tfds(request: Request) -> Dataset:
+def open_tfds(request: Request) -> Split:
     """Features `image` and, where there is one, `label`, of `tfds:NAME[:config][/version]`.
 
-    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the
-    first split of `HELD_OUT` that the set has, or else held out of the train split.
+    TFDS_DATA_DIR is where it is looked for, ~/tensorflow_datasets without it. "test" is the first
+    split of `HELD_OUT` that the set has, or else held out of the train split. The first record
+    tells whether the images have labels.
 
     Raises:
-      UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images.
-    """
-    records, rows = _open(request)
-    read = records.read(rows)
-    values = read_images(_files(records, rows, read), Decoding.of(request))
-    if records.channels == 3 and values.shape[-1] == 1:
-        values = np.repeat(values, 3, axis=-1)  # a colour set, though this split is all grey
-    labels = _labels(records, read)
-    return Dataset(
-        values=values,
-        labels=labels,
-        levels=256,
-        source=request.source,
-        split=request.split,
-        classes=0 if labels is None else records.num_classes or 0,
-    )
-
-
-@lazy_sources.register("tfds")
-def open_tfds(request: Request) -> LazyDataset:
-    """The same images, record by record. The first record tells whether they have labels.
-
-    Raises:
-      UserError: as for `load_tfds`, as far as the metadata and the first record tell.
+      UserError: not prepared, not as array_record, unknown, or not a set of 8-bit images; as far as
+        the metadata and the first record tell.
     """
     records, rows = _open(request)
     first = records.read(rows[:1])
     (file,) = _files(records, rows[:1], first)
     decoding = Decoding.of(request)
     height, width, channels = decode_image(file, decoding).shape
+    # A colour set stays one, though its images may be grey.
     shape = (height, width, channels if records.channels == 1 else max(channels, 3))
-    labelled = _labels(records, first) is not None
-    return LazyDataset(
-        reader=_RecordReader(records, file.name, labelled, decoding, shape),
-        rows=rows,
+    labelled = _are_whole(_labels(records, first))
+    return Split(
+        reader=_RecordReader(records, rows, file.name, labelled, decoding, shape),
         shape=shape,
         levels=256,
-        source=request.source,
-        split=request.split,
         num_classes=_count_classes(records, rows) if labelled else 0,
         crops=request.image_size is not None,
     )
@@ -78,7 +56,7 @@ def open_tfds(request: Request) -> LazyDataset:
 
 @digests.register("tfds")
 def digest_tfds(argument: str) -> str:
-    """Of all the files of the set."""
+    """The digest of all the files of the set."""
     folder = find_prepared(argument)
     return of_files(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
@@ -120,20 +98,48 @@ class _Records:
 
 
 @dataclasses.dataclass(frozen=True)
-class _RecordReader:
-    """Decodes the images of records, all of the shape of the one called `first`."""
+class _RecordReader(Reader):
+    """Decodes the images of records.
+
+    Args:
+      records: those that the split is part of.
+      rows: int [N], the records of the split.
+      first: the name of a record whose image has the shape.
+      labelled: whether to read labels.
+      decoding: how.
+      shape: of an image.
+    """
 
     records: _Records
+    rows: np.ndarray
     first: str
     labelled: bool
     decoding: Decoding
     shape: tuple[int, ...]
 
-    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        batch = self._decode(rows, places)
+        if self.labelled and not _are_whole(batch.labels):
+            raise UserError(
+                f"{self.records.folder}: has images without a label; takes all or none with one"
+            )
+        return batch
+
+    def load(self) -> Batch:
+        """Without labels where one of the images has none."""
+        batch = read_in_threads(self._decode, len(self))
+        return batch if _are_whole(batch.labels) else batch._replace(labels=None)
+
+    def _decode(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        """Images, and labels that may be −1."""
+        rows = self.rows[rows]
         read = self.records.read(rows)
         files = _files(self.records, rows, read)
         values = decode_batch(files, self.decoding, self.shape, self.first, places)
-        return Batch(values, _all_labels(self.records, read) if self.labelled else None)
+        return Batch(values, _labels(self.records, read) if self.labelled else None)
 
 
 def _open(request: Request) -> tuple[_Records, np.ndarray]:
@@ -184,20 +190,16 @@ def _split_name(nums: dict[str, int], split: str, folder: Path) -> str:
 
 
 def _labels(records: _Records, read: list[dict[str, Any]]) -> np.ndarray | None:
-    """Feature `label` as int32 [N], or None where it is no class of each image."""
+    """Feature `label` as int32 [B], −1 where an image has none; None where it is no class."""
     label = records.label
     if label is None or label.shape != () or not np.issubdtype(label.np_dtype, np.integer):
         return None
-    labels = np.array([record["label"] for record in read], np.int32)
-    return None if labels.min() < 0 else labels  # TFDS marks an unlabelled image by −1
+    return np.array([record["label"] for record in read], np.int32)
 
 
-def _all_labels(records: _Records, read: list[dict[str, Any]]) -> np.ndarray:
-    """The labels of a set whose first record has one, int32 [B]."""
-    labels = _labels(records, read)
-    if labels is None:
-        raise UserError(f"{records.folder}: has images without a label; takes all or none with one")
-    return labels
+def _are_whole(labels: np.ndarray | None) -> bool:
+    """Whether there is a label for each image."""
+    return labels is not None and bool(labels.min() >= 0)
 
 
 def _count_classes(records: _Records, rows: np.ndarray) -> int:
@@ -205,7 +207,8 @@ def _count_classes(records: _Records, rows: np.ndarray) -> int:
     if records.num_classes:
         return records.num_classes
     parts = np.array_split(rows, math.ceil(len(rows) / MANY))
-    return 1 + max(int(_all_labels(records, records.read(part)).max()) for part in parts)
+    labels = [_labels(records, records.read(part)) for part in parts]
+    return 1 + max(int(part.max()) for part in labels if part is not None)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def find_prepared(argument: str) -> Path:
-    """The folder of NAME[:config][/version], of the newest version unless one is named.
+    """The folder of `NAME[:config][/version]`, of the newest version unless one is named.
 
     Raises:
       UserError: it is not prepared, or is in several configs.

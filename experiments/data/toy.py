@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from experiments.data.dataset import Dataset, Request, sources
+from experiments.data.source import Request, sources
+from experiments.data.split import Split
 from experiments.errors import UserError
 from sde_lib.registry import Registry
 
@@ -15,7 +16,7 @@ toys = Registry("toy data set")
 
 
 @sources.register("toy")
-def load_toy(request: Request) -> Dataset:
+def open_toy(request: Request) -> Split:
     """20,000 points to train on and 5,000 to test on, from fixed seeds.
 
     Raises:
@@ -29,13 +30,7 @@ def load_toy(request: Request) -> Dataset:
         raise UserError(f"data.source: {error}") from error
     # RandomState, because NumPy promises that its stream never changes between versions.
     points, labels = draw(np.random.RandomState(SEED[request.split]), NUM[request.split])
-    return Dataset(
-        values=points.astype(np.float32),
-        labels=None if labels is None else labels.astype(np.int32),
-        levels=None,
-        source=request.source,
-        split=request.split,
-    )
+    return Split.of(points.astype(np.float32), None if labels is None else labels.astype(np.int32))
 
 
 def _polar(radius, angle) -> np.ndarray:

@@ -48,7 +48,10 @@ def line(step: int, num_steps: int, description: str) -> str:
 def seconds_left(
     step: int, num_steps: int, images_per_second: float, batch_size: int
 ) -> float | None:
-    """Until `num_steps` at this rate; None without a rate, or at the end."""
+    """The time until `num_steps` at this rate; None without a rate, or at the end.
+
+    Args: as of `describe`.
+    """
     if step >= num_steps or not 0 < images_per_second < math.inf:
         return None
     return (num_steps - step) * batch_size / images_per_second

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import Dataset, bin_width, to_model
+from experiments.data import Split, bin_width, to_model
 from sde_lib import Gaussian
 
 MOST_DIMENSIONS = 4096
@@ -13,13 +13,13 @@ MOST_DIMENSIONS = 4096
 _MOST_EXAMPLES = 10_000
 
 
-def data_gaussian(experiment: Experiment, dataset: Dataset) -> Gaussian:
+def data_gaussian(experiment: Experiment, dataset: Split) -> Gaussian:
     """Fitted to the first 10,000 examples in model units, with the variance of dequantization.
 
     Whatever it is, the control variate leaves the mean of the divergence as it is; a good fit takes
     out more of its variance.
     """
-    centered = bool(experiment.data.centered)
+    centered = experiment.data.centered
     values = np.asarray(to_model(dataset.values[:_MOST_EXAMPLES], dataset.levels, centered))
     flat = values.reshape(len(values), -1).astype(np.float64)
     mean = flat.mean(axis=0)

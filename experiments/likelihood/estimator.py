@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 import samplers
 from experiments.builders.likelihood import build_integrator, likelihood_t_min, make_divergence
 from experiments.config_schema.sections import Experiment
-from experiments.data import Dataset, LazyDataset, to_model
+from experiments.data import Split, to_model
 from experiments.data.dequantization import dequantizations, levels
-from experiments.data.splits import load_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.likelihood.control_variate import MOST_DIMENSIONS, data_gaussian
 from experiments.runtime import seeds
@@ -42,7 +42,7 @@ class Estimator:
         experiment: Experiment,
         sde: SDE,
         model: Model,
-        train: LazyDataset,
+        train: Split,
         seed: int,
         mesh: Mesh,
     ):
@@ -51,7 +51,7 @@ class Estimator:
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
         self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
-        self.centered = bool(experiment.data.centered)
+        self.centered = experiment.data.centered
         self.t_min = likelihood_t_min(config, sde, levels(train, self.centered))
         self.control = _control(experiment, train)
         self.time_std = (
@@ -70,7 +70,7 @@ class Estimator:
             return samplers.REPLICATES - 1
         return self.config.probes - 1
 
-    def batch(self, dataset: Dataset, rows: np.ndarray, *, finer: bool = False) -> dict:
+    def batch(self, dataset: Split, rows: np.ndarray, *, finer: bool = False) -> dict:
         """The fields of a `Likelihood` for some rows of a data set.
 
         Args:
@@ -96,7 +96,7 @@ class Estimator:
         }
 
     def _draw(
-        self, key: Array, dataset: Dataset, integrator: Any, values: Array, indices: Array
+        self, key: Array, dataset: Split, integrator: Any, values: Array, indices: Array
     ) -> dict[str, Array]:
         data_key, probe_key = jax.random.split(key)
         bins = levels(dataset, self.centered)
@@ -141,7 +141,7 @@ class Estimator:
         result = flow.log_prob(x, divergence)
         return result.log_prob, result.standard_error, result.evaluations
 
-    def exact_hours(self, dataset: Dataset, num: int) -> float:
+    def exact_hours(self, dataset: Split, num: int) -> float:
         """How long the exact divergence of `num` examples takes, from the time of one product."""
         size = self.config.batch_size
         x = to_model(jnp.asarray(dataset.values[:size]), dataset.levels, self.centered)
@@ -158,7 +158,7 @@ class Estimator:
         return turns * (time.perf_counter() - start) / 3600
 
 
-def _control(experiment: Experiment, train: LazyDataset) -> Gaussian | None:
+def _control(experiment: Experiment, train: Split) -> Gaussian | None:
     """The Gaussian of the training data, where the divergence or the bound takes one.
 
     Raises:
@@ -169,7 +169,7 @@ def _control(experiment: Experiment, train: LazyDataset) -> Gaussian | None:
     if not (config.control and uses) or math.prod(train.shape) > MOST_DIMENSIONS:
         return None
     try:
-        return data_gaussian(experiment, load_split(experiment, "train"))
+        return data_gaussian(experiment, split_of(experiment, "train").load())
     except UserError as error:
         raise UserError(
             f"{error}; or --config.likelihood.control=False, which needs no training data"

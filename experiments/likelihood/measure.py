@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments.data import Dataset
+from experiments.data import Split
 from experiments.errors import UserError
 from experiments.likelihood.estimator import Estimator
 from experiments.likelihood.report import SUFFIXES, protocol, save, summary, words
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime.atomic_files import file_at_once
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 # Dimensions from which the exact divergence is slow enough to warn of.
 _MANY_DIMENSIONS = 256
@@ -35,7 +35,7 @@ _FIELDS = ("draws", "probe_errors", "log_weights", "evaluations", "seconds")
 
 
 def measure(
-    trained: Trained, dataset: Dataset, *, seed: int = 0, limit: int | None = None
+    trained: TrainedModel, dataset: Split, *, seed: int = 0, limit: int | None = None
 ) -> tuple[str, pathlib.Path]:
     """Measure and write, or find what was measured by the same protocol before.
 
@@ -68,7 +68,7 @@ def measure(
 
 def measure_dataset(
     estimator: Estimator,
-    dataset: Dataset,
+    dataset: Split,
     *,
     limit: int | None = None,
     parts: pathlib.Path | None = None,
@@ -128,7 +128,7 @@ def _stored(parts: pathlib.Path | None, first: int, measure: Any) -> dict[str, n
     return result
 
 
-def _solver_error(estimator: Estimator, dataset: Dataset, coarse: dict) -> float | None:
+def _solver_error(estimator: Estimator, dataset: Split, coarse: dict) -> float | None:
     """RMS over the first batch of what twice the steps, or a tenth of the tolerance, change.
 
     None where nothing is finite.
@@ -140,7 +140,7 @@ def _solver_error(estimator: Estimator, dataset: Dataset, coarse: dict) -> float
     return float(np.sqrt(np.mean(change**2))) if change.size else None
 
 
-def _warn_of_exact(estimator: Estimator, dataset: Dataset, num: int) -> None:
+def _warn_of_exact(estimator: Estimator, dataset: Split, num: int) -> None:
     """Say how long it will take where it will take long."""
     config, dim = estimator.config, math.prod(dataset.shape)
     if config.divergence != "exact" or config.estimator != "ode" or dim < _MANY_DIMENSIONS:
@@ -153,7 +153,7 @@ def _warn_of_exact(estimator: Estimator, dataset: Dataset, num: int) -> None:
     )
 
 
-def _warn_of_not_finite(result: Likelihood, dataset: Dataset) -> None:
+def _warn_of_not_finite(result: Likelihood, dataset: Split) -> None:
     """Say which examples have no finite density.
 
     Raises:

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from experiments.builders.likelihood import build_integrator
-from experiments.data import Dataset
+from experiments.data import Split
 from experiments.display.pictures import histogram, save_png
 from experiments.likelihood.estimator import Estimator
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime.atomic_files import file_at_once
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 SUFFIXES = (".npz", ".png")
 
 
 def protocol(
-    trained: Trained, estimator: Estimator, dataset: Dataset, **more: object
+    trained: TrainedModel, estimator: Estimator, dataset: Split, **more: object
 ) -> dict[str, Any]:
     """Everything that the numbers follow from; of arrays, digests.
 
@@ -41,7 +41,7 @@ def protocol(
         **dataclasses.asdict(config),
         "integrator": repr(build_integrator(config)),
         "data": dataset.source,
-        "split": dataset.split,
+        "split": dataset.name,
         "dimensions": math.prod(dataset.shape),
         "examples_digest": digest(dataset.values),
         "control_digest": digest(estimator.control),

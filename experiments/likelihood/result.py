@@ -11,10 +11,17 @@ from scipy.special import stdtrit
 class Likelihood:
     """What was measured of N examples of D dimensions by R draws each, in bits/dim.
 
-    draws: bits/dim by draw [N, R]. probe_errors: their standard errors through the probes [N, R];
-    NaN for one probe. log_weights: log p/q in nats [N, R]. evaluations: of the network [N].
-    seconds: taken for each [N]. dim: D. dequantized: whether draws differ by more than probes.
-    degrees_of_freedom: of probe_errors. solver_error: RMS of what a finer solution changes or None.
+    Args:
+      draws: float [N, R], bits/dim by draw.
+      probe_errors: float [N, R], their standard errors through the probes; NaN for one probe.
+      log_weights: float [N, R], log p/q in nats.
+      evaluations: int [N], calls of the network.
+      seconds: float [N], time taken for each.
+      dim: D.
+      dequantized: whether draws differ by more than their probes.
+      degrees_of_freedom: of `probe_errors`, in Student's t.
+      solver_error: root mean square of what a finer solution changes, in bits/dim; None where
+        nobody has looked.
     """
 
     draws: np.ndarray
@@ -29,19 +36,19 @@ class Likelihood:
 
     @property
     def bits_per_dim(self) -> np.ndarray:
-        """Of each example, [N]."""
+        """Bits/dim of each example, [N]."""
         return self.draws.mean(axis=1)
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """Of each example through draws and probes, [N]; NaN where one draw cannot tell."""
+        """Errors of each example's bits/dim, [N]; NaN where one draw cannot tell."""
         num = self.draws.shape[1]
         if num == 1:
             return np.full(len(self.draws), np.nan) if self.dequantized else self.probe_errors[:, 0]
         return self.draws.std(axis=1, ddof=1) / math.sqrt(num)
 
     def intervals(self, confidence: float = 0.95) -> np.ndarray:
-        """Those that cover each example's bits/dim with this probability, [N, 2]."""
+        """Intervals that cover each example's bits/dim with this probability, [N, 2]."""
         num = self.draws.shape[1]
         half = student(self.degrees_of_freedom if num == 1 else num - 1, confidence)
         bounds = np.array([-half, half])

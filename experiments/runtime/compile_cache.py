@@ -12,7 +12,7 @@ _CHECKED = ".checked"
 
 
 def repair(folder: pathlib.Path) -> list[str]:
-    """Remove the entries that were cut short; their names."""
+    """Remove the entries that were cut short, and return their names."""
     if not folder.is_dir():
         return []
     try:

@@ -24,9 +24,7 @@ PATIENCE = 10.0
 NAMES = {
     "_start": "the training state",
     "training_step": "the training step",
-    "sample": "the sampler",
-    "sample_path": "the sampler",
-    "sample_adaptively": "the sampler",
+    "draw": "the sampler",
     "decode": "the sampler",
     "decode_with_log_prob": "the sampler with its densities",
     "log_prob": "the likelihood",
@@ -37,7 +35,7 @@ NAMES = {
 
 @functools.cache
 def install() -> None:
-    """From here on; once is enough."""
+    """Begin to listen to JAX; once is enough."""
     compiling: dict[int, _Notice] = {}
 
     def begin(event: str, value: float, **about: Any) -> None:
@@ -53,7 +51,7 @@ def install() -> None:
 
 
 class _Notice:
-    """Of one program, which JAX calls jit(NAME)."""
+    """What is said of one program, which JAX calls jit(NAME)."""
 
     def __init__(self, name: str):
         name = name.removeprefix("jit(").removesuffix(")")

@@ -21,14 +21,14 @@ from experiments.runtime import compile_notice
 from experiments.runtime.compile_cache import repair
 
 # A program for each virtual device is compiled and scheduled; beyond this many they gain nothing.
-_MOST_CPU_DEVICES = 8
+_MAX_CPU_DEVICES = 8
 _CPU_DEVICES = "xla_force_host_platform_device_count"
 
 BATCH_AXES = ("data", "fsdp")
 
 
 def start(*, deterministic: bool = False, connects: bool = False) -> None:
-    """Configure JAX before its first use, and find its devices.
+    """Configure JAX before its first use and find its devices.
 
     On the CPU there is one virtual device a core (a power of two of them, so that common batch
     sizes divide): XLA keeps all cores busy with several devices, not with one. The compilation
@@ -75,7 +75,7 @@ def _divide_cpu() -> None:
     if settings.jax_num_cpu_devices >= 0 or _CPU_DEVICES in os.environ.get("XLA_FLAGS", ""):
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = min(1 << ((cores or 1).bit_length() - 1), _MOST_CPU_DEVICES)
+    devices = min(1 << ((cores or 1).bit_length() - 1), _MAX_CPU_DEVICES)
     jax.config.update("jax_num_cpu_devices", devices)
     # An all-reduce holds a thread of XLA's pool for each device until all have come. With no
     # more threads than devices the last one may find none to run on: a deadlock.
@@ -140,12 +140,12 @@ def compiler_options() -> dict[str, str] | None:
 
 
 def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Split along `axis` over all devices."""
+    """The sharding that splits `axis` over all devices."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A copy on every device."""
+    """The sharding that puts a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -178,7 +178,13 @@ def fetch(values: Any) -> Any:
 
 
 def check_batch(mesh: Mesh, batch_size: int, field: str, parts: int = 1) -> None:
-    """Stop a batch that the devices cannot share equally, in `parts` one after the other.
+    """Stop a batch that the devices cannot share equally.
+
+    Args:
+      mesh: the devices.
+      batch_size: number of examples.
+      field: the name of the config's field that it is from.
+      parts: number of equal parts that are computed one after the other.
 
     Raises:
       UserError: `batch_size`, the value of `field`, is not a multiple of devices times parts.

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class AgreedError(UserError):
-    """That every process raises alike."""
+    """An error that every process raises alike."""
 
 
 def connect(coordinator: str | None, num: int | None, index: int | None, wait: float) -> None:
@@ -79,7 +79,7 @@ def _wait_for(coordinator: str, wait: float) -> None:
         time.sleep(0.2)
 
 
-def leave(error: Exception) -> NoReturn:
+def exit_process(error: Exception) -> NoReturn:
     """End this process of many with one line; the others notice that it has fallen silent.
 
     The usual end waits for the others, which wait for this one's part of their computations.
@@ -94,7 +94,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def gather(value: Any) -> list[Any]:
+def all_gather(value: Any) -> list[Any]:
     """A JSON value of every process, in their order, on every one."""
     if jax.process_count() == 1:
         return [value]
@@ -106,8 +106,11 @@ def gather(value: Any) -> list[Any]:
     return [json.loads(bytes(row[:size]).decode()) for row, size in zip(rows, sizes, strict=True)]
 
 
-def everywhere(work: Callable[[], T]) -> T:
-    """What `work` returns; stops every process if one cannot go on, for they would wait for it.
+def run_on_all(work: Callable[[], T]) -> T:
+    """Run `work` on every process; stop all if one cannot go on, for they would wait for it.
+
+    Returns:
+      What `work` returns on this process.
 
     Raises:
       UserError: what went wrong at the first process where something did.
@@ -119,14 +122,14 @@ def everywhere(work: Callable[[], T]) -> T:
         result = work()
     except (UserError, OSError) as raised:
         error = raised
-    for index, line in enumerate(gather(None if error is None else str(error))):
+    for index, line in enumerate(all_gather(None if error is None else str(error))):
         if line is not None:
             raise AgreedError(f"process {index}: {line}") from error
     return cast(T, result)
 
 
 def check_same(facts: dict[str, Any]) -> None:
-    """Stop processes that were started differently.
+    """Stop processes that do not agree on what they were started with.
 
     Args:
       facts: by name, JSON values.
@@ -134,7 +137,7 @@ def check_same(facts: dict[str, Any]) -> None:
     Raises:
       UserError: the first that is not the same everywhere.
     """
-    first, *others = gather(facts)
+    first, *others = all_gather(facts)
     for index, theirs in enumerate(others, start=1):
         for name in first.keys() | theirs.keys():
             if first.get(name) != theirs.get(name):

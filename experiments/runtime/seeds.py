@@ -15,7 +15,7 @@ ORDER, CROPS = 0, 1
 
 
 def check(seed: int, field: str = "seed") -> int:
-    """The seed.
+    """A seed, once its range is checked.
 
     Raises:
       UserError: it is negative, or 2⁶³ or more.

@@ -13,13 +13,14 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-# Elements. To gather a smaller array costs more than the memory that splitting it saves.
-LEAST = 1024
+MIN_SIZE = 1024
+"""Elements (4 KiB of float32) of the smallest array that is split: a smaller one saves no memory to
+speak of, and would have to be gathered all the same."""
 
 
 def spec(shape: tuple[int, ...], size: int) -> PartitionSpec:
-    """Of one array over `size` devices."""
-    if size == 1 or math.prod(shape) < LEAST:
+    """How one array is split over `size` devices."""
+    if size == 1 or math.prod(shape) < MIN_SIZE:
         return PartitionSpec()
     dimensions = [axis for axis, length in enumerate(shape) if length % size == 0]
     if not dimensions:
@@ -29,7 +30,7 @@ def spec(shape: tuple[int, ...], size: int) -> PartitionSpec:
 
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
-    """A pytree of arrays or their shapes → their shardings."""
+    """The shardings of a pytree of arrays, or of their shapes."""
     size = mesh.shape["fsdp"]
     return jax.tree.map(lambda leaf: NamedSharding(mesh, spec(leaf.shape, size)), tree)
 

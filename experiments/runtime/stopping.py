@@ -53,7 +53,7 @@ class Stop:
             self._told.close()
 
     def must_save(self) -> None:
-        """From here on there are updates that no checkpoint has."""
+        """Say that from here on there are updates that no checkpoint has."""
         self._must_save = True
 
     def asked(self) -> bool:

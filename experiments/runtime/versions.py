@@ -5,6 +5,6 @@ import platform
 
 
 def versions() -> dict[str, str]:
-    """Of what computes: a newer one may round differently."""
+    """Versions by name, of Python and of the packages that compute: a newer one may round apart."""
     packages = {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")}
     return {"python": platform.python_version()} | packages

@@ -13,25 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from experiments.builders.sampling import PROBABILITY_FLOW
 from experiments.config_schema.sections import Experiment
-from experiments.data import LazyDataset, to_levels
+from experiments.data import Split, to_levels
 from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
-from experiments.sampling.sampler import Sampler, Samples
+from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result, digest
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
+from samplers import Samples
 
 _SHOWN = 100
+"""At most so many images are in a picture: ten rows of ten are seen at a glance."""
 
-# Of what is drawn as an image.
-_MOST_CHANNELS = 4
+_MAX_CHANNELS = 4
+"""Examples [H, W, C] with more channels are no images, but points."""
 
 
 def protocol(
-    sampler: Sampler,
-    trained: Trained,
+    sampler: BatchedSampler,
+    trained: TrainedModel,
     *,
     seed: int,
     num: int,
@@ -41,10 +42,12 @@ def protocol(
     """Everything that samples follow from; of arrays, digests.
 
     Args:
-      sampler: draws them.
-      trained: its model's origin.
-      seed, num, latents: as for `Sampler.draw`.
-      frames: of an animation.
+      sampler: what draws them.
+      trained: the model's origin.
+      seed: sample i depends on (seed, i) alone.
+      num: how many there are.
+      latents: what they start from, where it is not drawn.
+      frames: how many an animation has; 0 for none.
     """
     return {
         **trained.protocol,
@@ -56,17 +59,20 @@ def protocol(
     }
 
 
-def words(sampler: Sampler, trained: Trained, sde: str | None, seed: int) -> str:
-    """What people look for in a name, of the samples of a sampler."""
-    config, grid, steps = sampler.config, sampler.config.grid or "", sampler.num_steps
-    if steps is not None:
-        how = [config.corrector.removesuffix("none"), f"{steps}steps", grid.rpartition("/")[2]]
-    else:
-        how = [f"rtol{config.rtol:g}"] if config.solver == PROBABILITY_FLOW else []
+def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
+    """The words of a file's name that people look for.
+
+    Args:
+      sampler: what draws the samples.
+      trained: the model's origin.
+      sde: another SDE that they are drawn under, as the flag says it.
+      seed: of the samples.
+    """
+    config = sampler.config
     said = [
         f"step{trained.step}",
         config.solver,
-        *how,
+        *sampler.method.words(),
         sde,
         None if trained.parameters == "ema" else trained.parameters,
         "log_prob" if config.log_prob else None,
@@ -77,21 +83,23 @@ def words(sampler: Sampler, trained: Trained, sde: str | None, seed: int) -> str
 
 
 def suffixes(frames: int) -> tuple[str, ...]:
-    """Of the files that are written beside the JSON; an animation has frames."""
+    """The suffixes of the files that are written beside the JSON; an animation has frames."""
     return (".npz", ".png", ".gif") if frames else (".npz", ".png")
 
 
 def save(
     samples: Samples,
+    seconds: float,
     experiment: Experiment,
-    dataset: LazyDataset,
+    dataset: Split,
     result: Result,
     about: dict[str, str],
 ) -> None:
     """Write the files: arrays first, so that nothing that happens to a picture takes them along.
 
     Args:
-      samples: what was drawn.
+      samples: what was drawn, as NumPy arrays [N, ...].
+      seconds: how long it took.
       experiment: by whose data they are grey levels.
       dataset: what they are compared with.
       result: its name and protocol.
@@ -102,25 +110,25 @@ def save(
     calls = samples.evaluations
     result.record(
         {
-            "samples": len(samples.values),
+            "samples": len(samples.x),
             "evaluations_mean": float(calls.mean()),
             "evaluations_max": int(calls.max()),
-            "seconds": round(samples.seconds, 2),
+            "seconds": round(seconds, 2),
         }
     )
-    shown = _SHOWN if _are_images(dataset) else len(samples.values)
-    frames = [samples.values[:shown]]
+    shown = _SHOWN if _are_images(dataset) else len(samples.x)
+    frames = [np.asarray(samples.x[:shown])]
     save_png(result.file(".png"), picture(frames[0], experiment, dataset), **about)
     if samples.path is not None:
-        frames = [*samples.path[:, :shown], *frames]
+        frames = [*np.moveaxis(np.asarray(samples.path[:shown]), 1, 0), *frames]
         save_gif(result.file(".gif"), [picture(frame, experiment, dataset) for frame in frames])
 
 
 def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dict[str, Any]:
     if levels is None:
-        content: dict[str, Any] = {"points": samples.values}
+        content: dict[str, Any] = {"points": samples.x}
     else:
-        images = to_levels(samples.values, levels, bool(experiment.data.centered))
+        images = to_levels(samples.x, levels, experiment.data.centered)
         content = {"images": np.asarray(images), "levels": np.asarray(levels)}
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
         if getattr(samples, name) is not None:
@@ -128,13 +136,13 @@ def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dic
     return content
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) -> np.ndarray:
+def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
 
     Continuous images are black where the data, if they are here, are least, and white where most.
     """
     if dataset.levels is not None:
-        levels = to_levels(values, dataset.levels, bool(experiment.data.centered))
+        levels = to_levels(values, dataset.levels, experiment.data.centered)
         return image_grid(np.asarray(levels), dataset.levels)
     reference = _some(dataset, len(values))
     if _are_images(dataset):
@@ -143,12 +151,12 @@ def picture(values: np.ndarray, experiment: Experiment, dataset: LazyDataset) ->
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
 
 
-def _are_images(dataset: LazyDataset) -> bool:
+def _are_images(dataset: Split) -> bool:
     """Whether examples are [H, W, C], of grey levels or continuous."""
-    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MOST_CHANNELS
+    return len(dataset.shape) == 3 and dataset.shape[-1] <= _MAX_CHANNELS
 
 
-def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
+def _some(dataset: Split, num: int) -> np.ndarray | None:
     """Examples [num or fewer, ...]; None where the data are not here: samples need none."""
     try:
         return dataset.read(np.arange(min(num, dataset.num))).values
@@ -156,19 +164,19 @@ def _some(dataset: LazyDataset, num: int) -> np.ndarray | None:
         return None
 
 
-def summary(samples: Samples, result: Result) -> str:
+def summary(samples: Samples, seconds: float, result: Result) -> str:
     """What was made and where, in two lines."""
-    num, calls = len(samples.values), samples.evaluations
+    num, calls = len(samples.x), samples.evaluations
     spread = (
         f"{calls.mean():.0f}"
         if calls.min() == calls.max()
         else (f"{calls.mean():.0f} ({calls.min()}–{calls.max()})")
     )
-    rate = num / max(samples.seconds, math.ulp(1.0))
+    rate = num / max(seconds, math.ulp(1.0))
     late = 0 if samples.finished is None else int(np.sum(~samples.finished))
     unfinished = f"; {late} have not reached the end: see `finished`" if late else ""
     return (
-        f"{num} samples in {samples.seconds:.1f} s ({rate:.1f}/s), "
+        f"{num} samples in {seconds:.1f} s ({rate:.1f}/s), "
         f"{spread} network evaluations each{unfinished}\n{_files(result)}"
     )
 

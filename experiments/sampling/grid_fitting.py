@@ -7,84 +7,86 @@ import numpy as np
 
 import samplers
 from experiments import paths
-from experiments.builders.sampling import (
-    build_grid,
-    build_solver,
-    is_adaptive,
-    num_steps,
-    sampling_t_min,
-)
+from experiments.builders.grid import sampling_t_min
+from experiments.builders.method import GridMethod
+from experiments.builders.sampling import method_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import JSON, Result
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 
 _LATENTS = 64
-"""At most so many are fitted to, and as many others measure."""
+"""At most so many latents are fitted to, and as many others measure: with at least one residual
+each, many more than the eight unknowns of a grid."""
 
 
-def fit(trained: Trained, name: str, seed: int) -> str:
-    """Fit, keep it in the workdir, and say what it has gained.
+def fit(trained: TrainedModel, name: str, seed: int) -> str:
+    """Fit a grid, keep it in the workdir, and say what it has gained.
+
+    Args:
+      trained: the model, whose experiment names the solver and the number of steps.
+      name: the grid's, for `--grid=fitted:NAME`.
+      seed: of the latents.
+
+    Returns:
+      What was gained, where the grid is, and how to use it, for a person to read.
 
     Raises:
       UserError: the name is none or that of another grid, the solver draws noise, or the folder
         cannot be written.
     """
-    config, data_std = trained.experiment.sampling, trained.experiment.data.std
     if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
         raise UserError(f"--name: got {name!r}, takes letters, digits, '_', '.' and '-'")
-    if is_adaptive(config):
-        raise UserError(f"--solver: got {config.solver!r}, takes a solver on a grid")
-    solver = build_solver(config, data_std)
-    if solver.draws or solver.lifts:
+    config = trained.experiment.sampling
+    method = method_of(trained.experiment, trained.sde).on_grid()
+    if method.solver.draws or method.solver.renoises:
         raise UserError(f"--solver: got {config.solver!r}, takes one that draws no noise")
-    how: dict[str, Any] = {
-        "num_steps": num_steps(config, data_std),
+    how = {
+        "num_steps": method.num_steps,
         "t_min": sampling_t_min(config, trained.sde),
-        "data_std": data_std,
+        "data_std": trained.experiment.data.std,
         "denoise": config.denoise,
     }
     num = min(config.batch_size, _LATENTS)
-    result = Result(
-        trained.workdir.path / "grids" / name,
-        {
-            **trained.protocol,
-            **how,
-            "solver": repr(solver),
-            "seed": seed,
-            "num": num,
-        },
-        flag="--name",
+    protocol = {**trained.protocol, **how, "solver": repr(method.solver), "seed": seed, "num": num}
+    result = Result(trained.workdir.grids / name, protocol, flag="--name")
+    note = "fitted before, by the same protocol\n"
+    if not result.is_there():
+        result.record(_fitted(trained, method, seed, num, how))
+        note = ""
+    return note + _summary(trained, config.solver, result)
+
+
+def _fitted(
+    trained: TrainedModel, method: GridMethod, seed: int, num: int, how: dict[str, Any]
+) -> dict[str, Any]:
+    """A fitted grid and what it has gained, for its file.
+
+    Raises:
+      UserError: the error is not finite.
+    """
+    fitted = samplers.fit_grid(
+        seeds.key_of(seed),
+        trained.sde,
+        trained.model,
+        (num, *trained.train.shape),
+        solver=method.solver,
+        **how,
     )
-    before = result.is_there()
-    if not before:
-        fitted = samplers.fit_grid(
-            seeds.key_of(seed),
-            trained.sde,
-            trained.model,
-            (num, *trained.train.shape),
-            solver=solver,
-            **how,
-        )
-        if not np.isfinite(fitted.after):
-            grid = build_grid(config, trained.sde, data_std)
-            why = reason(config, trained.sde, solver=solver, grid=grid)
-            raise UserError(f"fit_grid: the error is not finite: {why}")
-        result.record(
-            {
-                "solver": config.solver,
-                "step": trained.step,
-                "noise_to_signal": [float(n) for n in np.asarray(fitted.noise_to_signal)],
-                "error_of_the_uniform_grid": float(fitted.before),
-                "error": float(fitted.after),
-            }
-        )
-    told = "fitted before, by the same protocol\n" if before else ""
-    return told + _summary(trained, config.solver, result)
+    if not np.isfinite(fitted.after):
+        why = reason(method.config, method.sampler, trained.sde)
+        raise UserError(f"fit_grid: the error is not finite: {why}")
+    return {
+        "solver": method.config.solver,
+        "step": trained.step,
+        "noise_to_signal": [float(n) for n in np.asarray(fitted.noise_to_signal)],
+        "error_of_the_uniform_grid": float(fitted.before),
+        "error": float(fitted.after),
+    }
 
 
-def _summary(trained: Trained, solver: str, result: Result) -> str:
+def _summary(trained: TrainedModel, solver: str, result: Result) -> str:
     """What the grid has gained, where it is, and how to use it, in three lines."""
     report, workdir = result.report, trained.workdir.path
     use = f"--grid=fitted:{result.path.name}"

@@ -1,9 +1,7 @@
-"""Where samples start: standard normal latents, drawn, read or between two."""
+"""Where samples start: standard normal latents, read or between two of a seed's."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from experiments.errors import UserError
 from experiments.paths import expand
@@ -11,14 +9,8 @@ from experiments.runtime import seeds
 from samplers import noise
 
 
-@jax.jit(static_argnames="shape")
-def latents_of(key: Array, indices: Array, shape: tuple[int, ...]) -> Array:
-    """The same latents as `samplers.sample` starts from."""
-    return noise.normal(noise.example_keys(key, indices), noise.LATENT, shape)
-
-
 def read_latents(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """`latents` [N, ...] of an .npz.
+    """The `latents` [N, ...] of an .npz file.
 
     Raises:
       UserError: there are none, or not of examples of this shape.
@@ -43,5 +35,5 @@ def between(seed: int, num: int, steps: int, shape: tuple[int, ...]) -> np.ndarr
     """
     if steps < 2 or num % steps:
         raise UserError(f"--interpolate: got {steps}, takes 2 or more that divide --num = {num}")
-    ends = latents_of(seeds.key_of(seed), jnp.arange(num // steps + 1), shape)
+    ends = noise.latents(seeds.key_of(seed), jnp.arange(num // steps + 1), shape)
     return np.asarray(noise.spherical(ends[:-1], ends[1:], steps)).reshape(num, *shape)

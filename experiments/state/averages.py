@@ -8,7 +8,8 @@ With θ_k the parameters after update k = 1, 2, … and θ_0 the initial ones, a
     "half_life:2000"   the same, d = 2^{−1/2000}
     "power:0.05"       power law of relative width σ_rel:   r_k = 1 − (1 − 1/k)^{γ+1}   (3)
 
-Eq. 2 is the decay min(d, k/(9 + k)), which forgets the initial parameters quickly. Eq. 3 is exactly
+Eq. 2 is the decay min(d, k/(9 + k)), which forgets the initial parameters quickly (the warm-up of
+TensorFlow's ExponentialMovingAverage, (1 + n)/(10 + n) after n = k − 1 updates). Eq. 3 is exactly
 
     θ̂_k = ∫_0^k p(τ) θ(τ) dτ,   p(τ) = (γ + 1) τ^γ / k^{γ+1}                         (4)
 
@@ -38,6 +39,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from experiments.config_schema.sections import TrainingConfig
 from experiments.errors import UserError
 
 MAX_SIGMA_REL = 12**-0.5
@@ -51,7 +53,7 @@ _TAKES = (
 
 @dataclass(frozen=True)
 class Exponential:
-    """Eq. 2.
+    """An exponential average whose decay warms up: r_k of eq. 2 of this module.
 
     Args:
       name: as the config has it.
@@ -68,7 +70,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """Eq. 3.
+    """An average with weights of a power of the step: r_k of eq. 3 of this module.
 
     Args:
       name: as the config has it.
@@ -87,8 +89,8 @@ class PowerLaw:
 Average = Exponential | PowerLaw
 
 
-def names(config: Any) -> tuple[str, ...]:
-    """Of the averages that a section `training` keeps; the first is the one that sampling uses."""
+def names(config: TrainingConfig) -> tuple[str, ...]:
+    """Names of the averages that the section `training` keeps; sampling uses the first."""
     return (repr(config.ema_decay), *map(str, config.averages))
 
 
@@ -121,7 +123,10 @@ def _parse(text: str) -> Average:
 
 
 def init(specs: tuple[Average, ...], params: Any) -> dict[str, Any]:
-    """θ̂_0 by name: a float32 copy of the parameters each, since a donated buffer is held once."""
+    """The averages θ̂_0 before the first update, by name.
+
+    Each is a float32 copy of the parameters, since a donated buffer is held once.
+    """
     return {
         spec.name: jax.tree.map(lambda p: jnp.array(p, jnp.float32, copy=True), params)
         for spec in specs
@@ -131,7 +136,7 @@ def init(specs: tuple[Average, ...], params: Any) -> dict[str, Any]:
 def update(
     specs: tuple[Average, ...], averages: dict[str, Any], params: Any, step: ArrayLike
 ) -> dict[str, Any]:
-    """Eq. 1.
+    """The averages after one more update, eq. 1 of this module.
 
     Args:
       specs: from `parse`.
@@ -207,6 +212,10 @@ def profile_error(
     """‖p − Σ w_i p_i‖/‖p‖ in L2: how far the reconstructed profile is from the one wanted.
 
     The reconstructed average is off by at most this times ‖p‖ (∫ (θ − c)²)^{1/2}, for any c.
+
+    Args:
+      stored, target: as of `reconstruction_weights`.
+      weights: w [len(stored)].
     """
     square = _inner_products([target], [target], target[1])[0, 0]
     cross = weights @ _inner_products(stored, [target], target[1])[:, 0]
@@ -227,7 +236,12 @@ def _inner_products(
 
 
 def combine(weights: np.ndarray, trees: Iterable[Any]) -> Any:
-    """Σ w_i θ̂_i, summed in float64, as float32 NumPy leaves; the trees are taken one at a time."""
+    """The weighted sum Σ w_i θ̂_i of averages, in float64, with float32 NumPy leaves.
+
+    Args:
+      weights: w [n].
+      trees: n trees θ̂_i, taken one at a time.
+    """
     total: Any = None
     for weight, tree in zip(weights, trees, strict=True):
         part = jax.tree.map(lambda leaf, w=weight: w * np.asarray(leaf, np.float64), tree)

@@ -81,7 +81,7 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Until what is being written is on disk.
+        """Wait until what is being written is on disk.
 
         Raises:
           UserError: it could not be written.
@@ -107,7 +107,7 @@ class Checkpoints:
         for step in reversed(self.steps):
             restored, problem = self._load(step, state)
             # One that a process cannot read is one that none takes.
-            problems = [line for line in processes.gather(problem) if line is not None]
+            problems = [line for line in processes.all_gather(problem) if line is not None]
             if not problems:
                 self._put_aside(list(broken))
                 return restored
@@ -139,7 +139,7 @@ class Checkpoints:
         if processes.is_first():
             for step in steps:
                 (self._folder / str(step)).rename(_free_name(self._folder / f"{step}.broken"))
-        processes.gather(None)  # none reads the folder before
+        processes.all_gather(None)  # none reads the folder before
         self._checkpointer.reload()
 
     def close(self) -> None:

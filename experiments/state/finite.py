@@ -10,7 +10,7 @@ from experiments.runtime.devices import fetch
 
 
 def check_parameters(params: Any, where: object) -> None:
-    """Stop parameters of which nothing finite can come.
+    """Stop parameters that are not finite numbers.
 
     Args:
       params: a tree of arrays.

@@ -20,6 +20,7 @@ from optax import GradientTransformation
 
 from experiments.config_schema.lookup import lookup
 from experiments.config_schema.own_code import check_returns
+from experiments.config_schema.sections import TrainingConfig
 from experiments.errors import UserError, as_user_error, blaming
 from experiments.state.schedules import schedules
 from models import STACKED
@@ -44,7 +45,14 @@ def adam(
     nesterov: bool = False,
     mu_dtype: Annotated[str | None, _DTYPES] = None,
 ) -> GradientTransformation:
-    """Adam. mu_dtype: of the first moment, as "bfloat16".
+    """Adam: steps of a momentum over the root of the mean square gradient.
+
+    Args:
+      learning_rate: η as a function of the step.
+      beta1, beta2: decays of the mean of gradients and of their squares.
+      adam_eps: is added to the root.
+      nesterov: whether the momentum looks ahead.
+      mu_dtype: of the first moment, as "bfloat16"; None: that of the parameters.
 
     Reference: Kingma and Ba 2015.
     """
@@ -64,7 +72,11 @@ def adamw(
     nesterov: bool = False,
     mu_dtype: Annotated[str | None, _DTYPES] = None,
 ) -> GradientTransformation:
-    """Adam with weight decay.
+    """Adam with decoupled weight decay.
+
+    Args:
+      learning_rate, beta1, beta2, adam_eps, nesterov, mu_dtype: as of `adam`.
+      weight_decay: w; a step takes η w θ off a kernel.
 
     Reference: Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
     """
@@ -90,8 +102,12 @@ def lion(
 ) -> GradientTransformation:
     """The sign of a momentum: half the memory of Adam.
 
-    It takes a learning rate 3–10 times smaller, and a weight decay larger by as much. b2: of the
-    momentum, which is no second moment, so `training.beta2` does not touch it.
+    It takes a learning rate 3–10 times smaller, and a weight decay larger by as much.
+
+    Args:
+      learning_rate, weight_decay: as of `adamw`.
+      beta1: weight of the momentum in the step.
+      b2: decay of the momentum, which is no second moment, so `training.beta2` does not touch it.
 
     Reference: Chen et al., "Symbolic discovery of optimization algorithms" (2023).
     """
@@ -148,7 +164,12 @@ def muon(
 
 @optimizers.register("sgd")
 def sgd(learning_rate: Schedule, *, beta1: float, nesterov: bool = False) -> GradientTransformation:
-    """Gradient descent with momentum beta1: m ← beta1 m + g.
+    """Gradient descent with momentum: m ← beta1 m + g.
+
+    Args:
+      learning_rate: as of `adam`.
+      beta1: decay of the momentum.
+      nesterov: whether the momentum looks ahead.
 
     Reference: Sutskever et al., "On the importance of initialization and momentum" (2013).
     """
@@ -177,7 +198,7 @@ def _as_matrices(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(axes, params)
 
 
-def learning_rate(config: Any) -> Schedule:
+def learning_rate(config: TrainingConfig) -> Schedule:
     """The learning rate at a step: a linear warm-up times the schedule."""
     schedule = schedules[config.schedule]
 
@@ -188,12 +209,11 @@ def learning_rate(config: Any) -> Schedule:
     return rate
 
 
-def make_optimizer(config: Any) -> GradientTransformation:
+def make_optimizer(config: TrainingConfig) -> GradientTransformation:
     """The optimizer of the section `training`, behind a bound on the gradient's global norm.
 
     Args:
-      config: with optimizer, optimizer_args, learning_rate, warmup, schedule, num_steps, grad_clip,
-        beta1, beta2, adam_eps and weight_decay.
+      config: the section.
 
     Raises:
       UserError: an unknown optimizer or argument, an argument of a wrong type, or a weight decay

@@ -46,7 +46,7 @@ def complete(
     mesh: Mesh,
     state: TrainState,
 ) -> tuple[TrainState, list[str]]:
-    """A restored state of which all parts are there.
+    """A restored state with what the checkpoint lacks begun anew.
 
     An average that is new begins at the parameters as they are. So does the optimizer, without the
     moments of the one before; its learning rate is that of the step.

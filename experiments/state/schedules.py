@@ -15,13 +15,13 @@ schedules = Registry("schedule", Callable)
 
 @schedules.register("constant")
 def constant(done: Array) -> Array:
-    """1."""
+    """No change: 1."""
     return jnp.ones_like(done)
 
 
 @schedules.register("cosine")
 def cosine(done: Array) -> Array:
-    """(1 + cos π d)/2, from 1 to 0.
+    """Half a cosine: (1 + cos π d)/2, from 1 to 0.
 
     Reference: Loshchilov and Hutter, "SGDR" (2017), eq. 5, without restarts.
     """
@@ -30,7 +30,7 @@ def cosine(done: Array) -> Array:
 
 @schedules.register("linear")
 def linear(done: Array) -> Array:
-    """1 − d, from 1 to 0.
+    """A straight line: 1 − d, from 1 to 0.
 
     Reference: Defazio et al., "Optimal linear decay learning rate schedules and further
     refinements" (2023).
@@ -40,7 +40,9 @@ def linear(done: Array) -> Array:
 
 @schedules.register("inverse_sqrt")
 def inverse_sqrt(done: Array) -> Array:
-    """1/√max(d/d_ref, 1): 1 until d_ref = 1/15 of the steps, 0.26 at the last.
+    """The inverse square root of the step: 1/√max(d/d_ref, 1).
+
+    It is 1 until d_ref = 1/15 of the steps, and 0.26 at the last.
 
     Reference: Karras et al. 2024 "Analyzing and improving the training dynamics of diffusion
     models" App. B; d_ref is the 70 000 of the 1 048 576 steps of their EDM2-S.

@@ -86,7 +86,7 @@ def save_snapshot(folder: pathlib.Path, step: int, averages: dict[str, Any]) -> 
 
 
 def load_snapshots(folder: pathlib.Path) -> list[Snapshot]:
-    """What there is, by step and width; only the names are read.
+    """The snapshots that there are, by step and width; only their names are read.
 
     Raises:
       UserError: nothing, or a damaged file.

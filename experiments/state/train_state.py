@@ -24,11 +24,41 @@ BINS = 8
 """Parts of the times, of equal probability, whose losses are told apart: least noise first."""
 
 
-class Sums(NamedTuple):
-    """Over the updates since the last multiple of `log_every`; skipped ones count as such alone.
+class Measured(NamedTuple):
+    """What one update has measured.
 
-    longest: of the updates skipped in a row. loss, grad_norm: sums. param_norm: the last. by_time,
-    seen: [BINS] loss and examples.
+    Args:
+      finite: bool [], whether the loss, the gradient and the new parameters were finite; the update
+        was skipped where not.
+      skipped_in_a_row: int32 [], updates skipped since the last one that was not, with this one.
+      grad_norm: float32 [], L2 norm of the gradient.
+      param_norm: float32 [], L2 norm of the new parameters.
+      u: float32 [B], where in the distribution of times each example's time lies, in [0, 1).
+      losses: float32 [B], unweighted.
+    """
+
+    finite: Array
+    skipped_in_a_row: Array
+    grad_norm: Array
+    param_norm: Array
+    u: Array
+    losses: Array
+
+
+class Sums(NamedTuple):
+    """What the metrics are made of: sums over the updates since the last multiple of `log_every`.
+
+    A skipped update adds to `skipped` and `longest` only.
+
+    Args:
+      updates: float32 [], number of updates that were not skipped.
+      skipped: float32 [], number of those that were.
+      longest: float32 [], the most updates that were skipped in a row, as of each of these.
+      loss: float32 [], sum of the mean losses.
+      grad_norm: float32 [], sum of the gradients' L2 norms.
+      param_norm: float32 [], the parameters' L2 norm after the last update.
+      by_time: float32 [BINS], sum of the examples' losses by their times.
+      seen: float32 [BINS], number of examples.
     """
 
     updates: Array
@@ -42,9 +72,31 @@ class Sums(NamedTuple):
 
     @classmethod
     def zero(cls, param_norm: Array) -> "Sums":
-        """Of no update."""
+        """The sums of no update."""
         scalar, bins = jnp.zeros(()), jnp.zeros(BINS)
         return cls(scalar, scalar, scalar, scalar, scalar, param_norm, bins, bins)
+
+    def after(self, update: Measured, *, starts_line: Array) -> "Sums":
+        """The sums with one update more.
+
+        Args:
+          update: what it has measured.
+          starts_line: bool [], whether it is the first of a line of metrics: the sums begin again.
+        """
+        total, seen = adaptive_weighting.sums_by_bin(update.u, update.losses, BINS)
+        param_norm = jnp.where(update.finite, update.param_norm, self.param_norm)
+        sums = jax.tree.map(lambda leaf: jnp.where(starts_line, 0.0, leaf), self)
+        one = update.finite.astype(float)
+        return Sums(
+            updates=sums.updates + one,
+            skipped=sums.skipped + 1 - one,
+            longest=jnp.maximum(sums.longest, update.skipped_in_a_row),
+            loss=sums.loss + jnp.where(update.finite, jnp.mean(update.losses), 0.0),
+            grad_norm=sums.grad_norm + jnp.where(update.finite, update.grad_norm, 0.0),
+            param_norm=param_norm,
+            by_time=sums.by_time + jnp.where(update.finite, total, 0.0),
+            seen=sums.seen + jnp.where(update.finite, seen, 0),
+        )
 
     def means(self) -> dict[str, Any]:
         """A line of metrics; NaN where nothing was seen."""
@@ -58,16 +110,16 @@ class Sums(NamedTuple):
 
 
 class TrainState(Pytree):
-    """All that a run needs to go on.
+    """All that a run needs to go on. Checkpoints hold the fields by their names.
 
     Args:
-      step: updates done or skipped.
-      params: of the network.
-      averages: of the parameters, by name.
-      opt_state: of the optimizer.
-      key: typed key of the run; step k draws from fold_in(key, k).
-      weighting: what adaptive weighting knows of the losses.
-      in_a_row: updates skipped since the last one that was not.
+      step: int32 [], updates done or skipped.
+      params: of the network, float32.
+      averages: of the parameters, by name; each a tree like `params`, float32.
+      opt_state: of the optimizer, an optax state.
+      key: typed key [] of the run; step k draws from fold_in(key, k).
+      weighting: what adaptive weighting knows of the losses, a `BinnedLoss` of BINS bins.
+      in_a_row: int32 [], updates skipped since the last one that was not.
       sums: of the metrics.
     """
 
@@ -109,7 +161,10 @@ def init_state(
 def abstract_state(
     experiment: Experiment, network: nn.Module, shape: tuple[int, ...], mesh: Mesh
 ) -> TrainState:
-    """The shapes of the state and how they lie on the devices; nothing is computed."""
+    """The shapes of the state and how they lie on the devices; nothing is computed.
+
+    Args: as of `init_state`.
+    """
     params = abstract_params(network, shape)
     start = functools.partial(_start, experiment.training)
     state = jax.eval_shape(start, params, seeds.key_of(0))

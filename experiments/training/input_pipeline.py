@@ -1,4 +1,4 @@
-"""What a training step reads: rows of data that are on the devices, or the data, streamed."""
+"""What feeds the training step: rows of data that are on the devices, or streamed batches."""
 
 import itertools
 import time
@@ -9,26 +9,26 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments.config_schema.sections import DataConfig
-from experiments.data import Dataset, LazyDataset, Stream, batches
+from experiments.data import Split, Stream, batches
 from experiments.runtime.devices import put, replicated, sharded
 
 _GIB = 2**30
 
 
-class Resident:
-    """All examples on every device, indexed inside the compiled step.
+class OnDevice:
+    """An input pipeline of data that stay on the devices, indexed inside the compiled step.
 
     Args:
-      dataset: the examples.
+      split: the examples, in memory.
       seed, batch_size, start: batch k has the rows of `batches`, from k = start on.
       mesh: the devices.
     """
 
     waited = 0.0
 
-    def __init__(self, dataset: Dataset, seed: int, batch_size: int, start: int, mesh: Mesh):
-        self.values = put(dataset.values, replicated(mesh))
-        self._rows = batches(seed, dataset.num, batch_size, start)
+    def __init__(self, split: Split, seed: int, batch_size: int, start: int, mesh: Mesh):
+        self.values = put(split.values, replicated(mesh))
+        self._rows = batches(seed, split.num, batch_size, start)
         self._sharding = sharded(mesh, axis=1)
 
     def read(self, count: int) -> Array:
@@ -36,16 +36,16 @@ class Resident:
         return put(np.stack(list(itertools.islice(self._rows, count))), self._sharding)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
-class Streamed:
-    """Examples read while training goes on; every process reads its part of each batch.
+class Streaming:
+    """An input pipeline of data that are read meanwhile, by every process its part of each batch.
 
     Args:
-      lazy: the examples.
+      split: the examples.
       config: how they are read.
-      seed, batch_size, start: as of `Resident`.
+      seed, batch_size, start: as of `OnDevice`.
       mesh: the devices.
     """
 
@@ -53,7 +53,7 @@ class Streamed:
 
     def __init__(
         self,
-        lazy: LazyDataset,
+        split: Split,
         config: DataConfig,
         seed: int,
         batch_size: int,
@@ -67,7 +67,7 @@ class Streamed:
         # Those of a process need not lie side by side.
         self._rows = np.concatenate([np.arange(*span) for span in spans]) - first
         self._stream = Stream(
-            lazy,
+            split,
             seed=seed,
             batch_size=batch_size,
             start=start,
@@ -92,23 +92,29 @@ class Streamed:
         self._stream.close()
 
 
-Feed = Resident | Streamed
+InputPipeline = OnDevice | Streaming
 
 
-class Rate:
-    """Examples a second and the part of the time that was spent waiting, since the last look."""
+class Throughput:
+    """Measures examples a second, and the part of the time that was spent waiting for data.
 
-    def __init__(self, step: int, feed: Feed):
-        self._feed = feed
+    Args:
+      step: where to count from.
+      pipeline: says how long it was waited for.
+    """
+
+    def __init__(self, step: int, pipeline: InputPipeline):
+        self._pipeline = pipeline
         self.restart(step)
 
     def restart(self, step: int) -> None:
         """Count from here."""
-        self._since, self._step, self._waited = time.perf_counter(), step, self._feed.waited
+        self._since, self._step, self._waited = time.perf_counter(), step, self._pipeline.waited
 
-    def look(self, step: int, batch_size: int) -> dict[str, float]:
-        """`images_per_second` and `data_wait`; counts from here."""
+    def read(self, step: int, batch_size: int) -> dict[str, float]:
+        """`images_per_second` and `data_wait` since the last reading; counts from here."""
         seconds = time.perf_counter() - self._since
-        rate, waited = (step - self._step) * batch_size / seconds, self._feed.waited - self._waited
+        rate = (step - self._step) * batch_size / seconds
+        waited = self._pipeline.waited - self._waited
         self.restart(step)
         return {"images_per_second": round(rate, 1), "data_wait": round(waited / seconds, 4)}

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from experiments.config_schema.sections import TrainingConfig
 from experiments.display import progress_line
 from experiments.runtime import processes
-from experiments.training.input_pipeline import Rate
+from experiments.training.input_pipeline import Throughput
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import MetricsWriter, as_json
 
@@ -21,11 +21,11 @@ class TrainingLog:
       workdir: the run's.
       config: of the training.
       step: where the run starts.
-      rate: of its steps.
+      throughput: of its steps.
     """
 
-    def __init__(self, workdir: Workdir, config: TrainingConfig, step: int, rate: Rate):
-        self.config, self.rate, self._writer = config, rate, None
+    def __init__(self, workdir: Workdir, config: TrainingConfig, step: int, throughput: Throughput):
+        self.config, self.throughput, self._writer = config, throughput, None
         if processes.is_first():
             self._writer = MetricsWriter(workdir.metrics, workdir.folder("tensorboard"), step)
         # disable=None: no bar where there is no terminal.
@@ -34,8 +34,13 @@ class TrainingLog:
         self._bar = tqdm(total=config.num_steps, initial=step, disable=hidden, bar_format=form)
 
     def line(self, step: int, metrics: dict[str, Any]) -> None:
-        """Write, and show."""
-        speed = self.rate.look(step, self.config.batch_size)
+        """Write the metrics of a step, and show them.
+
+        Args:
+          step: updates done.
+          metrics: of `Sums.means`, as NumPy.
+        """
+        speed = self.throughput.read(step, self.config.batch_size)
         if self._writer is None:
             return
         values = {name: as_json(value) for name, value in metrics.items()}
@@ -57,7 +62,7 @@ class TrainingLog:
             self._bar.update(step - self._bar.n)
 
     def image(self, step: int, drawn: Any) -> None:
-        """A grid of samples."""
+        """Write a grid of samples, a picture uint8 [H, W, 3]."""
         if self._writer is not None:
             self._writer.image(step, "samples", drawn)
 

@@ -29,7 +29,7 @@ def check_weights(experiment: Experiment, sde: SDE) -> None:
       UserError: with its time's importance an example weighs more than MAX_WEIGHT.
     """
     config = experiment.training
-    times, weighting = str(config.times), str(config.weighting)
+    times, weighting = config.times, config.weighting
     t_min = training_t_min(experiment, sde)
 
     def most(times: str, weighting: str) -> float:
@@ -64,9 +64,14 @@ def check_flip(experiment: Experiment, shape: tuple[int, ...]) -> None:
 
 
 class Draws(NamedTuple):
-    """What a step learns from: data in model units, their times and importance, and noise. [B, …]
+    """What a step learns from.
 
-    u: where in the distribution of times they lie, in [0, 1).
+    Args:
+      data: float32 [B, ...], in model units.
+      t: float32 [B], times.
+      importance: float32 [B], weights for the times' density.
+      u: float32 [B], where in the distribution of times they lie, in [0, 1).
+      noise: float32 [B, ...], standard normal.
     """
 
     data: Array
@@ -79,10 +84,16 @@ class Draws(NamedTuple):
 def make_draw(
     experiment: Experiment, sde: SDE, levels: int | None
 ) -> Callable[[Array, Array], Draws]:
-    """(key, raw values [B, ...]) → what a step learns from."""
+    """The function that draws what a step learns from: (key, raw values [B, ...]) → `Draws`.
+
+    Args:
+      experiment: the experiment.
+      sde: its SDE.
+      levels: number of grey levels of the data; None for continuous data.
+    """
     config = experiment.training
     spread = low_discrepancy if config.low_discrepancy else independent
-    sample_times = time_samplers[str(config.times)]
+    sample_times = time_samplers[config.times]
     t_min = training_t_min(experiment, sde)
 
     def draw(key: Array, values: Array) -> Draws:
@@ -96,7 +107,17 @@ def make_draw(
 
 
 def to_model_units(experiment: Experiment, levels: int | None, key: Array, values: Array) -> Array:
-    """Raw values [B, ...] in model units: dequantized and flipped at random where asked for."""
+    """Raw values [B, ...] in model units: dequantized and flipped at random where asked for.
+
+    Args:
+      experiment: its section `data` says what is done.
+      levels: number of grey levels; None leaves continuous values as they are.
+      key: of what is drawn.
+      values: uint8 [B, H, W, C] or float32 [B, ...].
+
+    Returns:
+      float32 [B, ...].
+    """
     config = experiment.data
     noise_key, flip_key = jax.random.split(key)
     if config.flip:
@@ -105,13 +126,20 @@ def to_model_units(experiment: Experiment, levels: int | None, key: Array, value
     if levels is None:
         return values
     u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
-    return to_model(values, levels, bool(config.centered), u)
+    return to_model(values, levels, config.centered, u)
 
 
 def batch_loss(
     experiment: Experiment, sde: SDE, network: nn.Module
 ) -> Callable[[Any, Draws, Array, Array], tuple[Array, Array]]:
-    """(params, draws, weights [B], dropout key) → (mean over the batch, losses [B] unweighted)."""
+    """The denoising loss: (params, draws, weights [B], dropout key) → (mean, losses [B]).
+
+    The mean over the batch is weighted; the losses are not.
+
+    Args:
+      experiment, sde: as of `make_draw`.
+      network: the score network, built for training.
+    """
     config = experiment.training
 
     def loss(params: Any, drawn: Draws, weights: Array, key: Array) -> tuple[Array, Array]:
@@ -122,7 +150,7 @@ def batch_loss(
             drawn.data,
             drawn.t,
             drawn.noise,
-            weighting=str(config.weighting),
+            weighting=config.weighting,
             data_std=experiment.data.std,
         )
         return jnp.mean(weights * losses), losses
@@ -133,11 +161,15 @@ def batch_loss(
 def make_gradient(
     experiment: Experiment, sde: SDE, network: nn.Module
 ) -> Callable[[Any, Draws, Array, Array], tuple[Array, Array, Any]]:
-    """(params, draws, weights [B], key) → (loss, losses [B], gradient), in `accumulate` parts.
+    """The gradient: (params, draws, weights [B], key) → (loss, losses [B], gradient).
 
+    It is computed in `training.accumulate` parts.
     A part takes every k-th example, so that a batch that is split over devices stays where it is.
     On the CPU the parts are written out one after the other: its gradients of convolutions are many
     times slower inside a loop.
+
+    Args:
+      experiment, sde, network: as of `batch_loss`.
     """
     number = experiment.training.accumulate
     part = jax.value_and_grad(batch_loss(experiment, sde, network), has_aux=True)

@@ -16,8 +16,8 @@ from experiments.builders.model import (
 )
 from experiments.config_schema.resolve import resolve
 from experiments.config_schema.sections import Experiment
-from experiments.data import Dataset, LazyDataset, check_crop, in_memory
-from experiments.data.splits import load_split, open_split
+from experiments.data import Split, check_crop
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch
@@ -33,18 +33,27 @@ from models import abstract_params
 class Prepared(NamedTuple):
     """What a run needs that may be wrong, before any file is written.
 
-    dataset: the examples, where they stay on the devices; None where they are streamed. params: the
-    first parameters, where they are another run's.
+    Args:
+      network: the score network, without parameters.
+      train_split: the examples.
+      resident_split: the same in memory, where they stay on the devices; None where they are
+        streamed.
+      params: the first parameters, where they are another run's; None for random ones.
     """
 
     network: nn.Module
-    lazy: LazyDataset
-    dataset: Dataset | None
+    train_split: Split
+    resident_split: Split | None
     params: Any
 
 
 def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
-    """Check and build.
+    """Check all that a run takes, and open its data.
+
+    Args:
+      experiment: the experiment, with absolute paths.
+      workdir: its folder.
+      mesh: the devices.
 
     Raises:
       UserError: bad input.
@@ -56,32 +65,32 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
     network = build_network(experiment.model, training=True)
     check_weights(experiment, build_sde(experiment.sde))
-    lazy, dataset = _read(experiment)
-    check_flip(experiment, lazy.shape)
-    _check_fit(experiment, network, lazy)
-    check_attention(network, lazy.shape)
+    split, resident = _read(experiment)
+    check_flip(experiment, split.shape)
+    _check_fit(experiment, network, split)
+    check_attention(network, split.shape)
     params = None
     if config.init_from is not None and not workdir.has_checkpoints:
-        params = _params_of_another(experiment, network, lazy.shape, mesh)
-    return Prepared(network, lazy, dataset, params)
+        params = _params_of_another(experiment, network, split.shape, mesh)
+    return Prepared(network, split, resident, params)
 
 
-def _read(experiment: Experiment) -> tuple[LazyDataset, Dataset | None]:
-    """The training split: whole, if it is small enough to stay on the devices."""
+def _read(experiment: Experiment) -> tuple[Split, Split | None]:
+    """The training split; and in memory, if it is small enough to stay on the devices."""
     config = experiment.data
     cropped = config.crop != "center"
     if config.stream is False and cropped:
         raise UserError(f"data.crop: got {config.crop!r} with data.stream False, takes 'center'")
-    if config.stream is not False:
-        lazy = open_split(experiment, "train")
-        if config.stream or cropped or lazy.nbytes > config.resident_gib * 2**30:
-            check_crop(config.crop, lazy)
-            return lazy, None
-    dataset = load_split(experiment, "train")
-    return in_memory(dataset), dataset
+    split = split_of(experiment, "train")
+    large = config.stream is None and split.nbytes > config.resident_gib * 2**30
+    if config.stream or cropped or large:
+        check_crop(config.crop, split)
+        return split, None
+    resident = split.load()
+    return resident, resident
 
 
-def _check_fit(experiment: Experiment, network: Any, data: LazyDataset) -> None:
+def _check_fit(experiment: Experiment, network: Any, data: Split) -> None:
     """Trace the loss once, so that a network that cannot take the data stops before any file.
 
     Raises:

@@ -6,6 +6,7 @@ that was not interrupted, bit for bit, its metrics included.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -19,7 +20,7 @@ from experiments.runtime.devices import BATCH_AXES, compiler_options
 from experiments.runtime.sharding import shardings
 from experiments.state import averages
 from experiments.state.optimizers import make_optimizer
-from experiments.state.train_state import BINS, Sums, TrainState
+from experiments.state.train_state import Measured, TrainState
 from experiments.training.objective import make_draw, make_gradient
 from sde_lib import SDE, adaptive_weighting
 
@@ -27,11 +28,17 @@ from sde_lib import SDE, adaptive_weighting
 def make_update(
     experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None
 ) -> Callable[[TrainState, Array], TrainState]:
-    """One update (state, raw values [B, ...]) → state.
+    """The function that makes one update: (state, raw values [B, ...]) → state.
 
     A network that has a method `constrain` (params → params) has it applied to the new parameters.
     Where the loss, the gradient or what it makes of the parameters is not finite, the step is
     counted and the averages go on, and the rest stays.
+
+    Args:
+      experiment: the experiment.
+      sde: its SDE.
+      network: its network, built for training.
+      levels: number of grey levels of the data; None for continuous data.
     """
     config = experiment.training
     optimizer = make_optimizer(config)
@@ -51,53 +58,25 @@ def make_update(
         params = constrain(optax.apply_updates(state.params, updates))
         weighting = adaptive_weighting.update(state.weighting, drawn.u, losses)
         norms = optax.tree.norm(slope), optax.tree.norm(params)
-        fine = jnp.isfinite(jnp.stack([value, *norms])).all()
-        moved, still = (
-            (params, opt_state, weighting),
-            (state.params, state.opt_state, state.weighting),
-        )
-        moved = jax.tree.map(lambda new, old: jnp.where(fine, new, old), moved, still)
-        in_a_row = jnp.where(fine, 0, state.in_a_row + 1)
-        fresh = state.step % config.log_every == 0
+        finite = jnp.isfinite(jnp.stack([value, *norms])).all()
+        new = params, opt_state, weighting
+        old = state.params, state.opt_state, state.weighting
+        params, opt_state, weighting = jax.tree.map(partial(jnp.where, finite), new, old)
+        skipped_in_a_row = jnp.where(finite, 0, state.in_a_row + 1)
+        measured = Measured(finite, skipped_in_a_row, *norms, drawn.u, losses)
         return TrainState(
             step=state.step + 1,
-            params=moved[0],
+            params=params,
             # Of the parameters as they are, also after a skipped update: its time has passed.
-            averages=averages.update(kept, state.averages, moved[0], state.step),
-            opt_state=moved[1],
+            averages=averages.update(kept, state.averages, params, state.step),
+            opt_state=opt_state,
             key=state.key,
-            weighting=moved[2],
-            in_a_row=in_a_row,
-            sums=_add(state.sums, fresh, fine, norms, drawn.u, losses, in_a_row),
+            weighting=weighting,
+            in_a_row=skipped_in_a_row,
+            sums=state.sums.after(measured, starts_line=state.step % config.log_every == 0),
         )
 
     return update
-
-
-def _add(
-    sums: Sums,
-    fresh: Array,
-    fine: Array,
-    norms: tuple[Array, Array],
-    u: Array,
-    losses: Array,
-    in_a_row: Array,
-) -> Sums:
-    """One update more, the first if `fresh`."""
-    total, seen = adaptive_weighting.sums_by_bin(u, losses, BINS)
-    param_norm = jnp.where(fine, norms[1], sums.param_norm)
-    sums = jax.tree.map(lambda leaf: jnp.where(fresh, 0.0, leaf), sums)
-    one = fine.astype(float)
-    return Sums(
-        updates=sums.updates + one,
-        skipped=sums.skipped + 1 - one,
-        longest=jnp.maximum(sums.longest, in_a_row),
-        loss=sums.loss + jnp.where(fine, jnp.mean(losses), 0.0),
-        grad_norm=sums.grad_norm + jnp.where(fine, norms[0], 0.0),
-        param_norm=param_norm,
-        by_time=sums.by_time + jnp.where(fine, total, 0.0),
-        seen=sums.seen + jnp.where(fine, seen, 0),
-    )
 
 
 def make_train_step(
@@ -108,6 +87,10 @@ def make_train_step(
     With None for all values, `rows` are the values themselves [K, B, ...]. It makes K updates,
     scanned when K > 1. The state is donated. XLA's CPU backend runs the gradients of convolutions
     many times slower inside a loop, so there K is 1.
+
+    Args:
+      experiment, sde, network, levels: as of `make_update`.
+      mesh: the devices, which share a batch.
     """
     update = make_update(experiment, sde, network, levels)
     batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
@@ -127,7 +110,11 @@ def make_train_step(
 
 
 def steps_per_call(config: TrainingConfig) -> int:
-    """As given; else 1 on the CPU and 5 elsewhere."""
+    """Updates that one call of the compiled step makes.
+
+    As given; else 1 on the CPU (gradients of convolutions are slow in its loops), and 5 elsewhere,
+    as in the code of Song et al. 2021 (`n_jitted_steps`).
+    """
     if config.steps_per_call is not None:
         return config.steps_per_call
     return 1 if jax.default_backend() == "cpu" else 5

@@ -6,9 +6,12 @@ makes the same files.
 """
 
 import contextlib
+import dataclasses
 import importlib.metadata
+import json
 from typing import NamedTuple
 
+import numpy as np
 from jax.sharding import Mesh
 
 from experiments.builders.model import build_model, build_network, build_sde
@@ -19,26 +22,32 @@ from experiments.runtime import processes, sharding
 from experiments.runtime.devices import fetch
 from experiments.runtime.stopping import Stop
 from experiments.sampling.files import picture
-from experiments.sampling.sampler import Sampler
+from experiments.sampling.sampler import BatchedSampler
 from experiments.state import averages
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
 from experiments.state.resuming import check_network, complete
 from experiments.state.snapshots import save_snapshot
 from experiments.state.train_state import TrainState, abstract_state, init_state
-from experiments.training.input_pipeline import Feed, Rate, Resident, Streamed
+from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming, Throughput
 from experiments.training.log import TrainingLog
 from experiments.training.setup import Prepared, prepare
 from experiments.training.step import make_train_step, steps_per_call
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir, flat
+from experiments.workdir.results import Result
 
 _MUST_AGREE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 """Packages of which all processes must have one version."""
 
 
 class Ended(NamedTuple):
-    """How a run has ended: its state, and whether at `num_steps` or asked to stop before."""
+    """How a run has ended.
+
+    Args:
+      state: its last.
+      finished: whether it is at `num_steps`; it was asked to stop before, if not.
+    """
 
     state: TrainState
     finished: bool
@@ -76,38 +85,52 @@ def train(
     processes.check_same({f"--config.{k}": v for k, v in flat(experiment).items()} | versions)
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(Stop())
-        processes.everywhere(lambda: workdir.check(experiment, accept))
-        located = processes.everywhere(lambda: workdir.located(experiment, given=True))
-        prepared = processes.everywhere(lambda: prepare(located, workdir, mesh))
-        config, data, network = experiment.training, prepared.lazy, prepared.network
-        facts = processes.everywhere(lambda: DataFacts.of(data))
-        processes.check_same({"data.source": [data.num, *data.shape, facts.digest]})
-        processes.everywhere(lambda: workdir.check_data(facts, accept))
-        abstract = abstract_state(experiment, network, data.shape, mesh)
+        processes.run_on_all(lambda: workdir.check(experiment, accept))
+        located = processes.run_on_all(lambda: workdir.located(experiment, given=True))
+        prepared = processes.run_on_all(lambda: prepare(located, workdir, mesh))
+        config, data = experiment.training, prepared.train_split
+        spec = processes.run_on_all(lambda: DataSpec.of(data))
+        processes.check_same({"data.source": [data.num, *data.shape, spec.digest]})
+        processes.run_on_all(lambda: workdir.check_data(spec, accept))
+        abstract = abstract_state(experiment, prepared.network, data.shape, mesh)
         if explain_sharding and processes.is_first():
             print(sharding.explain(abstract.params, mesh))
         held = workdir.claim(experiment, accept)
-        processes.everywhere(lambda: processes.is_first() and stack.enter_context(held))
+        processes.run_on_all(lambda: processes.is_first() and stack.enter_context(held))
         checkpoints = stack.enter_context(
             Checkpoints(workdir.checkpoints, config.keep, config.keep_every, writer=True)
         )
-        if checkpoints.latest is not None:
-            state = checkpoints.restore(abstract)
-            check_network(state, workdir.checkpoints)
-            check_parameters(state.params, workdir.checkpoints / str(int(state.step)))
-            state, begun = complete(experiment, network, data.shape, mesh, state)
-            new = f"; new there: {', '.join(begun)}" if begun else ""
-            _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
-        else:
-            state = init_state(experiment, network, data.shape, mesh, prepared.params)
-            if prepared.params is not None:
-                # Whatever becomes of the other run, this one has begun here.
-                checkpoints.save(0, state)
+        state = _begin(experiment, prepared, checkpoints, abstract, workdir, mesh)
         if processes.is_first():
             workdir.record(experiment)
-            workdir.record_facts(facts)
+            workdir.record_data_spec(spec)
         run = _Run(located, workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
+
+
+def _begin(
+    experiment: Experiment,
+    prepared: Prepared,
+    checkpoints: Checkpoints,
+    abstract: TrainState,
+    workdir: Workdir,
+    mesh: Mesh,
+) -> TrainState:
+    """The newest state of the run, or its first."""
+    network, shape = prepared.network, prepared.train_split.shape
+    if checkpoints.latest is None:
+        state = init_state(experiment, network, shape, mesh, prepared.params)
+        if prepared.params is not None:
+            # Whatever becomes of the other run, this one has begun here.
+            checkpoints.save(0, state)
+        return state
+    state = checkpoints.restore(abstract)
+    check_network(state, workdir.checkpoints)
+    check_parameters(state.params, workdir.checkpoints / str(int(state.step)))
+    state, begun = complete(experiment, network, shape, mesh, state)
+    new = f"; new there: {', '.join(begun)}" if begun else ""
+    _say(f"resuming {workdir.path} at step {int(state.step)}{new}")
+    return state
 
 
 class _Run:
@@ -123,8 +146,8 @@ class _Run:
         stop: Stop,
     ):
         self.experiment, self.config, self.workdir = experiment, experiment.training, workdir
-        self.mesh, self.network, self.data = mesh, prepared.network, prepared.lazy
-        self.dataset = prepared.dataset
+        self.mesh, self.network, self.data = mesh, prepared.network, prepared.train_split
+        self.resident_split = prepared.resident_split
         self.checkpoints, self.stop = checkpoints, stop
         self.sde = build_sde(experiment.sde)
 
@@ -135,12 +158,14 @@ class _Run:
             self.experiment, self.sde, self.network, self.data.levels, self.mesh
         )
         with contextlib.ExitStack() as stack:
-            feed = self._feed(step)
-            stack.callback(feed.close)
-            log = stack.enter_context(TrainingLog(self.workdir, config, step, Rate(step, feed)))
+            pipeline = self._pipeline(step)
+            stack.callback(pipeline.close)
+            log = stack.enter_context(
+                TrainingLog(self.workdir, config, step, Throughput(step, pipeline))
+            )
             while step < config.num_steps:
                 count = self._count(step)
-                state, metrics = train_step(state, feed.values, feed.read(count))
+                state, metrics = train_step(state, pipeline.values, pipeline.read(count))
                 self.stop.must_save()
                 step += count
                 last, save = step == config.num_steps, step % config.save_every == 0
@@ -160,11 +185,11 @@ class _Run:
         self.checkpoints.wait()
         return Ended(state, finished=True)
 
-    def _feed(self, step: int) -> Feed:
+    def _pipeline(self, step: int) -> InputPipeline:
         seed, size = self.experiment.seed, self.config.batch_size
-        if self.dataset is not None:
-            return Resident(self.dataset, seed, size, step, self.mesh)
-        return Streamed(self.data, self.experiment.data, seed, size, step, self.mesh)
+        if self.resident_split is not None:
+            return OnDevice(self.resident_split, seed, size, step, self.mesh)
+        return Streaming(self.data, self.experiment.data, seed, size, step, self.mesh)
 
     def _count(self, step: int) -> int:
         """Updates of the next call: to the next step at which something is due.
@@ -177,21 +202,29 @@ class _Run:
 
     def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""
-        averaged = state.averages[averages.names(self.config)[0]]
+        average = averages.names(self.config)[0]
         network = build_network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
-        model = build_model(self.experiment, self.sde, network, averaged)
-        grids = self.workdir.path / "grids"
+        model = build_model(self.experiment, self.sde, network, state.averages[average])
+        grids, shape = self.workdir.grids, self.data.shape
         try:
-            sampler = Sampler(self.experiment, self.sde, model, self.data.shape, self.mesh, grids)
+            sampler = BatchedSampler(self.experiment, self.sde, model, shape, self.mesh, grids)
             samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
         except UserError as error:  # of a model that has hardly begun: it may still learn
             _say(f"step {step}: {error}")
             return
         if processes.is_first():
-            drawn = picture(samples.values, self.experiment, self.data)
-            save_png(self.workdir.folder("samples") / f"training-{step:08d}.png", drawn)
+            drawn = picture(np.asarray(samples.x), self.experiment, self.data)
+            result = self._grid(step, average)
+            save_png(result.file(".png"), drawn, protocol=json.dumps(result.protocol))
             log.image(step, drawn)
-        log.rate.restart(step)
+        log.throughput.restart(step)
+
+    def _grid(self, step: int, average: str) -> Result:
+        """The name of a grid of samples, and all that it follows from besides the run."""
+        sampling = dataclasses.asdict(self.experiment.sampling)
+        protocol = {"step": step, "average": average, "seed": self.experiment.seed, **sampling}
+        words = f"training-{step:08d}-{self.experiment.sampling.solver}"
+        return Result.named(self.workdir.folder("samples"), words, protocol)
 
     def _snapshot(self, state: TrainState, step: int) -> None:
         """Keep the power-law averages, of which others are made afterwards."""

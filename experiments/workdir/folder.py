@@ -28,7 +28,7 @@ from experiments.data import absolute, is_here
 from experiments.errors import UserError
 from experiments.paths import expand
 from experiments.runtime.atomic_files import write_atomically
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.run_lock import HeldError, hold
 from sde_lib.registry import unknown_name
 
@@ -72,6 +72,11 @@ class Workdir:
         """The file of metrics."""
         return self.path / "metrics.jsonl"
 
+    @property
+    def grids(self) -> pathlib.Path:
+        """The folder of grids that were fitted to the model."""
+        return self.path / "grids"
+
     def folder(self, name: str) -> pathlib.Path:
         """A sub-folder, made if missing."""
         folder = self.path / name
@@ -99,7 +104,7 @@ class Workdir:
             yield
 
     def check(self, experiment: Experiment, accept: Sequence[str] = ()) -> None:
-        """What `claim` checks before it writes.
+        """Stop a run that `claim` would refuse, before anything is written.
 
         Raises:
           UserError: the folder holds another experiment, or files of something else.
@@ -117,21 +122,21 @@ class Workdir:
         write_atomically(self._config, json.dumps(dataclasses.asdict(experiment), indent=2) + "\n")
 
     @property
-    def facts(self) -> DataFacts | None:
-        """Of its data; None in a workdir of before there was data.json.
+    def data_spec(self) -> DataSpec | None:
+        """What is known of its data; None in a workdir of before there was data.json.
 
         Raises:
           UserError: data.json is damaged.
         """
-        if not self._facts.is_file():
+        if not self._data_json.is_file():
             return None
-        facts = DataFacts.from_json(self._facts.read_text(encoding="utf-8"), self._facts)
+        spec = DataSpec.from_json(self._data_json.read_text(encoding="utf-8"), self._data_json)
         # One of before it said so: the path is of the folder that one stands in.
-        return dataclasses.replace(facts, place=facts.place or absolute(self._source))
+        return dataclasses.replace(spec, place=spec.place or absolute(self._source))
 
-    def record_facts(self, facts: DataFacts) -> None:
+    def record_data_spec(self, spec: DataSpec) -> None:
         """Write data.json."""
-        write_atomically(self._facts, facts.as_json() + "\n")
+        write_atomically(self._data_json, spec.as_json() + "\n")
 
     def located(self, experiment: Experiment, *, given: bool = False) -> Experiment:
         """The experiment with an absolute path to its data.
@@ -143,31 +148,31 @@ class Workdir:
           experiment: of this workdir.
           given: whether its source was given just now, so that the current folder comes first.
         """
-        source, facts = experiment.data.source, self.facts
+        source, spec = experiment.data.source, self.data_spec
         places = [absolute(source)]
-        if facts is not None and source == self._source:
-            places = [*places, facts.place] if given else [facts.place, *places]
+        if spec is not None and source == self._source:
+            places = [*places, spec.place] if given else [spec.place, *places]
         place = next(filter(is_here, places), places[0])
         data = dataclasses.replace(experiment.data, source=place)
         return dataclasses.replace(experiment, data=data)
 
-    def check_data(self, facts: DataFacts, accept: Sequence[str] = ()) -> None:
+    def check_data(self, spec: DataSpec, accept: Sequence[str] = ()) -> None:
         """Stop a run that would go on with other data than those it has learnt from.
 
         Args:
-          facts: of the data that there are now.
+          spec: of the data that there are now.
           accept: as of `claim`; "data" takes them.
 
         Raises:
           UserError: they are others.
         """
-        there = self.facts
+        there = self.data_spec
         if there is None or not self.has_checkpoints or DATA in accept:
             return
-        if not there.same_data(facts):
+        if not there.same_data(spec):
             raise UserError(
                 f"--workdir: {self.path} holds an experiment on other data, data.source was {there}"
-                f", is {facts}; takes a folder of its own, or --accept={DATA} to go on with these"
+                f", is {spec}; takes a folder of its own, or --accept={DATA} to go on with these"
             )
 
     def _is_empty(self) -> bool:
@@ -206,7 +211,7 @@ class Workdir:
         return self.path / "config.json"
 
     @property
-    def _facts(self) -> pathlib.Path:
+    def _data_json(self) -> pathlib.Path:
         return self.path / "data.json"
 
     @property
@@ -232,7 +237,7 @@ class Workdir:
         for name in here:
             free = name in _FREE or name.startswith(_FREE_SECTIONS)
             # Where data.json is, `check_data` knows more than the name.
-            free |= name == "data.source" and self._facts.is_file()
+            free |= name == "data.source" and self._data_json.is_file()
             # A falling learning rate knows the last step: more steps are another run.
             if name == "training.num_steps" and experiment.training.schedule != "constant":
                 free = False

@@ -49,7 +49,13 @@ class MetricsWriter:
         self._board.flush()
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
-        """A picture [H, W, 3] for TensorBoard."""
+        """Write a picture for TensorBoard.
+
+        Args:
+          step: updates done.
+          name: the picture's.
+          picture: uint8 [H, W, 3].
+        """
         self._add(step, summary=summary.image(name, picture, dataformats="HWC"))
         self._board.flush()
 

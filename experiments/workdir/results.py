@@ -20,7 +20,7 @@ from experiments.runtime.atomic_files import write_atomically
 JSON = ".json"
 
 # Of a name's words; file systems take 255 bytes with the rest.
-_MOST_CHARACTERS = 150
+_MAX_CHARACTERS = 150
 
 
 class Result:
@@ -37,8 +37,14 @@ class Result:
 
     @classmethod
     def named(cls, folder: pathlib.Path, words: str, protocol: dict[str, Any]) -> "Result":
-        """A result whose name is some words and a digest of its protocol."""
-        words = re.sub(r"[^A-Za-z0-9_.=-]+", "-", words)[:_MOST_CHARACTERS]
+        """A result whose name is some words and a digest of its protocol.
+
+        Args:
+          folder: of the files.
+          words: what people look for in a name; what a file system may not take becomes "-".
+          protocol: all that the result follows from.
+        """
+        words = re.sub(r"[^A-Za-z0-9_.=-]+", "-", words)[:_MAX_CHARACTERS]
         text = json.dumps(as_json(protocol), sort_keys=True)
         return cls(folder / f"{words}-{hashlib.sha256(text.encode()).hexdigest()[:8]}", protocol)
 

@@ -9,11 +9,10 @@ from jax.sharding import Mesh
 from experiments.builders.check import check
 from experiments.builders.model import build_model, build_network, build_sde, check_unconditional
 from experiments.builders.sampling import named_sde
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
-from experiments.data import WHOLE, Dataset, LazyDataset
-from experiments.data.splits import load_split, open_split
+from experiments.data import WHOLE, Split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.runtime.versions import versions
 from experiments.state import averages
@@ -22,16 +21,16 @@ from experiments.state.finite import check_parameters
 from experiments.state.resuming import check_network, is_whole
 from experiments.state.snapshots import load_snapshots, reconstruct
 from experiments.state.train_state import TrainState, abstract_state
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from experiments.workdir.results import digest
 from models import ScoreModel
-from sde_lib import SDE, Model, Translated
+from sde_lib import SDE, Model, ModelUnderSDE
 from sde_lib.registry import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """What the commands after `train` need.
 
     Args:
@@ -52,7 +51,7 @@ class Trained:
     step: int
     parameters: str
     mesh: Mesh
-    train: LazyDataset
+    train: Split
 
     @classmethod
     def open(
@@ -64,7 +63,7 @@ class Trained:
         raw: bool = False,
         average: str | None = None,
         divergence: bool = False,
-    ) -> "Trained":
+    ) -> "TrainedModel":
         """The experiment of a workdir at its newest checkpoint.
 
         Args:
@@ -80,11 +79,11 @@ class Trained:
           UserError: no experiment, checkpoint or average there, or a bad override.
         """
         workdir = Workdir(path)
-        experiment = workdir.located(resolve(flags.override(workdir.load(), overrides)))
+        experiment = workdir.located(load_experiment(workdir.load(), overrides))
         check(experiment)
         check_unconditional(experiment.model)
-        facts = workdir.facts
-        train = facts.split(experiment) if facts else open_split(experiment, "train")
+        spec = workdir.data_spec
+        train = spec.split(experiment) if spec else split_of(experiment, "train")
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"
@@ -111,7 +110,7 @@ class Trained:
             "versions": versions(),
         }
 
-    def under(self, spec: str | None) -> tuple[SDE, Model]:
+    def under_sde(self, spec: str | None) -> tuple[SDE, Model]:
         """The SDE and the model; or another SDE and the model under it.
 
         Args:
@@ -123,16 +122,16 @@ class Trained:
         if spec is None:
             return self.sde, self.model
         sde = named_sde(spec)
-        return sde, Translated(model=self.model, trained=self.sde, sde=sde)
+        return sde, ModelUnderSDE(model=self.model, trained=self.sde, sde=sde)
 
-    def dataset(self, split: str) -> Dataset:
+    def dataset(self, split: str) -> Split:
         """A split of the experiment's data.
 
         Raises:
           UserError: it cannot be loaded, is not what the model takes, or the data have changed.
         """
         self._check_unchanged()
-        return self._checked(load_split(self.experiment, split), "data.source")
+        return self._checked(split_of(self.experiment, split).load(), "data.source")
 
     def _check_unchanged(self) -> None:
         """Stop where a split may hold other examples than it did in training.
@@ -140,17 +139,17 @@ class Trained:
         Raises:
           UserError: the data are not those that the model was trained on.
         """
-        facts = self.workdir.facts
-        if facts is None or not facts.digest:
+        spec = self.workdir.data_spec
+        if spec is None or not spec.digest:
             return
-        here = DataFacts.of(open_split(self.experiment, "train"))
-        if not facts.same_data(here):
+        here = DataSpec.of(split_of(self.experiment, "train"))
+        if not spec.same_data(here):
             raise UserError(
-                f"data.source: is {here}, takes what the model was trained on, {facts}; "
+                f"data.source: is {here}, takes what the model was trained on, {spec}; "
                 "--data measures others"
             )
 
-    def examples(self, source: str | None, split: str | None) -> Dataset:
+    def examples(self, source: str | None, split: str | None) -> Split:
         """What to measure: a split of the experiment's data, or of another source, or all of that.
 
         Raises:
@@ -158,10 +157,10 @@ class Trained:
         """
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
-        given = load_split(self.experiment, split or WHOLE, source)
+        given = split_of(self.experiment, split or WHOLE, source).load()
         return self._checked(given, "--data")
 
-    def _checked(self, given: Dataset, field: str) -> Dataset:
+    def _checked(self, given: Split, field: str) -> Split:
         for name in ("shape", "levels"):
             got, takes = getattr(given, name), getattr(self.train, name)
             if got != takes:

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from models.layers.basic import GroupNorm, Image, add, fan_average, linear
 
 IMPLEMENTATIONS = ("xla", "cudnn")
-"""Of the attention: "cudnn" is fused, for GPUs in bfloat16, and has no forward-mode derivative."""
+"""How attention is computed. "cudnn" is fused, for GPUs in bfloat16, and has no forward-mode
+derivative."""
 
 
 Heads = Float[Array, "batch tokens heads channels"]
@@ -26,7 +27,7 @@ def split_heads(
 
 
 def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array:
-    """softmax(q kᵀ/√d) v by heads of d channels each; the softmax in float32.
+    """Attention softmax(q kᵀ/√d) v by heads of d channels each; the softmax in float32.
 
     Args:
       query: by heads, as from `split_heads`.
@@ -45,7 +46,7 @@ def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array
 
 
 def num_heads(channels: int, head_dim: int | None) -> int:
-    """How many heads of `head_dim` channels there are; None for one of all.
+    """The number of heads of `head_dim` channels; None is one head of all channels.
 
     Raises:
       ValueError: head_dim does not divide the channels.
@@ -68,7 +69,7 @@ def thrice(init: nn.initializers.Initializer) -> nn.initializers.Initializer:
 
 
 class Attention(nn.Module):
-    """x + A_out softmax(q kᵀ/√d) v, with q, k, v linear in norm(x), over all pixels.
+    """Self-attention over all pixels: x + A_out softmax(q kᵀ/√d) v, with q, k, v linear in norm(x).
 
     Queries, keys and values are one matrix product.
 
@@ -106,6 +107,6 @@ class Attention(nn.Module):
         init = thrice(fan_average(0.1))
         qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)
         heads = split_heads(qkv, num_heads(channels, self.head_dim))
-        seen = attend(*heads, implementation=self.implementation)
+        attended = attend(*heads, implementation=self.implementation)
         out = linear(channels, init_scale=self.init_scale, dtype=self.dtype, name="out")
-        return add(x, out(seen).reshape(x.shape), self.skip_rescale)
+        return add(x, out(attended).reshape(x.shape), self.skip_rescale)

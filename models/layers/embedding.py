@@ -1,4 +1,4 @@
-"""What a network is told besides the image: the time, as a real number c, and a condition.
+"""The conditioning of a network: the time, as a real number c, and a class or an embedding.
 
     positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − s)}, k < K           (1)
     fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
@@ -32,7 +32,7 @@ def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
 def positional_features(
     c: Float[Array, "batch"], dim: int, freq_shift: float = 1.0, cos_first: bool = False
 ) -> Float[Array, "batch dim"]:
-    """Equation (1) with K = dim/2 frequencies from 1 down to 10⁻⁴ (freq_shift 1).
+    """Sines and cosines of c, eq. 1 with K = dim/2 frequencies from 1 down to 10⁻⁴ (freq_shift 1).
 
     Args:
       c: the times.
@@ -53,7 +53,7 @@ def positional_features(
 
 
 class FourierFeatures(nn.Module):
-    """Equation (2), with `num` frequencies and 2 num features.
+    """Random Fourier features of c, eq. 2 of `embedding`: `num` frequencies, 2 num features.
 
     The frequencies are a parameter whose gradient is stopped: checkpoints, EMA and imports carry
     them like the rest (the published counts include them), and training leaves them alone. Weight
@@ -72,11 +72,11 @@ class FourierFeatures(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Time and condition to the vector that every block is conditioned on.
+    """The map from time and condition to the vector e that every block is conditioned on.
 
-        e = silu(A₁ silu(A₀ features(c)) + told)
+        e = silu(A₁ silu(A₀ features(c)) + condition)
 
-    What it is told is the row of a class, a linear map of an embedding, or nothing.
+    The condition is the row of a class, a linear map of an embedding, or nothing.
 
     Args:
       kind: "positional" or "fourier".
@@ -118,6 +118,28 @@ class TimeEmbedding(nn.Module):
         elif self.cond_dim:
             e = e + linear(self.features, dtype=self.dtype, name="cond")(cond)
         return nn.silu(e)
+
+
+def time_embedding(network: Any, *, dim: int, features: int, **fields: Any) -> TimeEmbedding:
+    """The embedding "time" of a network, by the fields of the same names that it has.
+
+    Args:
+      network: has `embedding`, `fourier_scale`, `num_classes`, `cond_dim` and `dtype`.
+      dim: number of frequencies of "fourier", of features of "positional".
+      features: width of e.
+      **fields: others of `TimeEmbedding`.
+    """
+    return TimeEmbedding(
+        kind=network.embedding,
+        dim=dim,
+        features=features,
+        fourier_scale=network.fourier_scale,
+        num_classes=network.num_classes,
+        cond_dim=network.cond_dim,
+        dtype=network.dtype,
+        name="time",
+        **fields,
+    )
 
 
 def check_condition(cond: Condition, num_classes: int, cond_dim: int) -> None:

@@ -27,7 +27,7 @@ from models.layers import winograd
 from models.layers.basic import Image
 
 WEIGHT = "weight"
-"""The name of the parameters that (1) is of."""
+"""The name of the parameters that (1) normalises."""
 
 EPSILON = 1e-4
 
@@ -41,12 +41,12 @@ def unit_rms(x: Array, axis: int | tuple[int, ...]) -> Array:
 
 
 def unit_weight(w: Float[Array, "*inputs out"]) -> Array:
-    """Equation (1)."""
+    """The weight ŵ = w/(ε + rms(w)) of (1)."""
     return unit_rms(w, tuple(range(w.ndim - 1)))
 
 
 def constrain(params: Any) -> Any:
-    """Parameters with (1) for every weight; the others as they are."""
+    """Parameters whose weights are normalised by (1); the others stay as they are."""
 
     def one(path: tuple, leaf: Array) -> Array:
         return unit_weight(leaf) if path[-1].key == WEIGHT else leaf
@@ -55,17 +55,20 @@ def constrain(params: Any) -> Any:
 
 
 def mp_silu(x: Array) -> Array:
-    """Equation (3)."""
+    """The silu that keeps the mean square, (3)."""
     return nn.silu(x) / 0.596
 
 
 def mp_sum(a: Array, b: Array, t: float) -> Array:
-    """Equation (4)."""
+    """The sum of a and b that keeps the mean square, (4); t is the share of b."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
 def mp_cat(a: Array, b: Array, t: float) -> Array:
-    """Equation (5), along the last axis: a and b have shares (1 − t)² : t² in the mean square."""
+    """The concatenation that keeps the mean square, (5), along the last axis.
+
+    a and b have shares (1 − t)² : t² in the mean square.
+    """
     channels = a.shape[-1] + b.shape[-1]
     scale = math.sqrt(channels) / math.hypot(1 - t, t)
     parts = [scale * (1 - t) / math.sqrt(a.shape[-1]) * a, scale * t / math.sqrt(b.shape[-1]) * b]
@@ -73,12 +76,15 @@ def mp_cat(a: Array, b: Array, t: float) -> Array:
 
 
 def pixel_norm(x: Array) -> Array:
-    """Equation (6)."""
+    """Each pixel of x over the root mean square of its channels, (6)."""
     return unit_rms(x, -1)
 
 
 class MPFourier(nn.Module):
-    """Equation (7). W and φ are parameters that training leaves alone, as in `FourierFeatures`."""
+    """Random Fourier features that keep the mean square, (7).
+
+    W and φ are parameters that training leaves alone, as in `FourierFeatures`.
+    """
 
     features: int
     scale: float
@@ -103,7 +109,7 @@ def _scaled_weight(module: nn.Module, shape: tuple[int, ...], dtype: Any) -> Arr
 
 
 class MPLinear(nn.Module):
-    """Equation (2), over the last axis; on images the 1×1 convolution."""
+    """The linear map (2) over the last axis; on images the 1×1 convolution."""
 
     features: int
     dtype: Any = "float32"
@@ -115,7 +121,7 @@ class MPLinear(nn.Module):
 
 
 class MPConv(nn.Module):
-    """Equation (2) for the 3×3 patches of an image, zeros outside.
+    """The 3×3 convolution, zeros outside, whose weights are those of (2).
 
     Args:
       features: output channels.

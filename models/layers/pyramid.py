@@ -14,7 +14,9 @@ from models.layers.resample import ConvDownsample, ConvUpsample, downsample, ups
 
 
 class InputPyramid(nn.Module):
-    """Halve the pyramid p and bring it into the hidden image h, which is halved already.
+    """A level of the input pyramid: halve the pyramid p and add it to the hidden image h.
+
+    The hidden image is halved already.
 
         input_skip   p ← ↓p,              h ← A p + h, or [A p, h] if combine is "cat"
         residual     p ← conv(↓p) + h,    h ← p
@@ -37,8 +39,8 @@ class InputPyramid(nn.Module):
         channels = h.shape[-1]
         if self.kind == "input_skip":
             pyramid = downsample(pyramid, self.fir)
-            seen = linear(channels, dtype=self.dtype, name="combine")(pyramid)
-            h = seen + h if self.combine == "sum" else jnp.concatenate([seen, h], axis=-1)
+            image = linear(channels, dtype=self.dtype, name="combine")(pyramid)
+            h = image + h if self.combine == "sum" else jnp.concatenate([image, h], axis=-1)
             return pyramid, h
         pyramid = ConvDownsample(channels, self.fir, self.dtype, name="down")(pyramid)
         h = add(pyramid, h, self.skip_rescale)
@@ -46,7 +48,9 @@ class InputPyramid(nn.Module):
 
 
 class OutputPyramid(nn.Module):
-    """Double the pyramid p, None at the coarsest level, and add what the hidden image h knows.
+    """A level of the output pyramid: double the pyramid p, and add an image made of h.
+
+    At the coarsest level p is None.
 
         output_skip   p ← ↑p + head(h)
         residual      p ← conv(↑p) + h,    h ← p;    at the coarsest level p = conv(silu(norm(h)))

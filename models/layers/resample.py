@@ -47,13 +47,13 @@ def interleave(even: Array, odd: Array, axis: int) -> Array:
 
 
 def fir_down(x: Array, axis: int) -> Array:
-    """Equation (1) along an axis."""
+    """Half an axis, filtered: eq. 1 of `resample`."""
     even, odd = phases(x, axis)
     return (neighbour(odd, axis, -1) + 3 * (even + odd) + neighbour(even, axis, 1)) / 8
 
 
 def fir_up(x: Array, axis: int) -> Array:
-    """Equation (2) along an axis."""
+    """Twice an axis, filtered: eq. 2 of `resample`."""
     even = (neighbour(x, axis, -1) + 3 * x) / 4
     odd = (3 * x + neighbour(x, axis, 1)) / 4
     return interleave(even, odd, axis)

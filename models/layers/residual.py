@@ -12,7 +12,7 @@ from models.layers.resample import downsample, upsample
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, told the embedding e where there is one, beside a shortcut.
+    """A residual block: two convolutions, conditioned on the embedding e if there is one.
 
         h = conv₀(R silu(norm₀(x)))
         u = norm₁(h + A e),    or with scale_shift    u = (1 + A e) norm₁(h) + B e
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         h, x = self._resampled(h), self._resampled(x)
         conv = partial(conv3x3, self.features, convolution=self.convolution, dtype=self.dtype)
         h = conv(name="conv_0")(h)
-        h = nn.silu(self._told(h, e))
+        h = nn.silu(self._conditioned(h, e))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         out = conv(init_scale=self.init_scale, name="conv_1")
         resized = self.resample != "none" and not self.keep_shortcut
@@ -65,16 +65,16 @@ class ResidualBlock(nn.Module):
             x = linear(self.features, dtype=self.dtype, name="shortcut")(x)
         return add(x, out(h), self.skip_rescale)
 
-    def _told(self, h: Array, e: Embedding | None) -> Array:
-        """u."""
+    def _conditioned(self, h: Array, e: Embedding | None) -> Array:
+        """u of the equations, from h and e."""
         norm = GroupNorm(self.norm_groups, self.norm_epsilon, name="norm_1")
         if e is None:
             return norm(h)
         width = self.features * (1 + self.scale_shift)
-        told = linear(width, dtype=self.dtype, name="dense")(e)[:, None, None]
+        conditioning = linear(width, dtype=self.dtype, name="dense")(e)[:, None, None]
         if not self.scale_shift:
-            return norm(h + told)
-        scale, shift = jnp.split(told, 2, axis=-1)
+            return norm(h + conditioning)
+        scale, shift = jnp.split(conditioning, 2, axis=-1)
         return (1 + scale) * norm(h) + shift
 
     def _resampled(self, x: Array) -> Array:

@@ -26,8 +26,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 CONVOLUTIONS = ("xla", "winograd", "winograd_vjp")
-"""Of the 3×3 convolutions. "winograd_vjp" has (2) for its gradient, and no forward-mode derivative;
-that of "winograd" is what differentiating (1) gives, slow backwards."""
+"""How 3×3 convolutions are computed. "winograd_vjp" has (2) for its gradient, and no forward-mode
+derivative; the gradient of "winograd" is that of (1), slow backwards."""
 
 Image = Float[Array, "batch height width channels"]
 Kernel = Float[Array, "3 3 inputs outputs"]
@@ -36,11 +36,11 @@ _ROWS = 4
 # Of those tried (±1, ±2; ±1, ±1/2; …) these round least.
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 # Below them the sums before and after the products cost what these save.
-_LEAST_PIXELS, _LEAST_CHANNELS = 4096, 64
+_MIN_PIXELS, _MIN_CHANNELS = 4096, 64
 
 
 def cook_toom(points: Sequence[float], rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A [n, rows], B [n, n] and G [n, 3] of (1), with n − 1 points and one at infinity.
+    """The matrices A [n, rows], B [n, n], G [n, 3] of (1), for n − 1 points and one at infinity.
 
     Args:
       points: n − 1 of them, distinct; n = rows + 2.
@@ -62,7 +62,7 @@ _A, _B, _G = cook_toom(_POINTS, _ROWS)
 
 
 def winograd(x: Image, w: Kernel) -> Image:
-    """Equation (1), zeros outside; the height must be a multiple of 4."""
+    """The 3×3 convolution by eq. 1 of `winograd`, zeros outside; the height is a multiple of 4."""
     batch, height, width, _ = x.shape
     kernels = jnp.tensordot(jnp.asarray(_G, w.dtype), w, 1)
     parts = [_along_width(v, u) for v, u in zip(_transformed(x), kernels, strict=True)]
@@ -96,7 +96,7 @@ winograd_vjp.defvjp(_forward, _backward)
 
 
 def convolution(kind: str) -> Callable[..., Array]:
-    """What stands in for `jax.lax.conv_general_dilated` in a layer.
+    """The function that stands in for `jax.lax.conv_general_dilated` in a layer.
 
     Args:
       kind: one of `CONVOLUTIONS`; where the Winograd form gains nothing, or is not the same, it is
@@ -114,7 +114,7 @@ def convolution(kind: str) -> Callable[..., Array]:
 
 def _gains(x: Image, w: Kernel) -> bool:
     batch, height, width, _ = x.shape
-    many = batch * height * width >= _LEAST_PIXELS and min(w.shape[2:]) >= _LEAST_CHANNELS
+    many = batch * height * width >= _MIN_PIXELS and min(w.shape[2:]) >= _MIN_CHANNELS
     return many and height % _ROWS == 0 and x.dtype in (jnp.float32, jnp.float64)
 
 

@@ -17,23 +17,17 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Attention
 from models.layers.basic import Embedding, Head, Image, conv3x3, rematerialised
-from models.layers.embedding import EMBEDDINGS, Condition, TimeEmbedding
+from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choice, networks
-
-CHOICES = {
-    "embedding": EMBEDDINGS,
-    "middle": ("attention", "residual", "none"),
-    "attention": IMPLEMENTATIONS,
-    "convolution": CONVOLUTIONS,
-}
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 
 @networks.register("adm")
 class ADM(nn.Module):
-    """U-Net of an image x and of a number c that stands for the time.
+    """U-Net of an image x, conditioned on a number c that stands for the time.
 
     Down the levels, through the middle, and up again with a skip from every block passed. Unlike
     NCSN++ it attends after every block of a level, in several heads, and the embedding scales and
@@ -51,7 +45,7 @@ class ADM(nn.Module):
       symmetric: whether strided convolutions have zeros all around, or as DDPM below and right.
       middle: "attention" between two residual blocks, one "residual" block after another, "none".
       middle_norm_groups: of the middle's attention; None for norm_groups, 0 for no normalisation.
-      head_dim: channels of a head; None for one head of all.
+      head_dim: channels of a head; 0 for one head of all.
       scale_shift: the embedding scales and shifts, not only shifts.
       dropout: rate inside the residual blocks.
       embedding: "positional" (for c = 999 t) or "fourier" (for c = log σ).
@@ -78,39 +72,38 @@ class ADM(nn.Module):
     Karras et al., "Elucidating the design space" (2022), App. F.
     """
 
-    nf: int = 128
-    ch_mult: tuple[float, ...] = (1, 2, 2, 2)
-    num_res_blocks: int = 3
-    attn_resolutions: tuple[int, ...] = (16, 8)
-    attn_down: tuple[int, ...] | None = None
-    attn_up: tuple[int, ...] | None = None
-    conv_down: tuple[int, ...] = ()
-    conv_up: tuple[int, ...] = ()
+    nf: int = ranged(128, low=1)
+    ch_mult: tuple[float, ...] = ranged((1, 2, 2, 2), above=0)
+    num_res_blocks: int = ranged(3, low=1)
+    attn_resolutions: tuple[int, ...] = ranged((16, 8), low=1)
+    attn_down: tuple[int, ...] | None = ranged(None, low=0)
+    attn_up: tuple[int, ...] | None = ranged(None, low=0)
+    conv_down: tuple[int, ...] = ranged((), low=0)
+    conv_up: tuple[int, ...] = ranged((), low=0)
     symmetric: bool = True
-    middle: str = "attention"
-    middle_norm_groups: int | None = None
-    head_dim: int | None = 64
+    middle: str = ranged("attention", choices=("attention", "residual", "none"))
+    middle_norm_groups: int | None = ranged(None, low=0)
+    head_dim: int = ranged(64, low=0)
     scale_shift: bool = True
-    dropout: float = 0.1
-    embedding: str = "positional"
-    embedding_width: int | None = None
+    dropout: float = ranged(0.1, low=0, below=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    embedding_width: int | None = ranged(None, low=1)
     freq_shift: float = 0.0
     cos_first: bool = True
-    fourier_scale: float = 16.0
-    init_scale: float = 0.0
-    norm_groups: int | None = None
-    norm_epsilon: float = 1e-5
+    fourier_scale: float = ranged(16.0, above=0)
+    init_scale: float = ranged(0.0, low=0)
+    norm_groups: int | None = ranged(None, low=1)
+    norm_epsilon: float = ranged(1e-5, above=0)
     center_input: bool = False
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
-    convolution: str = "xla"
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
+    convolution: str = ranged("xla", choices=CONVOLUTIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            check_choice(field, getattr(self, field), choices)
+        check_choices(self)
         super().__post_init__()
 
     @nn.compact
@@ -138,17 +131,12 @@ class ADM(nn.Module):
         return out(h).astype(jnp.float32)
 
     def _embed(self, c: Array, cond: Condition) -> Embedding:
-        embed = TimeEmbedding(
-            kind=self.embedding,
+        embed = time_embedding(
+            self,
             dim=self.nf,
             features=self.embedding_width or 4 * self.nf,
-            fourier_scale=self.fourier_scale,
-            num_classes=self.num_classes,
-            cond_dim=self.cond_dim,
             freq_shift=self.freq_shift,
             cos_first=self.cos_first,
-            dtype=self.dtype,
-            name="time",
         )
         return embed(c, cond)
 
@@ -213,7 +201,7 @@ class ADM(nn.Module):
     def _attention(self, name: str, norm_groups: int | None = None) -> Attention:
         attention = rematerialised(Attention, self)
         return attention(
-            head_dim=self.head_dim,
+            head_dim=self.head_dim or None,
             init_scale=self.init_scale,
             norm_groups=self.norm_groups if norm_groups is None else norm_groups,
             norm_epsilon=self.norm_epsilon,

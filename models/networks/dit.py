@@ -18,8 +18,8 @@ As published, with patches of 2 × 2 of 32 × 32 latents:
 
 On the embedded digits:
 
-    scoresde train --config=digits --config.model.name=dit --config.model.args.width=96 \\
-      --config.model.args.depth=4 --config.model.head_dim=32 --config.training.learning_rate=1e-3
+    scoresde train --config=digits --config.model.name=dit --config.model.width=96 \\
+      --config.model.depth=4 --config.model.head_dim=32 --config.training.learning_rate=1e-3
 """
 
 from typing import Any
@@ -31,16 +31,11 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Heads, attend, num_heads, split_heads
 from models.layers.basic import STACKED, Embedding, Image, linear
-from models.layers.embedding import EMBEDDINGS, Condition, TimeEmbedding, sin_cos
-from models.registry import check_choice, networks
+from models.layers.embedding import EMBEDDINGS, Condition, sin_cos, time_embedding
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 Tokens = Float[Array, "batch tokens width"]
-
-CHOICES = {
-    "positions": ("sincos", "learned", "rope"),
-    "embedding": EMBEDDINGS,
-    "attention": IMPLEMENTATIONS,
-}
 
 # Of the time, before the first linear map.
 FEATURES = 256
@@ -109,13 +104,13 @@ def rotate(x: Heads, angles: Float[Array, "tokens half"]) -> Array:
 
 
 def modulations(e: Embedding, number: int, width: int, dtype: Any) -> list[Array]:
-    """So many linear maps of e, [B, 1, width] each, that start at zero."""
+    """A number of linear maps of e, [B, 1, width] each, that start at zero."""
     dense = nn.Dense(number * width, kernel_init=nn.initializers.zeros, dtype=dtype, name="adaln")
     return jnp.split(dense(e)[:, None], number, axis=-1)
 
 
 def adaptive_norm(h: Tokens, scale: Array, shift: Array) -> Array:
-    """(1 + scale) LN(h) + shift; the moments in float32."""
+    """Layer normalisation with scale and shift: (1 + scale) LN(h) + shift; moments in float32."""
     full = h.astype(jnp.float32)
     centred = full - full.mean(-1, keepdims=True)
     variance = jnp.square(centred).mean(-1, keepdims=True)
@@ -123,7 +118,10 @@ def adaptive_norm(h: Tokens, scale: Array, shift: Array) -> Array:
 
 
 class DiTBlock(nn.Module):
-    """Equations (2) and (3), with the fields of `DiT`; queries and keys are turned by angles."""
+    """A block of the transformer, eq. 2 and 3 of `dit`, with the fields of `DiT`.
+
+    Queries and keys are rotated by the angles.
+    """
 
     head_dim: int
     mlp_ratio: float
@@ -152,13 +150,13 @@ class DiTBlock(nn.Module):
             key = nn.RMSNorm(dtype=self.dtype, name="key_norm")(key)
         if angles is not None:
             query, key = rotate(query, angles), rotate(key, angles)
-        seen = attend(query, key, value, self.attention)
-        return linear(width, dtype=self.dtype, name="attention_out")(seen)
+        attended = attend(query, key, value, self.attention)
+        return linear(width, dtype=self.dtype, name="attention_out")(attended)
 
 
 @networks.register("dit")
 class DiT(nn.Module):
-    """Transformer of the patches of an image x and of a number c that stands for the time.
+    """Transformer of the patches of an image x, conditioned on a number c that stands for the time.
 
     The blocks are one program, scanned over their stacked parameters.
 
@@ -186,25 +184,24 @@ class DiT(nn.Module):
     Reference: Peebles and Xie, "Scalable diffusion models with transformers" (2023).
     """
 
-    width: int = 384
-    depth: int = 12
-    head_dim: int = 64
-    patch_size: int = 2
-    mlp_ratio: float = 4.0
-    positions: str = "sincos"
+    width: int = ranged(384, low=1)
+    depth: int = ranged(12, low=1)
+    head_dim: int = ranged(64, low=1)
+    patch_size: int = ranged(2, low=1)
+    mlp_ratio: float = ranged(4.0, above=0)
+    positions: str = ranged("sincos", choices=("sincos", "learned", "rope"))
     qk_norm: bool = False
-    dropout: float = 0.0
-    embedding: str = "positional"
-    fourier_scale: float = 0.25
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
+    dropout: float = ranged(0.0, low=0, below=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    fourier_scale: float = ranged(0.25, above=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            check_choice(field, getattr(self, field), choices)
+        check_choices(self)
         for field in ("depth", "patch_size"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: got {getattr(self, field)}, takes 1 or more")
@@ -248,17 +245,8 @@ class DiT(nn.Module):
         return height // size, width // size
 
     def _embed(self, c: Array, cond: Condition) -> Embedding:
-        embed = TimeEmbedding(
-            kind=self.embedding,
-            dim=FEATURES // 2 if self.embedding == "fourier" else FEATURES,
-            features=self.width,
-            fourier_scale=self.fourier_scale,
-            num_classes=self.num_classes,
-            cond_dim=self.cond_dim,
-            dtype=self.dtype,
-            name="time",
-        )
-        return embed(c, cond)
+        dim = FEATURES // 2 if self.embedding == "fourier" else FEATURES
+        return time_embedding(self, dim=dim, features=self.width)(c, cond)
 
     def _positions(self, rows: int, columns: int) -> Float[Array, "tokens width"]:
         if self.positions == "sincos":

@@ -12,7 +12,7 @@ As published, "config G" for 64 × 64 × 4 latents with 1000 classes:
     EDM2-L     320       777.5 M
     EDM2-XL    384      1119.3 M
 
-On the embedded digits (parameterization "edm", whose network sees unit variance):
+On the embedded digits (parameterization "edm", whose network has input of unit variance):
 
     scoresde train --config=digits --config.model.name=edm2 --config.model.head_dim=32 \\
       --config.training.learning_rate=1e-2 --config.training.schedule=inverse_sqrt
@@ -40,14 +40,15 @@ from models.layers.magnitude_preserving import (
 )
 from models.layers.resample import check_size, downsample, upsample
 from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choice, networks
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 # The share t of the second term, as published.
 BRANCH, SKIP, CONDITION = 0.3, 0.5, 0.5
 
 
 class EDM2Block(nn.Module):
-    """Two convolutions beside a shortcut, told the embedding e, and attention.
+    """A block of EDM2: two convolutions beside a shortcut, conditioned on e, and attention.
 
         x = pixel_norm(S R x)      in the encoder,    x = R x    in the decoder
         y = conv₁(dropout(silu(conv₀(silu(x)) (1 + g A e))))
@@ -81,9 +82,9 @@ class EDM2Block(nn.Module):
         if self.encoder:
             x = pixel_norm(self._shortcut(x))
         gain = self.param("gain", nn.initializers.zeros, ())
-        told = 1 + gain.astype(self.dtype) * self._linear(self.features, "emb")(e)[:, None, None]
+        scale = 1 + gain.astype(self.dtype) * self._linear(self.features, "emb")(e)[:, None, None]
         y = self._conv("conv_0")(mp_silu(x))
-        y = mp_silu(y * told)
+        y = mp_silu(y * scale)
         y = nn.Dropout(self.dropout, deterministic=not self.train)(y)
         y = self._conv("conv_1")(y)
         x = mp_sum(x if self.encoder else self._shortcut(x), y, BRANCH)
@@ -93,8 +94,8 @@ class EDM2Block(nn.Module):
         pixels = x.reshape(len(x), -1, self.features)
         qkv = self._linear(3 * self.features, "qkv")(pixels)
         query, key, value = map(pixel_norm, split_heads(qkv, self.heads))
-        seen = attend(query, key, value, self.attention)
-        return self._linear(self.features, "attention_out")(seen).reshape(x.shape)
+        attended = attend(query, key, value, self.attention)
+        return self._linear(self.features, "attention_out")(attended).reshape(x.shape)
 
     def _shortcut(self, x: Image) -> Array:
         return x if x.shape[-1] == self.features else self._linear(self.features, "shortcut")(x)
@@ -113,7 +114,7 @@ class EDM2Block(nn.Module):
 
 @networks.register("edm2")
 class EDM2(nn.Module):
-    """U-Net of an image x of unit variance and of c = log σ/α or log σ.
+    """U-Net of an image x of unit variance, conditioned on c = log σ/α or log σ.
 
     Down the levels and up again, with a skip from every block passed. After every update training
     replaces the parameters by `constrain` of them; those of `init` are so already.
@@ -142,23 +143,22 @@ class EDM2(nn.Module):
     (2024), config G. Without its clipping of activations to ±256, which float16 alone needs.
     """
 
-    nf: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 3, 4)
-    num_res_blocks: int = 3
-    attn_resolutions: tuple[int, ...] = (16, 8)
-    head_dim: int = 64
-    dropout: float = 0.0
-    fourier_scale: float = 0.25
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
-    convolution: str = "xla"
+    nf: int = ranged(128, low=1)
+    ch_mult: tuple[int, ...] = ranged((1, 2, 3, 4), above=0)
+    num_res_blocks: int = ranged(3, low=1)
+    attn_resolutions: tuple[int, ...] = ranged((16, 8), low=1)
+    head_dim: int = ranged(64, low=1)
+    dropout: float = ranged(0.0, low=0, below=1)
+    fourier_scale: float = ranged(0.25, above=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
+    convolution: str = ranged("xla", choices=CONVOLUTIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        check_choice("attention", self.attention, IMPLEMENTATIONS)
-        check_choice("convolution", self.convolution, CONVOLUTIONS)
+        check_choices(self)
         super().__post_init__()
 
     @nn.nowrap
@@ -205,10 +205,10 @@ class EDM2(nn.Module):
             if level > 0:
                 h = self._block(f"down_{level}", h.shape[-1], train, True, "down")(h, e)
                 skips.append(h)
-            sees = h.shape[1] in self.attn_resolutions
+            attends = h.shape[1] in self.attn_resolutions
             for i in range(self.num_res_blocks):
                 name = f"down_{level}_block_{i}"
-                h = self._block(name, mult * self.nf, train, True, attends=sees)(h, e)
+                h = self._block(name, mult * self.nf, train, True, attends=attends)(h, e)
                 skips.append(h)
         return h, skips
 
@@ -217,11 +217,11 @@ class EDM2(nn.Module):
         h = self._block("middle_block_0", h.shape[-1], train, False, attends=True)(h, e)
         h = self._block("middle_block_1", h.shape[-1], train, False)(h, e)
         for level, mult in reversed(list(enumerate(self.ch_mult))):
-            sees = h.shape[1] in self.attn_resolutions
+            attends = h.shape[1] in self.attn_resolutions
             for i in range(self.num_res_blocks + 1):
                 h = mp_cat(h, skips.pop(), SKIP)
                 name = f"up_{level}_block_{i}"
-                h = self._block(name, mult * self.nf, train, False, attends=sees)(h, e)
+                h = self._block(name, mult * self.nf, train, False, attends=attends)(h, e)
             if level > 0:
                 h = self._block(f"up_{level}", h.shape[-1], train, False, "up")(h, e)
         return h

@@ -7,13 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from models.layers.basic import linear
-from models.layers.embedding import EMBEDDINGS, Condition, TimeEmbedding
-from models.registry import check_choice, networks
+from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 
 @networks.register("mlp")
 class MLP(nn.Module):
-    """A perceptron of a vector x and of a number c that stands for the time; each layer is told c.
+    """A perceptron of a vector x, each layer conditioned on a number c that stands for the time.
 
         h ← silu(A_l h + E_l e) [+ h where the width stays],    output A h,    e the embedding of c
 
@@ -31,17 +32,17 @@ class MLP(nn.Module):
       ValueError: an unknown embedding; labels missing or unexpected.
     """
 
-    hidden: tuple[int, ...] = (128, 128, 128)
-    embedding: str = "positional"
-    embedding_dim: int = 64
-    fourier_scale: float = 0.25
-    init_scale: float = 0.0
-    num_classes: int = 0
-    cond_dim: int = 0
+    hidden: tuple[int, ...] = ranged((128, 128, 128), low=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    embedding_dim: int = ranged(64, low=2)
+    fourier_scale: float = ranged(0.25, above=0)
+    init_scale: float = ranged(0.0, low=0)
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        check_choice("embedding", self.embedding, EMBEDDINGS)
+        check_choices(self)
         super().__post_init__()
 
     @nn.compact
@@ -57,22 +58,13 @@ class MLP(nn.Module):
         e = self._embed(c, cond)
         h = x
         for i, width in enumerate(self.hidden):
-            told = linear(width, dtype=self.dtype, name=f"time_{i}")(e)
-            new = nn.silu(linear(width, dtype=self.dtype, name=f"dense_{i}")(h) + told)
+            conditioning = linear(width, dtype=self.dtype, name=f"time_{i}")(e)
+            new = nn.silu(linear(width, dtype=self.dtype, name=f"dense_{i}")(h) + conditioning)
             h = h + new if i > 0 and h.shape[-1] == width else new
         out = linear(x.shape[-1], init_scale=self.init_scale, dtype=self.dtype, name="out")
         return out(h).astype(jnp.float32)
 
     def _embed(self, c: Array, cond: Condition) -> Array:
-        dim = self.embedding_dim
-        embed = TimeEmbedding(
-            kind=self.embedding,
-            dim=dim // 2 if self.embedding == "fourier" else dim,
-            features=2 * dim,
-            fourier_scale=self.fourier_scale,
-            num_classes=self.num_classes,
-            cond_dim=self.cond_dim,
-            dtype=self.dtype,
-            name="time",
-        )
-        return embed(c, cond)
+        features = 2 * self.embedding_dim
+        dim = self.embedding_dim // (2 if self.embedding == "fourier" else 1)
+        return time_embedding(self, dim=dim, features=features)(c, cond)

@@ -15,30 +15,21 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Attention
 from models.layers.basic import Embedding, Head, Image, conv3x3, rematerialised
-from models.layers.embedding import EMBEDDINGS, Condition, TimeEmbedding, check_condition
+from models.layers.embedding import EMBEDDINGS, Condition, check_condition, time_embedding
 from models.layers.pyramid import InputPyramid, OutputPyramid
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choice, networks
-
-CHOICES = {
-    "embedding": EMBEDDINGS,
-    "resblock": ("biggan", "ddpm"),
-    "progressive": ("none", "output_skip", "residual"),
-    "progressive_input": ("none", "input_skip", "residual"),
-    "progressive_combine": ("sum", "cat"),
-    "attention": IMPLEMENTATIONS,
-    "convolution": CONVOLUTIONS,
-}
+from models.registry import check_choices, networks
+from sde_lib import ranged
 
 
 @networks.register("ncsnpp")
 class NCSNpp(nn.Module):
-    """U-Net of an image x and of a number c that stands for the time.
+    """U-Net of an image x, conditioned on a number c that stands for the time.
 
-    Down the levels, through the middle, and up again with a skip from every block passed. It knows
-    no σ: what its output means is the parameterization's matter.
+    Down the levels, through the middle, and up again with a skip from every block passed. It is
+    not given σ: the parameterization says what its output means.
 
     Args:
       nf: channels, times ch_mult[level].
@@ -57,7 +48,7 @@ class NCSNpp(nn.Module):
       resamp_with_conv: whether "ddpm" resampling convolves.
       init_scale: variance scale of the last convolution of every branch; 0 means 1e-10.
       norm_groups: of every normalisation; None for min(channels/4, 32).
-      time_conditioned: whether the blocks are told the time, and a condition.
+      time_conditioned: whether the blocks are conditioned on the time, and on a condition.
       center_input: take 2x − 1 for x, for data in [0, 1].
       num_classes: number of class labels, 0 for none.
       cond_dim: features of an embedding instead of labels, 0 for none.
@@ -73,34 +64,33 @@ class NCSNpp(nn.Module):
     Reference: Song et al., "Score-based generative modeling through SDEs" (2021), App. H.
     """
 
-    nf: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 2, 2)
-    num_res_blocks: int = 4
-    attn_resolutions: tuple[int, ...] = (16,)
-    dropout: float = 0.1
-    embedding: str = "positional"
-    fourier_scale: float = 16.0
-    resblock: str = "biggan"
+    nf: int = ranged(128, low=1)
+    ch_mult: tuple[int, ...] = ranged((1, 2, 2, 2), above=0)
+    num_res_blocks: int = ranged(4, low=1)
+    attn_resolutions: tuple[int, ...] = ranged((16,), low=1)
+    dropout: float = ranged(0.1, low=0, below=1)
+    embedding: str = ranged("positional", choices=EMBEDDINGS)
+    fourier_scale: float = ranged(16.0, above=0)
+    resblock: str = ranged("biggan", choices=("biggan", "ddpm"))
     fir: bool = False
-    progressive: str = "none"
-    progressive_input: str = "none"
-    progressive_combine: str = "sum"
+    progressive: str = ranged("none", choices=("none", "output_skip", "residual"))
+    progressive_input: str = ranged("none", choices=("none", "input_skip", "residual"))
+    progressive_combine: str = ranged("sum", choices=("sum", "cat"))
     skip_rescale: bool = True
     resamp_with_conv: bool = True
-    init_scale: float = 0.0
-    norm_groups: int | None = None
+    init_scale: float = ranged(0.0, low=0)
+    norm_groups: int | None = ranged(None, low=1)
     time_conditioned: bool = True
     center_input: bool = False
-    num_classes: int = 0
-    cond_dim: int = 0
-    attention: str = "xla"
-    convolution: str = "xla"
+    num_classes: int = ranged(0, low=0)
+    cond_dim: int = ranged(0, low=0)
+    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
+    convolution: str = ranged("xla", choices=CONVOLUTIONS)
     remat: bool = False
     dtype: Any = "float32"
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            check_choice(field, getattr(self, field), choices)
+        check_choices(self)
         super().__post_init__()
 
     @nn.compact
@@ -125,17 +115,7 @@ class NCSNpp(nn.Module):
         if not self.time_conditioned:
             check_condition(cond, 0, 0)
             return None
-        embed = TimeEmbedding(
-            kind=self.embedding,
-            dim=self.nf,
-            features=4 * self.nf,
-            fourier_scale=self.fourier_scale,
-            num_classes=self.num_classes,
-            cond_dim=self.cond_dim,
-            dtype=self.dtype,
-            name="time",
-        )
-        return embed(c, cond)
+        return time_embedding(self, dim=self.nf, features=4 * self.nf)(c, cond)
 
     def _encode(self, x: Array, e: Embedding | None, train: bool) -> tuple[Array, list[Array]]:
         """The coarsest hidden image, and the skips, which the decoder takes from the end."""
@@ -149,7 +129,7 @@ class NCSNpp(nn.Module):
                 skips.append(h)
             if level < len(self.ch_mult) - 1:
                 h = self._resample(h, e, train, "down", f"down_{level}_resample")
-                pyramid, h = self._see_image(pyramid, h, f"down_{level}_pyramid")
+                pyramid, h = self._input_pyramid(pyramid, h, f"down_{level}_pyramid")
                 skips.append(h)
         return h, skips
 
@@ -164,7 +144,7 @@ class NCSNpp(nn.Module):
                 h = self._residual(f"up_{level}_block_{i}", mult * self.nf)(h, e, train)
             if h.shape[1] in self.attn_resolutions:
                 h = self._attention(f"up_{level}_attention")(h)
-            pyramid, h = self._show_image(pyramid, h, channels, f"up_{level}_pyramid")
+            pyramid, h = self._output_pyramid(pyramid, h, channels, f"up_{level}_pyramid")
             if level > 0:
                 h = self._resample(h, e, train, "up", f"up_{level}_resample")
         if self.progressive == "output_skip":
@@ -209,10 +189,10 @@ class NCSNpp(nn.Module):
         convolve = ConvDownsample if direction == "down" else ConvUpsample
         return convolve(channels, self.fir, self.dtype, name=name)(h)
 
-    def _see_image(self, pyramid: Array, h: Array, name: str) -> tuple[Array, Array]:
+    def _input_pyramid(self, pyramid: Array, h: Array, name: str) -> tuple[Array, Array]:
         if self.progressive_input == "none":
             return pyramid, h
-        see = InputPyramid(
+        level = InputPyramid(
             kind=self.progressive_input,
             combine=self.progressive_combine,
             fir=self.fir,
@@ -220,12 +200,14 @@ class NCSNpp(nn.Module):
             dtype=self.dtype,
             name=name,
         )
-        return see(pyramid, h)
+        return level(pyramid, h)
 
-    def _show_image(self, pyramid: Any, h: Array, channels: int, name: str) -> tuple[Any, Array]:
+    def _output_pyramid(
+        self, pyramid: Any, h: Array, channels: int, name: str
+    ) -> tuple[Any, Array]:
         if self.progressive == "none":
             return pyramid, h
-        show = OutputPyramid(
+        level = OutputPyramid(
             kind=self.progressive,
             features=channels,
             fir=self.fir,
@@ -235,4 +217,4 @@ class NCSNpp(nn.Module):
             dtype=self.dtype,
             name=name,
         )
-        return show(pyramid, h)
+        return level(pyramid, h)

@@ -58,13 +58,7 @@ class Adams(Integrator):
     def solve(
         self, field: Field, y: Any, start: Float[Array, ""], end: Float[Array, ""]
     ) -> Solution:
-        """See `Integrator`.
-
-        Raises:
-          ValueError: `history` is below 1.
-        """
-        if self.history < 1:
-            raise ValueError(f"history: got {self.history}, takes an integer ≥ 1")
+        """See `Integrator`."""
         return self.steps.solve(self._solve, field, y, start, end)
 
     def _solve(self, field: Field, y: Any, start: Array, end: Array) -> Solution:

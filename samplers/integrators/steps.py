@@ -78,13 +78,7 @@ class Equal(Pytree):
     grading: Array | float = number(default=0.0, low=0, below=1)
 
     def solve(self, method: Solve, field: Field, y: Any, start: Array, end: Array) -> Solution:
-        """The solution by a method, in v.
-
-        Raises:
-          ValueError: `num` is below 1.
-        """
-        if self.num < 1:
-            raise ValueError(f"num: got {self.num}, takes an integer ≥ 1")
+        """The solution by a method, in v."""
         span = end - start
 
         def speed(v: Array) -> Array:

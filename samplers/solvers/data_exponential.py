@@ -13,33 +13,36 @@ References: Lu et al. 2022 "DPM-Solver++", eq. 9 and its appendix for η = 1; Xu
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float, Int
 
 from samplers.coefficients.lagrange import integrals
-from samplers.solvers.linear import Row
-from samplers.solvers.solver import Plan, Steps
+from samplers.solvers.linear import finite_run
+from samplers.solvers.solver import Steps
 from sde_lib import SDE
 
 
 class Decay(NamedTuple):
-    """What of eq. 1 does not depend on D, [N]: the factors of x and of z, α' and H."""
+    """What of eq. 1 does not depend on D, for every step.
 
-    x: Array
-    std: Array
-    alpha: Array
-    H: Array
+    Args:
+      x: (σ'/σ) e^{−ηh}.
+      std: σ' √(1 − e^{−2ηh}).
+      alpha: α'.
+      H: (1 + η) h.
+    """
+
+    x: Float[Array, "steps"]
+    std: Float[Array, "steps"]
+    alpha: Float[Array, "steps"]
+    H: Float[Array, "steps"]
 
     @classmethod
-    def of(cls, sde: SDE, start: Array, end: Array, eta: float) -> "Decay":
-        """From start to end.
-
-        Raises:
-          ValueError: η is negative.
-        """
-        if eta < 0:
-            raise ValueError(f"eta: got {eta}, takes a number ≥ 0")
+    def of(
+        cls, sde: SDE, start: Float[Array, "steps"], end: Float[Array, "steps"], eta: float
+    ) -> "Decay":
+        """The factors for steps from the times `start` to `end`, with η ≥ 0."""
         h = _gap(sde, start, end)
         # 0 · ∞ where a step without noise ends at σ = 0 or starts at α = 0.
         noisy = eta * h if eta else jnp.zeros_like(h)
@@ -52,30 +55,33 @@ class Decay(NamedTuple):
         )
 
     @property
-    def data(self) -> Array:
+    def data(self) -> Float[Array, "steps"]:
         """α' (1 − e^{−H}), the factor of a constant D."""
         return -self.alpha * jnp.expm1(-self.H)
 
 
 class History(NamedTuple):
-    """λ at the start and the end of every step, h, and how many finite λ end at the start, [N].
+    """Where the steps are in λ, and what is known of those before them.
 
-    regular: whether h is neither infinite nor 0, so that polynomials in λ/h can be integrated.
+    Args:
+      start, end: λ at the ends of every step.
+      h: end − start.
+      length: how many finite λ in a row end with `start`.
+      finite: whether h is neither infinite nor 0, so that polynomials in λ/h can be integrated.
     """
 
-    start: Array
-    end: Array
-    h: Array
-    known: Array
-    regular: Array
+    start: Float[Array, "steps"]
+    end: Float[Array, "steps"]
+    h: Float[Array, "steps"]
+    length: Int[Array, "steps"]
+    finite: Bool[Array, "steps"]
 
     @classmethod
     def of(cls, sde: SDE, steps: Steps) -> "History":
+        """The history of the steps of a solver."""
         start, end = sde.log_snr(steps.start) / 2, sde.log_snr(steps.end) / 2
-        number = jnp.arange(len(start))
-        last_bad = jax.lax.cummax(jnp.where(jnp.isfinite(start), -1, number))
-        h = _gap(sde, *steps[:2])
-        return cls(start, end, h, number - last_bad, jnp.isfinite(h) & (h != 0))
+        h = _gap(sde, steps.start, steps.end)
+        return cls(start, end, h, finite_run(start), jnp.isfinite(h) & (h != 0))
 
 
 def _gap(sde: SDE, start: Array, end: Array) -> Array:
@@ -83,29 +89,29 @@ def _gap(sde: SDE, start: Array, end: Array) -> Array:
     return jnp.where(start == end, 0.0, (sde.log_snr(end) - sde.log_snr(start)) / 2)
 
 
-def interpolated(nodes: Array, count: Array, history: History, decay: Decay) -> Array:
-    """The weights of predictions at nodes λ [K, N] if D is their polynomial, in eq. 1.
+def interpolated(
+    nodes: Float[Array, "nodes steps"],
+    count: Int[Array, "steps"],
+    history: History,
+    decay: Decay,
+) -> Float[Array, "nodes steps"]:
+    """The weights in eq. 1 of predictions at some nodes, if D is the polynomial through them.
 
-    α' ∫_0^1 H e^{−H(1 − τ)} L_j(τ) dτ, L_j of the first `count` [N] nodes; D_i alone, the first of
-    them, if h is infinite or 0.
+        α' ∫_0^1 H e^{−H(1 − τ)} L_j(τ) dτ,   L_j the Lagrange polynomials of the first `count`
+
+    Args:
+      nodes: λ of the predictions; the first of them that of D_i.
+      count: how many nodes are used.
+      history, decay: of the steps.
+
+    Returns:
+      The weights; that of D_i alone if h is infinite or 0.
     """
-    relative = (nodes - history.start) / jnp.where(history.regular, history.h, 1.0)
+    relative = (nodes - history.start) / jnp.where(history.finite, history.h, 1.0)
 
     def rate(tau: Array) -> Array:
         return decay.H * jnp.exp(-decay.H * (1 - tau))
 
     weights = decay.alpha * integrals(relative, count, 0.0, jnp.ones_like(decay.H), rate)
     only = jnp.zeros_like(weights).at[0].set(decay.data)
-    return jnp.where(history.regular & (count > 0), weights, only)
-
-
-def plan_of(steps: Steps, base: Array, weights: Array, decay: Decay) -> Plan:
-    """One evaluation of the data a step. base [N, 2 + H], weights of the predictions [N, H]."""
-    num = len(steps.start)
-    rows = Row(
-        direction=jnp.broadcast_to(jnp.array([1.0, 0.0]), (num, 2)),
-        base=base,
-        next=jnp.concatenate([decay.x[:, None], weights], axis=1),
-        std=decay.std,
-    )
-    return Plan(steps.start[:, None], jax.tree.map(lambda leaf: leaf[:, None], rows))
+    return jnp.where(history.finite & (count > 0), weights, only)

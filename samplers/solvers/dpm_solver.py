@@ -23,17 +23,23 @@ import abc
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.solvers.data_exponential import Decay, History, plan_of
-from samplers.solvers.linear import LinearSolver, Row
+from samplers.solvers.data_exponential import Decay, History
+from samplers.solvers.linear import DATA, LinearSolver, Row, newest_first, stages
 from samplers.solvers.solver import Plan, Steps, solvers
 from sde_lib import SDE, static
 
 
 class DPMSolverPP(LinearSolver):
-    """A multistep method of this module.
+    """A multistep DPM-Solver++: an exponential integrator of the predicted data.
+
+    A step from λ to λ' = λ + h, with H = (1 + η) h and D of the method:
+
+        data = [prediction, *data]
+        x = σ' / σ * exp(-η * h) * x + Σ_j weights[j] * data[j]       # α' (1 − e^{−H}) D
+        x = x + σ' * sqrt(1 - exp(-2 * η * h)) * z                    # eq. 1 of data_exponential
 
     Args:
-      eta: η ≥ 0.
+      eta: η, from the probability flow (0) to the reverse-time SDE (1) and more noise.
     """
 
     reference = "Lu et al. 2022, DPM-Solver++"
@@ -42,7 +48,7 @@ class DPMSolverPP(LinearSolver):
     eta: float = static(default=0.0, low=0)
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """2; weakly 1 if noise is drawn."""
         return 1 if self.draws else 2
 
@@ -52,24 +58,26 @@ class DPMSolverPP(LinearSolver):
         return self.eta != 0
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """One evaluation a step.
-
-        Raises:
-          ValueError: η is negative.
-        """
+        """One evaluation a step."""
         history, decay = History.of(sde, steps), Decay.of(sde, steps.start, steps.end, self.eta)
-        keep = jnp.eye(2 + self.memory)[0]
-        base = jnp.broadcast_to(keep, (len(history.h), 2 + self.memory))
-        return plan_of(steps, base, self._weights(history, decay).T, decay)
+        weights = self._weights(history, decay)
+        rows = Row.step(decay.x, weights, direction=DATA, std=decay.std)
+        return Plan.one_per_step(steps.start, rows)
 
     @abc.abstractmethod
     def _weights(self, history: History, decay: Decay) -> Array:
-        """Of the predictions, newest first, [H, N]."""
+        """The weights of the predictions in x', newest first, [H, N]."""
 
 
 @solvers.register("dpmpp_2m")
 class DPMSolverPP2M(DPMSolverPP):
-    """DPM-Solver++ 2M: eq. 1."""
+    """DPM-Solver++ 2M: the data extrapolated from two predictions.
+
+    The step is that of `DPMSolverPP`, eq. 1 of `dpm_solver`:
+
+        r = (λ - λ_before) / h
+        D = data[0] + (data[0] - data[1]) / (2 * r)
+    """
 
     @property
     def memory(self) -> int:
@@ -82,7 +90,13 @@ class DPMSolverPP2M(DPMSolverPP):
 
 @solvers.register("dpmpp_3m")
 class DPMSolverPP3M(DPMSolverPP):
-    """DPM-Solver++ 3M: eq. 2."""
+    """DPM-Solver++ 3M: the data on a parabola through three predictions, with half its last term.
+
+    The step is that of `DPMSolverPP`, eq. 2 of `dpm_solver`, P(τ) through data[0], data[1] and
+    data[2] at τ = 0, −a and −b:
+
+        weights · data = α' * (I_0 * data[0] + I_1 * P'(0) + I_2 / 2 * P'' / 2)
+    """
 
     @property
     def memory(self) -> int:
@@ -90,61 +104,67 @@ class DPMSolverPP3M(DPMSolverPP):
         return 3
 
     def _weights(self, history: History, decay: Decay) -> Array:
-        λ, h, H = history.start, history.h, decay.H
+        H, before = decay.H, newest_first(history.start, 3)
         # In units of the step the last predictions are at 0, −a and −b.
-        a, b = (λ - jnp.roll(λ, 1)) / h, (λ - jnp.roll(λ, 2)) / h
-        apart = (a > 0) & (b > a) & history.regular
+        a, b = (history.start - before[1:]) / history.h
+        apart = (a > 0) & (b > a) & history.finite
         bend = jnp.stack([1 / (a * b), -1 / (a * (b - a)), 1 / (b * (b - a))])
         slope = jnp.stack([1 / a, -1 / a, jnp.zeros_like(a)]) + a * bend
         linear = 1 + jnp.expm1(-H) / H
         square = 1 - 2 * linear / H
         third = (decay.alpha * (linear * slope + square / 2 * bend)).at[0].add(decay.data)
         second = jnp.pad(_second_order(history, decay), ((0, 1), (0, 0)))
-        return jnp.where((history.known > 2) & apart, third, second)
+        return jnp.where((history.length > 2) & apart, third, second)
 
 
 @solvers.register("sde_dpmpp_2m")
 class SDEDPMSolverPP2M(DPMSolverPP2M):
-    """SDE-DPM-Solver++ 2M."""
+    """SDE-DPM-Solver++ 2M: 2M on the reverse-time SDE, noise drawn in every step."""
 
     eta: float = static(default=1.0)
 
 
 @solvers.register("sde_dpmpp_3m")
 class SDEDPMSolverPP3M(DPMSolverPP3M):
-    """SDE-DPM-Solver++ 3M."""
+    """SDE-DPM-Solver++ 3M: 3M on the reverse-time SDE, noise drawn in every step."""
 
     eta: float = static(default=1.0)
 
 
 def _second_order(history: History, decay: Decay) -> Array:
-    """Eq. 1 where there are two predictions, else the first order. [2, N]."""
+    """The weights of eq. 1 where there are two predictions, else of the first order. [2, N]."""
     before = history.start - jnp.roll(history.start, 1)
     half = history.h / before / 2
-    half = jnp.where((history.known > 1) & (before > 0) & history.regular, half, 0.0)
+    half = jnp.where((history.length > 1) & (before > 0) & history.finite, half, 0.0)
     return decay.data * jnp.stack([1 + half, -half])
 
 
 @solvers.register("dpmpp_2s")
 class DPMSolverPP2S(LinearSolver):
-    """DPM-Solver++ 2S: the midpoint in λ, then (1) with that value; two evaluations a step."""
+    """DPM-Solver++ 2S: two evaluations a step, at its start and half way in λ; no memory.
+
+    A step from λ to λ' = λ + h, D_½ for eq. 1 of `dpm_solver` with r = −1/2:
+
+        x_½ = σ_½ / σ * x - α_½ * expm1(-h / 2) * D(x, λ)
+        x = σ' / σ * x - α' * expm1(-h) * D(x_½, λ + h / 2)
+    """
 
     reference = "Lu et al. 2022, DPM-Solver++"
     grid = "log_snr"
 
     @property
     def evaluations(self) -> int:
-        """Two."""
+        """At the start and in the middle."""
         return 2
 
     @property
-    def claimed_order(self) -> int:
-        """Two."""
+    def convergence_order(self) -> int:
+        """That of the midpoint method."""
         return 2
 
     @property
     def memory(self) -> int:
-        """The last evaluation alone."""
+        """The newest evaluation alone."""
         return 1
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
@@ -155,18 +175,10 @@ class DPMSolverPP2S(LinearSolver):
         middle = jnp.where(finite, middle, steps.start)
         half = Decay.of(sde, steps.start, middle, 0.0)
         half_x, half_data = jnp.where(finite, half.x, 1.0), jnp.where(finite, half.data, 0.0)
-        num = len(middle)
-        rows = Row(
-            direction=jnp.broadcast_to(jnp.array([1.0, 0.0]), (num, 2, 2)),
-            base=jnp.broadcast_to(jnp.eye(3)[:2], (num, 2, 3)),
-            next=jnp.stack(
-                [
-                    jnp.stack([half_x, half_data], axis=1),
-                    # r = −1/2 in (1): D_½ alone.
-                    jnp.stack([whole.x, whole.data], axis=1),
-                ],
-                axis=1,
-            ),
-            std=jnp.zeros((num, 2)),
+        rows = Row.step(
+            jnp.stack([half_x, whole.x], axis=1),
+            jnp.stack([half_data, whole.data], axis=1)[None],
+            direction=DATA,
+            base=stages(2, self.memory),
         )
         return Plan(jnp.stack([steps.start, middle], axis=1), rows)

@@ -14,7 +14,7 @@ steps have the nodes there are.
     v = λ         exponential integrators: e^{±λ} is integrated exactly, data or noise interpolated
     v = t         DEIS (tAB)
 
-Where a form is not regular (α = 0, σ = 0) the step is DDIM's, and its node does not count.
+Where a form is infinite (α = 0, σ = 0) the step falls back to DDIM's, and its node does not count.
 
 References: Hairer, Nørsett & Wanner 1993, §III.1; Zhang & Chen 2023 "DEIS", eq. 15; Lu et al. 2022
 "DPM-Solver++", §4; Gonzalez et al. 2023 "SEEDS", §3 (exponential); Liu et al. 2022 "PNDM" and Zhang
@@ -22,7 +22,6 @@ References: Hairer, Nørsett & Wanner 1993, §III.1; Zhang & Chen 2023 "DEIS", e
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,127 +29,107 @@ from jax import Array
 
 from samplers.coefficients.lagrange import integrals
 from samplers.coordinates.forms import Form, forms
-from samplers.solvers.linear import LinearSolver, Row, ddim_step
+from samplers.solvers.linear import (
+    NOISE,
+    LinearSolver,
+    Row,
+    corrected,
+    finite_run,
+    newest_first,
+)
 from samplers.solvers.solver import Plan, Steps, solvers
 from sde_lib import SDE, number, static
 
 
 class Multistep(LinearSolver):
-    """Eq. 1 and 2.
+    """A linear multistep method of any order in any form and variable, eq. 1 and 2 of `multistep`.
+
+    A step, with x = w/c and L of the p or q newest nodes v:
+
+        d = [derivative(x, t), *d]
+        w = w_before + Σ_{j<q} d[j] * ∫ L_j(v) dM         # (2), over the step before
+        w_before = w
+        w = w + Σ_{j<p} d[j] * ∫ L_j(v) dM                # (1), over this step
 
     Args:
       order: p, how many values the prediction uses.
       corrector: q, how many the correction uses; 0: none.
       form: a name in `forms`.
-      variable: v, "measure" (M), "log_snr" (λ) or "time".
+      variable: v, in which the values are interpolated: "form" (M), "log_snr" (λ) or "time" (t).
       s: the scale of the data, for the forms that have one.
     """
 
     order: int = static(default=3, low=1, high=6)
     corrector: int = static(default=4, choices=(0, 2, 3, 4, 5, 6))
     form: str = static(default="rectified")
-    variable: str = static(default="measure", choices=("measure", "log_snr", "time"))
+    variable: str = static(default="form", choices=("form", "log_snr", "time"))
     s: Array | float = number(default=0.5, above=0)
 
     @property
     def memory(self) -> int:
-        """Of the directions."""
+        """As many as the prediction or the correction uses."""
         return max(self.order, self.corrector)
 
     @property
-    def claimed_order(self) -> int:
-        """p, or min(p + 1, q)."""
+    def convergence_order(self) -> int:
+        """p, or min(p + 1, q) with a correction."""
         return min(self.order + 1, self.corrector) if self.corrector else self.order
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """One evaluation a step, and one at the end to correct the last.
-
-        Raises:
-          ValueError: a field is out of range.
-        """
-        self._check()
+        """One evaluation a step, and one at the end to correct the last."""
         form = forms[self.form](s=self.s)
-        value, rate = _variable(self.variable, sde, form)
         t = jnp.append(steps.start, steps.end[-1])
-        # At every time: nodes, newest first, those that count, and what follows the newest.
-        v, c = value(t), form.scale(sde, t)
-        regular = jnp.isfinite(v) & jnp.isfinite(c)
-        number = jnp.arange(len(t))
-        last_bad = jax.lax.cummax(jnp.where(regular, -1, number))
-        known = number - last_bad
-        nodes = jnp.stack([jnp.roll(v, j) for j in range(self.memory)])
+        v, rate = _interpolation(self.variable, sde, form, t)
+        scale, derivative = form.scale(sde, t), form.derivative(sde, t)
+        history, nodes = finite_run(v + scale), newest_first(v, self.memory)
+        falls_back = (history[:-1] == 0) | (history[1:] == 0)
 
-        predicted = integrals(nodes, jnp.minimum(known, self.order), v, jnp.roll(v, -1), rate)
-        after = jnp.roll(c, -1)
-        plain = ~regular | ~jnp.roll(regular, -1)
-        step = jnp.concatenate([(c / after)[None], predicted / after]).T
-        ddim, unit = ddim_step(sde, steps, self.memory), jnp.eye(2 + self.memory)
-        base, direction = self._corrections(nodes, known, v, c, rate), form.direction(sde, t)
-        rows = Row(
-            direction=jnp.where(plain[:-1, None], jnp.array([1.0, 0.0]), direction[:-1]),
-            base=base[:-1],
-            next=jnp.where(plain[:-1, None], ddim, step[:-1]),
-            std=jnp.zeros(len(steps.start)),
-        )
-        closing = Row(
-            # There may be no noise at the end, nor a direction.
-            direction=jnp.where(regular[-1] & (sde.sigma(t[-1]) > 0), direction[-1], 0.0),
-            base=jnp.where(sde.sigma(t[-1]) > 0, base[-1], unit[0]),
-            next=unit[0, : 1 + self.memory],
-            std=jnp.zeros(()),
-        )
-        return Plan(
-            steps.start[:, None],
-            jax.tree.map(lambda leaf: leaf[:, None], rows),
-            closing if self.corrector else None,
-        )
-
-    def _corrections(self, nodes: Array, known: Array, v: Array, c: Array, rate: Any) -> Array:
-        """Eq. 2 at every time, [N + 1, 2 + H]; x as it is where there is no step to correct."""
-        keep = jnp.eye(2 + self.memory)[0]
+        # Eq. 1 in x = w/c, of the nodes at the start of a step.
+        count = jnp.minimum(history[:-1], self.order)
+        weights = integrals(nodes[:, :-1], count, v[:-1], v[1:], rate) / scale[1:]
+        ratio = scale[:-1] / scale[1:]
+        rows = Row.step(ratio, weights, direction=derivative[:-1])
+        rows = Row.where(falls_back, Row.ddim(sde, steps, self.memory), rows)
         if not self.corrector:
-            return jnp.broadcast_to(keep, (len(v), 2 + self.memory))
-        # The new node and those that the step had.
-        counts = jnp.minimum(known, self.corrector)
-        weights = integrals(nodes, counts, jnp.roll(v, 1), v, rate)
-        base = jnp.concatenate([jnp.zeros((1, len(v))), (jnp.roll(c, 1) / c)[None], weights / c]).T
-        return jnp.where((known > 1)[:, None], base, keep)
-
-    def _check(self) -> None:
-        if not 1 <= self.order <= _MOST:
-            raise ValueError(f"order: got {self.order}, takes 1 to {_MOST}")
-        if not 0 <= self.corrector <= _MOST or self.corrector == 1:
-            raise ValueError(f"corrector: got {self.corrector}, takes 0 or 2 to {_MOST}")
-
-
-_MOST = 6
+            return Plan.one_per_step(steps.start, rows)
+        # Eq. 2, of those at its end.
+        hold = Row.hold(self.memory)
+        count = jnp.minimum(history[1:], self.corrector)
+        weights = integrals(nodes[:, 1:], count, v[:-1], v[1:], rate) / scale[1:]
+        corrections = jnp.where(falls_back[:, None], hold.base, corrected(ratio, weights))
+        # There may be no noise at the end, nor a derivative.
+        noisy = sde.sigma(t[-1]) > 0
+        final = hold._replace(
+            direction=jnp.where((history[-1] > 0) & noisy, derivative[-1], 0.0),
+            base=jnp.where(noisy, corrections[-1], hold.base),
+        )
+        return Plan.one_per_step(steps.start, rows.correcting(corrections), final)
 
 
-def _variable(name: str, sde: SDE, form: Form) -> tuple[Callable, Callable | None]:
-    """v(t), and dM/dv as a function of v; None if it is 1.
+def _interpolation(
+    name: str, sde: SDE, form: Form, t: Array
+) -> tuple[Array, Callable[[Array], Array] | None]:
+    """v at the times t, and dM/dv as a function of v; None if it is 1."""
 
-    Raises:
-      ValueError: an unknown name.
-    """
-
-    def log_signal(t: Array) -> Array:
+    def half_log_snr(t: Array) -> Array:
         return sde.log_snr(t) / 2
 
-    def slope(curve: Callable) -> Callable:
+    def slope(curve: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return lambda v: jax.jvp(curve, (v,), (jnp.ones_like(v),))[1]
 
-    if name == "measure":
-        return lambda t: form.measure(log_signal(t)), None
+    if name == "form":
+        return form.variable(half_log_snr(t)), None
     if name == "log_snr":
-        return log_signal, slope(form.measure)
-    if name == "time":
-        return lambda t: t, slope(lambda t: form.measure(log_signal(t)))
-    raise ValueError(f"variable: got {name!r}, takes 'measure', 'log_snr' or 'time'")
+        return half_log_snr(t), slope(form.variable)
+    return t, slope(lambda t: form.variable(half_log_snr(t)))
 
 
 @solvers.register("adams")
 class AdamsMoulton(Multistep):
-    """Predict–correct Adams in the rectified velocity: eq. 1 and 2 with v = M."""
+    """The Adams–Bashforth–Moulton method, predict–correct, in the rectified velocity.
+
+    Eq. 1 and 2 of `multistep` with v = M; args and step as of `Multistep`.
+    """
 
     reference = "Hairer, Nørsett & Wanner 1993, §III.1"
     grid = "rectified"
@@ -158,7 +137,10 @@ class AdamsMoulton(Multistep):
 
 @solvers.register("exponential_adams")
 class ExponentialAdams(Multistep):
-    """Eq. 1 with v = λ, of data, noise or velocity."""
+    """The exponential Adams–Bashforth method, of the data, the noise or the velocity.
+
+    Eq. 1 of `multistep` with v = λ; args and step as of `Multistep`.
+    """
 
     reference = "Hochbruck & Ostermann 2010; Gonzalez et al. 2023"
     grid = "log_snr"
@@ -171,7 +153,10 @@ class ExponentialAdams(Multistep):
 
 @solvers.register("deis")
 class DEIS(Multistep):
-    """Eq. 1 of the noise, with v = t."""
+    """The diffusion exponential integrator sampler (tAB): the noise as a polynomial in time.
+
+    Eq. 1 of `multistep` with v = t; args and step as of `Multistep`.
+    """
 
     reference = "Zhang & Chen 2023, DEIS"
     grid = "edm"
@@ -184,12 +169,17 @@ class DEIS(Multistep):
 
 @solvers.register("ipndm")
 class IPNDM(LinearSolver):
-    """w' = w + (n' − n) Σ_j b_j noise_{i−j}, b those of Adams–Bashforth for equal steps.
+    """The improved pseudo-numerical method: Adams–Bashforth with the weights of equal steps.
+
+    A step from t to s, with n = σ/α and b_j the weights for nodes at 0, −1, −2, …:
+
+        d = [noise, *d]
+        x = α_s / α_t * x + α_s * (n_s - n_t) * Σ_{j<order} b[j] * d[j]
 
     Of its order on grids uniform in n, of order 2 on other smooth ones.
 
     Args:
-      order: 1 to 4.
+      order: how many noises a step uses.
     """
 
     reference = "Liu et al. 2022; Zhang & Chen 2023"
@@ -199,35 +189,21 @@ class IPNDM(LinearSolver):
 
     @property
     def memory(self) -> int:
-        """Of the noises."""
+        """As many as a step uses."""
         return self.order
 
     @property
-    def claimed_order(self) -> int:
-        """On a grid uniform in n."""
+    def convergence_order(self) -> int:
+        """`order`, on a grid uniform in n."""
         return self.order
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """One evaluation a step.
-
-        Raises:
-          ValueError: `order` is out of range.
-        """
-        if self.order not in (1, 2, 3, 4):
-            raise ValueError(f"order: got {self.order}, takes 1 to 4")
+        """One evaluation a step."""
         n, n_end = sde.noise_to_signal(steps.start), sde.noise_to_signal(steps.end)
-        number, alpha = jnp.arange(len(n)), sde.alpha(steps.end)
-        # The nodes 0, −1, … of equal steps.
+        alpha, alpha_end = sde.alpha(steps.start), sde.alpha(steps.end)
+        history = finite_run(n)
         nodes = -jnp.arange(float(self.order))[:, None] * jnp.ones(len(n))
-        regular = jnp.isfinite(n)
-        known = number - jax.lax.cummax(jnp.where(regular, -1, number))
-        b = integrals(nodes, jnp.minimum(known, self.order), 0.0, 1.0)
-        step = jnp.concatenate([(alpha / sde.alpha(steps.start))[None], alpha * (n_end - n) * b]).T
-        ddim, plain = ddim_step(sde, steps, self.order), ~regular[:, None]
-        rows = Row(
-            direction=jnp.where(plain, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])),
-            base=jnp.broadcast_to(jnp.eye(2 + self.order)[0], (len(n), 2 + self.order)),
-            next=jnp.where(plain, ddim, step),
-            std=jnp.zeros(len(n)),
-        )
-        return Plan(steps.start[:, None], jax.tree.map(lambda leaf: leaf[:, None], rows))
+        b = integrals(nodes, jnp.minimum(history, self.order), 0.0, 1.0)
+        rows = Row.step(alpha_end / alpha, alpha_end * (n_end - n) * b, direction=NOISE)
+        rows = Row.where(history == 0, Row.ddim(sde, steps, self.order), rows)
+        return Plan.one_per_step(steps.start, rows)

@@ -4,7 +4,8 @@ Every one-evaluation predictor of an affine SDE is linear in what it knows,
 
     mean = c_x x + c_d data + c_ε noise,    x_s = mean + c_z z,   z ~ N(0, I)     (1)
 
-so a predictor is a rule for the four coefficients of the step from t down to s. With Δ = t − s,
+so a predictor is a rule for the four coefficients of the step from t down to s: a `LinearSolver`
+whose one direction is c_d data + c_ε noise. With Δ = t − s,
 score = −noise/σ_t and the forward kernel x_t | x_s ~ N(a x_s, v I):
 
     Euler–Maruyama       mean = (1 − f Δ) x + g² Δ score,      c_z = g √Δ             (2)
@@ -25,78 +26,102 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from samplers.solvers.linear import LinearSolver, Row
 from samplers.solvers.solver import Draw, Plan, Solver, Steps, Update, solvers
 from sde_lib import SDE, Prediction, Transition, number, static
 
 
 class Linear(NamedTuple):
-    """The coefficients c_x, c_d, c_ε and c_z of eq. 1."""
+    """The coefficients c_x, c_d, c_ε and c_z of eq. 1, scalars."""
 
-    x: Array
-    data: Array
-    noise: Array
-    std: Array
+    x: Array | float
+    data: Array | float
+    noise: Array | float
+    std: Array | float
+
+    @property
+    def row(self) -> Row:
+        """The same as a row with one direction."""
+        x, data, noise, std = (jnp.asarray(c, dtype=float) for c in self)
+        return Row.step(x, jnp.ones(1), direction=jnp.stack([data, noise]), std=std)
 
 
-def kernel(sde: SDE, s: Array, t: Array, num_steps: int, discretization: str) -> Transition:
-    """The forward kernel of the step between s and a later t.
+def kernel(
+    sde: SDE, s: Array | float, t: Array | float, num_steps: int, discretization: str
+) -> Transition:
+    """The forward kernel x_t | x_s ~ N(a x_s, v I) of a step, a and v scalars.
 
-    Raises:
-      ValueError: `discretization` is neither "exact" nor "published".
+    Args:
+      sde: the SDE.
+      s, t: the times of the step, s < t.
+      num_steps: N, the number of steps of the grid.
+      discretization: "exact", of the SDE; or "published", of the reference's tables for N steps.
     """
-    if _is_published(discretization):
-        return sde.discrete_transition(t, num_steps)
+    if discretization == "published":
+        return sde.discrete_transition(t, num_scales=num_steps)
     return sde.transition(s, t)
 
 
-def _is_published(discretization: str) -> bool:
-    if discretization not in ("exact", "published"):
-        raise ValueError(f"discretization: got {discretization!r}, takes 'exact' or 'published'")
-    return discretization == "published"
+class Predictor(LinearSolver):
+    """A solver of one evaluation a step and no memory: subclass it for one of your own.
 
+    A step from t to s, eq. 1 of `predictors`, where `coefficients` is all that a subclass says:
 
-class Predictor(Solver):
-    """A solver of the form of eq. 1.
+        c = coefficients(sde, t, s, num_steps)
+        mean = c.x * x + c.data * data + c.noise * noise
+        x = mean + c.std * z
 
     Args:
-      discretization: "exact" or "published".
+      discretization: where a rule that uses the forward kernel takes it from, "exact" or
+        "published".
     """
 
-    usual_steps = 1000
+    usual_steps = 1000  # N of Ho et al. 2020 and Song et al. 2021.
 
     discretization: str = static("exact", choices=("exact", "published"))
 
     @abc.abstractmethod
-    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
-        """Eq. 1 for the step from t to s, one of `num_steps`. t and s are scalars."""
+    def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
+        """The coefficients of eq. 1 for one step.
+
+        Args:
+          sde: the SDE.
+          t, s: the times from and to which the step goes, scalars.
+          num_steps: the number of steps of the grid.
+        """
+
+    @property
+    def memory(self) -> int:
+        """The newest evaluation alone."""
+        return 1
+
+    @property
+    def draws(self) -> bool:
+        """Yes, even if c_z is 0: it may be traced."""
+        return True
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
         """One evaluation a step, at its start."""
 
-        def one(t: Array, s: Array) -> Linear:
-            linear = self.coefficients(sde, t, s, len(steps.start))
-            return Linear(*(jnp.asarray(c, dtype=float) for c in linear))
+        def row(t: Array, s: Array) -> Row:
+            return self.coefficients(sde, t, s, len(steps.start)).row
 
-        linear = jax.vmap(one)(steps.start, steps.end)
-        return Plan(steps.start[:, None], jax.tree.map(lambda c: c[:, None], linear))
-
-    def update(
-        self, draw: Draw, prediction: Prediction, x: Array, coefficients: Linear, state: None
-    ) -> Update:
-        """Eq. 1."""
-        c = coefficients
-        mean = c.x * x + c.data * prediction.data + c.noise * prediction.noise
-        return Update(mean + c.std * draw(), mean, state)
+        return Plan.one_per_step(steps.start, jax.vmap(row)(steps.start, steps.end))
 
 
 def _from_score(x: Array, score: Array, std: Array, sigma: Array) -> Linear:
-    """Eq. 1 of a rule that is stated by its coefficient of the score."""
+    """The coefficients of a rule that is stated by its coefficient of the score."""
     return Linear(x=x, data=jnp.zeros(()), noise=-score / sigma, std=std)
 
 
 @solvers.register("euler_maruyama")
 class EulerMaruyama(Predictor):
-    """Euler–Maruyama on the reverse-time SDE, eq. 2; weak order 1.
+    """The Euler–Maruyama method on the reverse-time SDE, eq. 2 of `predictors`; weak order 1.
+
+    A step of length Δ from t:
+
+        mean = (1 - f * Δ) * x + g**2 * Δ * score
+        x = mean + g * sqrt(Δ) * z
 
     Args:
       discretization: "exact", Δ from the grid; "published", Δ = 1/N.
@@ -108,9 +133,9 @@ class EulerMaruyama(Predictor):
 
     probability_flow: bool = static(False)
 
-    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
-        """Eq. 2."""
-        step = 1 / num_steps if _is_published(self.discretization) else t - s
+    def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
+        """The coefficients of eq. 2."""
+        step = 1 / num_steps if self.discretization == "published" else t - s
         score = sde.diffusion(t) ** 2 * step
         x = 1 - sde.drift_coefficient(t) * step
         if self.probability_flow:
@@ -120,10 +145,15 @@ class EulerMaruyama(Predictor):
 
 @solvers.register("reverse_diffusion")
 class ReverseDiffusion(Predictor):
-    """The forward discretization run backwards, eq. 3; weak order 1.
+    """The forward discretization run backwards, eq. 3 of `predictors`; weak order 1.
+
+    A step from t to s, with the forward kernel N(a x_s, v I) from s to t:
+
+        mean = (2 - a) * x + v * score
+        x = mean + sqrt(v) * z
 
     Args:
-      discretization: "exact" or "published".
+      discretization: where a and v come from, "exact" or "published".
       probability_flow: half the score and no noise: a deterministic method of order 1.
     """
 
@@ -131,8 +161,8 @@ class ReverseDiffusion(Predictor):
 
     probability_flow: bool = static(False)
 
-    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
-        """Eq. 3."""
+    def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
+        """The coefficients of eq. 3."""
         step = kernel(sde, s, t, num_steps, self.discretization)
         if self.probability_flow:
             return _from_score(2 - step.alpha, step.variance / 2, jnp.zeros(()), sde.sigma(t))
@@ -141,7 +171,13 @@ class ReverseDiffusion(Predictor):
 
 @solvers.register("ancestral")
 class Ancestral(Predictor):
-    """The posterior of the exact kernel given the predicted data, eq. 4; weak order 1.
+    """Ancestral sampling (DDPM): x_s drawn given x_t and the predicted data; weak order 1.
+
+    A step from t to s, eq. 4 of `predictors`, with the forward kernel N(a x_s, v I) from s to t:
+
+        std = η * sqrt(v) * σ_s / σ_t
+        mean = α_s * data + sqrt(σ_s**2 - std**2) * noise
+        x = mean + std * z
 
     With η = 1 the mean is E[x_s | x_t, data]. Finite where α_t = 0.
 
@@ -158,17 +194,11 @@ class Ancestral(Predictor):
     variance: str = static("posterior", choices=("posterior", "forward"))
     eta: Array | float = number(default=1.0, low=0, high=1)
 
-    def coefficients(self, sde: SDE, t: Array, s: Array, num_steps: int) -> Linear:
-        """Eq. 4.
-
-        Raises:
-          ValueError: `variance` is neither "posterior" nor "forward".
-        """
-        if self.variance not in ("posterior", "forward"):
-            raise ValueError(f"variance: got {self.variance!r}, takes 'posterior' or 'forward'")
+    def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
+        """The coefficients of eq. 4."""
         forward = self.variance == "forward"
         step = kernel(sde, s, t, num_steps, self.discretization)
-        if _is_published(self.discretization):
+        if self.discretization == "published":
             posterior = step.variance * (1 - step.fraction) / step.alpha**2
             std = jnp.sqrt(step.variance if forward else posterior)
             return _from_score(1 / step.alpha, step.variance / step.alpha, std, sde.sigma(t))
@@ -179,17 +209,17 @@ class Ancestral(Predictor):
 
 @solvers.register("none")
 class NoPredictor(Solver):
-    """No prediction: the state changes by its corrector alone (annealed Langevin dynamics)."""
+    """No predictor: the state changes by its corrector alone (annealed Langevin dynamics)."""
 
     reference = "Song & Ermon 2019"
 
     @property
     def evaluations(self) -> int:
-        """None."""
+        """None: a step is its corrections."""
         return 0
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """Nothing, N times."""
+        """N steps of no evaluations."""
         del sde
         return Plan(jnp.zeros((len(steps.start), 0)), None)
 

@@ -10,21 +10,29 @@ Reference: Xue et al. 2023 "SA-Solver", eq. 14 and 17, η = τ².
 import jax.numpy as jnp
 from jax import Array
 
-from samplers.solvers.data_exponential import Decay, History, interpolated, plan_of
-from samplers.solvers.linear import LinearSolver
+from samplers.solvers.data_exponential import Decay, History, interpolated
+from samplers.solvers.linear import DATA, LinearSolver, Row, newest_first
 from samplers.solvers.solver import Plan, Steps, solvers
 from sde_lib import SDE, static
 
 
 @solvers.register("sa_solver")
 class SASolver(LinearSolver):
-    """Eq. 1 of `data_exponential` with D a polynomial through predictions.
+    """SA-Solver: predict–correct Adams on the reverse-time SDE with any amount of noise.
+
+    A step from λ to λ' = λ + h, with the weights of eq. 1 of `data_exponential`, D the polynomial
+    through `order` predictions, or `corrector` ones:
+
+        data = [prediction, *data]
+        x = x + Σ_j (corrected[j] - predicted[j]) * data[j]      # the step before, its z as it was
+        x = σ' / σ * exp(-η * h) * x + Σ_j predicted[j] * data[j]
+        x = x + σ' * sqrt(1 - exp(-2 * η * h)) * z
 
     Args:
-      order: how many predictions a step uses, 1 to 4.
-      eta: η ≥ 0.
+      order: how many predictions a step uses.
+      eta: η, from the probability flow (0) to the reverse-time SDE (1) and more noise.
       corrector: how many predictions, the new one among them, correct a step once the network has
-        been evaluated at its end, with the same z; 0: none.
+        been evaluated at its end; 0: none.
     """
 
     reference = "Xue et al. 2023, SA-Solver"
@@ -36,11 +44,11 @@ class SASolver(LinearSolver):
 
     @property
     def memory(self) -> int:
-        """Of the predictions; a correction takes out what the last step made of the oldest."""
+        """As many as a correction uses or takes out: those of the step before, and the new one."""
         return max(self.order + 1, self.corrector) if self.corrector else self.order
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """As for `Multistep`; weakly 1 if noise is drawn."""
         if self.draws:
             return 1
@@ -52,33 +60,23 @@ class SASolver(LinearSolver):
         return self.eta != 0
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """Eq. 1.
-
-        Raises:
-          ValueError: `order` or `corrector` is out of range.
-        """
-        if self.order not in (1, 2, 3, 4):
-            raise ValueError(f"order: got {self.order}, takes 1 to 4")
-        if self.corrector not in (0, 2, 3, 4):
-            raise ValueError(f"corrector: got {self.corrector}, takes 0 or 2 to 4")
+        """One evaluation a step."""
         history, decay = History.of(sde, steps), Decay.of(sde, steps.start, steps.end, self.eta)
-        nodes = jnp.stack([jnp.roll(history.start, j) for j in range(self.memory)])
-        predicted = interpolated(nodes, jnp.minimum(history.known, self.order), history, decay)
-        return plan_of(
-            steps, self._corrections(nodes, predicted, history, decay), predicted.T, decay
-        )
+        nodes = newest_first(history.start, self.memory)
+        predicted = interpolated(nodes, jnp.minimum(history.length, self.order), history, decay)
+        rows = Row.step(decay.x, predicted, direction=DATA, std=decay.std)
+        if self.corrector:
+            rows = rows.correcting(self._corrections(nodes, predicted, history, decay))
+        return Plan.one_per_step(steps.start, rows)
 
     def _corrections(self, nodes: Array, predicted: Array, history: History, decay: Decay) -> Array:
-        """b' = x + the change of eq. 1, z included, that the new value makes. [N, 2 + H]."""
-        keep = jnp.broadcast_to(jnp.eye(2 + self.memory)[0], (nodes.shape[1], 2 + self.memory))
-        if not self.corrector:
-            return keep
-        # Of the step to follow, then of the step before.
-        after = jnp.concatenate([history.end[None], nodes[: self.memory - 1]])
-        counts = jnp.where(history.known > 0, jnp.minimum(history.known + 1, self.corrector), 0)
-        better = interpolated(after, counts, history, decay)
+        """`base` at the end of every step, [N, 2 + H]: eq. 17 less eq. 14, which has the same z."""
+        # The value at the end of the step in front.
+        nodes = jnp.concatenate([history.end[None], nodes[:-1]])
+        count = jnp.where(history.length > 0, jnp.minimum(history.length + 1, self.corrector), 0)
+        better = interpolated(nodes, count, history, decay)
         # What was d_{j−1} when the step was predicted is d_j now.
         worse = jnp.concatenate([jnp.zeros_like(predicted[:1]), predicted[:-1]])
-        change = jnp.where(history.regular, better - worse, 0.0)
-        change = jnp.roll(change, 1, axis=1).at[:, 0].set(0.0)
-        return keep.at[:, 2:].set(change.T)
+        change = jnp.where(history.finite, better - worse, 0.0)
+        hold = Row.hold(self.memory).base
+        return hold + jnp.pad(change.T, ((0, 0), (2, 0)))

@@ -1,8 +1,8 @@
 """What a solver and a corrector are.
 
-The loop (`driver`) evaluates the network; a solver only says at which times, and updates the state
-with what came out. So the number of network evaluations is the number of turns of the loop, and the
-program holds one copy of the network whatever the solver's order.
+The loop of `driver` evaluates the network; a solver only says at which times, and updates the state
+with what came out. So the loop has one iteration for each network evaluation, and the program holds
+one copy of the network whatever the solver's order.
 """
 
 import abc
@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from sde_lib import SDE, Prediction, Pytree, Registry, check_ranges
 
@@ -20,54 +21,81 @@ Draw = Callable[[], Array]
 
 
 class Steps(NamedTuple):
-    """The times at which the steps start and end [N].
+    """The times at which the N steps of a solver start and end.
 
     A step may start at more noise than the one before has ended at: there the loop adds noise by
-    the forward kernel, its standard deviation times `inflation`.
+    the forward kernel.
+
+    Args:
+      start, end: times; start > end but for steps of no length.
+      inflation: factor of the standard deviation of the noise that is added.
     """
 
-    start: Array
-    end: Array
+    start: Float[Array, "steps"]
+    end: Float[Array, "steps"]
     inflation: Array | float = 1.0
 
     @classmethod
-    def of_grid(cls, grid: Array) -> "Steps":
-        """From N + 1 decreasing times."""
+    def of_grid(cls, grid: Float[Array, "times"]) -> "Steps":
+        """The steps between N + 1 decreasing times."""
         return cls(grid[:-1], grid[1:])
 
-    def lifts(self, sde: SDE, first: Array) -> tuple[Array, Array]:
-        """x ← a x + b z before each step, a and b [N], from the end of the one before it.
+    def renoising(self, sde: SDE, first: Array) -> tuple[Array, Array]:
+        """The noise that brings the state from the end of a step to the start of the next.
+
+            x ← a x + b z,   z ~ N(0, I)
 
         Args:
           sde: the SDE.
-          first: the time of the state before the first step.
+          first: the time of the state before the first step, a scalar.
+
+        Returns:
+          a and b, [N]: 1 and 0 where a step starts at or below the end of the one before it.
         """
         before = jnp.concatenate([first[None], self.end[:-1]])
         kernel = jax.vmap(sde.transition)(before, self.start)
-        lifted = self.start > before
+        renoised = self.start > before
         return (
-            jnp.where(lifted, kernel.alpha, 1.0),
-            jnp.where(lifted, self.inflation * jnp.sqrt(kernel.variance), 0.0),
+            jnp.where(renoised, kernel.alpha, 1.0),
+            jnp.where(renoised, self.inflation * jnp.sqrt(kernel.variance), 0.0),
         )
 
 
 class Plan(NamedTuple):
-    """What a solver needs to know of N steps, with e evaluations a step.
+    """When a solver wants the network evaluated in N steps, e times in each, and what follows.
 
-    times: where the network is evaluated, [N, e].
-    coefficients: a pytree of [N, e, ...] leaves, one slice handed to each update.
-    closing: the slice of an update after the last step, evaluated at its end; or None.
+    Args:
+      times: of the evaluations, [N, e].
+      coefficients: a pytree of [N, e, ...] leaves, one slice handed to each update.
+      final_correction: the slice of an update after the last step, evaluated at its end; or None.
     """
 
-    times: Array
+    times: Float[Array, "steps evaluations"]
     coefficients: Any
-    closing: Any = None
+    final_correction: Any = None
+
+    @classmethod
+    def one_per_step(
+        cls, times: Float[Array, "steps"], coefficients: Any, final_correction: Any = None
+    ) -> "Plan":
+        """The plan of a solver with one evaluation a step.
+
+        Args:
+          times: of the evaluations.
+          coefficients: a pytree of [N, ...] leaves.
+          final_correction: as the field.
+        """
+        one = jax.tree.map(lambda leaf: leaf[:, None], coefficients)
+        return cls(times[:, None], one, final_correction)
 
 
 class Update(NamedTuple):
     """The state after an update.
 
-    x: [B, ...]. mean: x without the noise of the last step. state: what a multistep method keeps.
+    Args:
+      x: [B, ...].
+      mean: x without the noise that this update has drawn, [B, ...].
+      state: what the solver keeps for its next updates.
     """
 
     x: Array
@@ -76,19 +104,25 @@ class Update(NamedTuple):
 
 
 class Solver(Pytree, abc.ABC):
-    """Moves the state down a grid of times."""
+    """A method that moves the state down a grid of times.
+
+    A subclass says what its updates are: `plan` gives, for all steps at once, the times at which
+    the network is evaluated and the coefficients of what follows each evaluation; `update` does it.
+    Most are a `LinearSolver`; for a method of one evaluation a step, without memory, subclass
+    `Predictor`.
+    """
 
     reference: ClassVar[str] = ""
-    """Where it is from, in a few words."""
+    """The paper it is from, in a few words."""
 
     grid: ClassVar[str] = "uniform"
-    """The grid that suits it, of `grids`."""
+    """The name, in `grids`, of the grid that suits it."""
 
     usual_steps: ClassVar[int] = 50
-    """How many steps a trained model usually wants of it."""
+    """The number of steps that a trained model usually takes."""
 
     def validate(self) -> None:
-        """Check the fields; called where a config becomes a solver, never in a trace.
+        """Check all fields; called where a config becomes a solver, never in a trace.
 
         Raises:
           ValueError: one is out of range.
@@ -97,21 +131,21 @@ class Solver(Pytree, abc.ABC):
 
     @property
     def evaluations(self) -> int:
-        """Network evaluations a step."""
+        """Number of network evaluations per step."""
         return 1
 
     @property
-    def claimed_order(self) -> int:
-        """Of convergence: of the state if no noise is drawn, of its law (weak) otherwise."""
+    def convergence_order(self) -> int:
+        """Order of convergence in the step: weak, of the law, if the solver draws noise."""
         return 1
 
     @property
     def draws(self) -> bool:
-        """Whether its steps add noise."""
+        """Whether its updates add noise."""
         return True
 
     @property
-    def lifts(self) -> bool:
+    def renoises(self) -> bool:
         """Whether a step may start at more noise than the one before has ended at."""
         return False
 
@@ -121,25 +155,31 @@ class Solver(Pytree, abc.ABC):
         return False
 
     def steps(self, sde: SDE, grid: Array) -> Steps:
-        """The steps on a grid [N + 1] of decreasing times."""
+        """The steps on a grid of N + 1 decreasing times; more than N, if some go up again."""
         del sde
         return Steps.of_grid(grid)
 
     @abc.abstractmethod
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """Times and coefficients for the steps."""
+        """Times and coefficients of the evaluations in all steps.
+
+        Raises:
+          ValueError: the solver cannot take such steps, or a name among its fields is unknown.
+        """
 
     def init(self, x: Array) -> Any:
-        """The state before the first step, given the latent x."""
+        """What the solver keeps before its first step, which starts at x [B, ...]."""
         del x
 
     def settle(
         self, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> tuple[Array, Any]:
-        """(x, state) once the step that ended at x knows the network's evaluation there.
+        """The end x of a step, corrected by the network's evaluation there.
 
-        What an evaluation says of the step before it is said here, so that x is final before
-        something else moves it.
+        The driver calls it before anything but the solver moves x (a corrector, the denoising).
+
+        Returns:
+          x and what the solver keeps. Methods that correct no step return both as they are.
         """
         del prediction, coefficients
         return x, state
@@ -148,20 +188,29 @@ class Solver(Pytree, abc.ABC):
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
-        """The update after the network's evaluation at x, where nothing has moved x before it."""
+        """The update after the network's evaluation at x, which the last update has made.
+
+        Args:
+          draw: gives fresh standard normal noise of x's shape.
+          prediction: the network's at x.
+          x: the state, [B, ...].
+          coefficients: the slice of the plan for this evaluation.
+          state: what the last update returned.
+        """
 
     def update_moved(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any, state: Any
     ) -> Update:
         """The update after the network's evaluation at an x that was settled and then moved.
 
-        A method that remembers earlier steps carries the move along; the others need not know.
+        Args as of `update`. A method that remembers earlier steps carries the move along; the
+        others need not know.
         """
         return self.update(draw, prediction, x, coefficients, state)
 
 
 class Corrector(Pytree, abc.ABC):
-    """Moves the state towards p_t at one time t, before each step of the solver.
+    """A method that moves the state towards p_t at a fixed time t, before each step of the solver.
 
     Args:
       num_steps: corrections before each step of the solver, one evaluation each.
@@ -171,13 +220,19 @@ class Corrector(Pytree, abc.ABC):
 
     @abc.abstractmethod
     def plan(self, sde: SDE, steps: Steps) -> Any:
-        """Coefficients for the steps: a pytree of [N, ...] leaves."""
+        """Coefficients of the corrections before each step: a pytree of [N, ...] leaves."""
 
     @abc.abstractmethod
     def update(
         self, draw: Draw, prediction: Prediction, x: Array, coefficients: Any
     ) -> tuple[Array, Array]:
-        """(x, x without its new noise) after the network's evaluation at x."""
+        """The state after the network's evaluation at x.
+
+        Args as of `Solver.update`, the coefficients those of one step.
+
+        Returns:
+          x, and x without its new noise, [B, ...].
+        """
 
 
 solvers = Registry("solver", Solver)

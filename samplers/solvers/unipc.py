@@ -16,23 +16,29 @@ evaluated at its end. Where h is infinite the step is of first order.
 Reference: Zhao et al. 2023 "UniPC", eq. 3, 8 and 9, App. B (data).
 """
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from samplers.solvers.data_exponential import Decay, History, interpolated
-from samplers.solvers.linear import LinearSolver, Row
+from samplers.solvers.linear import DATA, LinearSolver, Row, corrected, newest_first
 from samplers.solvers.solver import Plan, Steps, solvers
 from sde_lib import SDE, static
 
 
 @solvers.register("unipc")
 class UniPC(LinearSolver):
-    """Eq. 1 to 3.
+    """UniPC: the unified predictor–corrector in the predicted data, one evaluation a step.
+
+    A step from λ to λ' = λ + h, with the weights of eq. 1 to 3 of `unipc`:
+
+        data = [prediction, *data]
+        x = σ / σ_before * x_before + Σ_{j≤p} corrected[j] * data[j]     # (2), over the step before
+        x_before = x
+        x = σ' / σ * x + Σ_{j<p} predicted[j] * data[j]                  # (1), over this step
 
     Args:
-      order: p, from 1 to 3.
-      variant: B, "bh1" or "bh2".
+      order: p, how many values the prediction uses.
+      variant: B, "bh1" (−h) or "bh2" (e^{−h} − 1).
     """
 
     reference = "Zhao et al. 2023, UniPC"
@@ -47,59 +53,42 @@ class UniPC(LinearSolver):
         return self.order + 1
 
     @property
-    def claimed_order(self) -> int:
+    def convergence_order(self) -> int:
         """p + 1."""
         return self.order + 1
 
     def plan(self, sde: SDE, steps: Steps) -> Plan:
-        """One evaluation a step, and one at the end to correct the last.
-
-        Raises:
-          ValueError: `order` or `variant` is none of those.
-        """
-        if self.order not in (1, 2, 3):
-            raise ValueError(f"order: got {self.order}, takes 1 to 3")
-        if self.variant not in ("bh1", "bh2"):
-            raise ValueError(f"variant: got {self.variant!r}, takes 'bh1' or 'bh2'")
+        """One evaluation a step, and one at the end to correct the last."""
         history, decay = History.of(sde, steps), Decay.of(sde, steps.start, steps.end, 0.0)
-        nodes = jnp.stack([jnp.roll(history.start, j) for j in range(self.memory)])
-        count = jnp.minimum(history.known, self.order)
-        predicted = interpolated(nodes, count, history, decay)
-        predicted = self._halved(predicted, count == 2, nodes[1], history, decay)
-        # The new value in front: D_i is the second.
-        after = jnp.concatenate([history.end[None], nodes[:-1]])
-        corrected = interpolated(after, count + 1, history, decay)
-        corrected = self._halved(corrected, count == 1, history.end, history, decay, other=0)
-        usable = (history.regular & (history.known > 0))[:, None]
+        nodes = newest_first(history.start, self.memory)
+        count = jnp.minimum(history.length, self.order)
+        weights = interpolated(nodes, count, history, decay)
+        weights = self._halved(weights, count == 2, nodes[1], history, decay)
+        rows = Row.step(decay.x, weights, direction=DATA)
 
-        # At the evaluation that ends a step: b' from b, where the step had a history.
-        num, memory = len(history.h), self.memory
-        keep = jnp.eye(2 + memory)[0]
-        correct = jnp.concatenate([jnp.zeros((1, num)), decay.x[None], corrected]).T
-        correct = jnp.where(usable, correct, keep)
-        data = jnp.array([1.0, 0.0])
-        rows = Row(
-            direction=jnp.broadcast_to(data, (num, 2)),
-            base=jnp.concatenate([keep[None], correct[:-1]]),
-            next=jnp.concatenate([decay.x[None], predicted]).T,
-            std=jnp.zeros(num),
-        )
-        closing = Row(data, correct[-1], keep[: 1 + memory], jnp.zeros(()))
-        return Plan(steps.start[:, None], jax.tree.map(lambda leaf: leaf[:, None], rows), closing)
+        # The value at the end of the step in front: D_i is the second.
+        nodes = jnp.concatenate([history.end[None], nodes[:-1]])
+        weights = interpolated(nodes, count + 1, history, decay)
+        weights = self._halved(weights, count == 1, nodes[0], history, decay, new_first=True)
+        hold, usable = Row.hold(self.memory), history.finite & (history.length > 0)
+        corrections = jnp.where(usable[:, None], corrected(decay.x, weights), hold.base)
+        final = hold._replace(base=corrections[-1])
+        return Plan.one_per_step(steps.start, rows.correcting(corrections), final)
 
     def _halved(
         self,
         weights: Array,
-        few: Array,
+        one_difference: Array,
         node: Array,
         history: History,
         decay: Decay,
-        other: int = 1,
+        *,
+        new_first: bool = False,
     ) -> Array:
-        """Weights [H, N], with ρ = 1/2 where `few`: of D_i and of number `other`, at `node`."""
+        """Weights [H, N], with ρ = 1/2 where D_i and the value at `node` are all that is known."""
         b = -history.h if self.variant == "bh1" else jnp.expm1(-history.h)
         change = -decay.alpha * b * history.h / (2 * (node - history.start))
-        halves = (
-            jnp.zeros_like(weights).at[other].set(change).at[1 - other].set(decay.data - change)
-        )
-        return jnp.where(few & (node != history.start) & history.regular, halves, weights)
+        halves = jnp.stack([decay.data - change, change])
+        halves = jnp.pad(halves[::-1] if new_first else halves, ((0, len(weights) - 2), (0, 0)))
+        apart = (node != history.start) & history.finite
+        return jnp.where(one_difference & apart, halves, weights)

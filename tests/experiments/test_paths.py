@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments import paths
-from experiments.builders.sampling import build_grid
+from experiments.builders.grid import build_grid
 from experiments.cli import main
 from experiments.commands import train
 from experiments.config_schema import flags
@@ -21,6 +21,7 @@ from experiments.runtime.atomic_files import write_atomically
 from experiments.sampling.latents import read_latents
 from experiments.status.facts import read_status
 from experiments.workdir.folder import Workdir
+from samplers import DDIM
 from sde_lib import VP
 
 
@@ -46,7 +47,7 @@ def test_home_is_expanded_wherever_a_path_is_taken(home, trained, capsys):
     np.savez(home / "z.npz", latents=np.ones((1, 2)))
     np.testing.assert_array_equal(read_latents("~/z.npz", (2,)), [[1, 1]])
     np.save(home / "times.npy", np.array([1.0, 0.5]))
-    grid = build_grid(SamplingConfig(grid="~/times.npy"), VP(), 1.0)
+    grid = build_grid(SamplingConfig(grid="~/times.npy"), DDIM(), VP(), 1.0)
     np.testing.assert_array_equal(grid, [1.0, 0.5])
     # A flag that writes, and one that reads what it wrote.
     assert main(["export", "--workdir=~/run", "--output=~/model.safetensors"]) == 0

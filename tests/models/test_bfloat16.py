@@ -24,7 +24,7 @@ def losses(network, params, shape, sde, t, parameterization, conditioning):
         network=network,
         params=params,
         sde=sde,
-        parameterization=parameterization,
+        parameterization=parameterizations[parameterization](),
         conditioning=conditioning,
     )
     data, noise = jax.random.normal(jax.random.key(1), (2, *t.shape, *shape))

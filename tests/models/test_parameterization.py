@@ -19,7 +19,7 @@ def test_ddpm_noise_has_the_sigma_of_the_discrete_chain(float64):
     left = 1 - np.cumprod(1 - np.linspace(0.2 / 1000, 15.0 / 1000, 1000))
     rng = np.random.default_rng(0)
     x, output = rng.standard_normal((2, 5, 3))
-    got = parameterizations["ddpm_noise"](lambda x: 2 * x + output, sde, x, t, 0.5)
+    got = parameterizations["ddpm_noise"]()(lambda x: 2 * x + output, sde, x, t)
     score = -np.asarray(got.noise) / np.asarray(sde.sigma(t))[:, None]
     want = -(2 * x + output) / np.sqrt(left[index])[:, None]
     np.testing.assert_allclose(score, want, rtol=1e-9)
@@ -36,7 +36,7 @@ def test_smld_has_a_table_of_noises_from_the_largest(float64):
     np.testing.assert_array_equal(conditionings["smld_step"](sde, jnp.asarray(t)), labels)
     rng = np.random.default_rng(0)
     x, output = rng.standard_normal((2, 5, 3))
-    got = parameterizations["smld_score"](lambda x: 2 * x + output, sde, x, t, 0.5)
+    got = parameterizations["smld_score"]()(lambda x: 2 * x + output, sde, x, t)
     score = -np.asarray(got.noise) / np.asarray(sde.sigma(t))[:, None]
     np.testing.assert_allclose(score, (2 * x + output) / table[labels][:, None], rtol=1e-9)
     np.testing.assert_allclose(got.data + sde.sigma(t)[:, None] * got.noise, x, rtol=1e-9)
@@ -61,6 +61,11 @@ EXACT = {
 STD = 0.6
 
 
+def make(name, std=STD):
+    """The parameterization of a name, for data of a standard deviation."""
+    return parameterizations[name](**({"data_std": std} if name == "edm" else {}))
+
+
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("sde", ["vp", "subvp", "ve", "flow"])
 def test_data_and_noise_make_the_state(sde):
@@ -69,8 +74,8 @@ def test_data_and_noise_make_the_state(sde):
     data, noise = np.random.default_rng(0).standard_normal((2, 1, 3))
     x = sde.alpha(t) * data + sde.sigma(t) * noise
     for name in parameterizations:
-        predict = parameterizations[name]
-        got = predict(lambda x: jnp.sin(3 * x) + 0.2, sde, x, jnp.array([t]), STD)
+        predict = make(name)
+        got = predict(lambda x: jnp.sin(3 * x) + 0.2, sde, x, jnp.array([t]))
         if not np.isfinite(got.noise).all():
             assert name in ("ddpm_noise", "smld_score")  # of a chain that this SDE has not
             continue
@@ -78,26 +83,26 @@ def test_data_and_noise_make_the_state(sde):
         np.testing.assert_allclose(again, x, rtol=1e-9, err_msg=name)
         if name in EXACT:
             output = EXACT[name](sde, t, data, noise)
-            got = predict(lambda _, output=output: output, sde, x, jnp.array([t]), STD)
+            got = predict(lambda _, output=output: output, sde, x, jnp.array([t]))
             # σ/α ≤ 150 times a rounding of 1e-16, and slopes by differentiation.
             np.testing.assert_allclose(got.data, data, atol=1e-9, err_msg=name)
             np.testing.assert_allclose(got.noise, noise, atol=1e-9, err_msg=name)
     assert set(EXACT) | {"ddpm_noise", "smld_score"} == set(parameterizations)
 
 
-def test_the_network_of_edm_sees_a_state_of_unit_variance():
+def test_the_input_of_edms_network_has_unit_variance():
     sde, t, x = sdes["ve"](), jnp.array([0.7]), jnp.array([[0.3, -2.0]])
-    seen = []
-    parameterizations["edm"](lambda x: seen.append(x) or x, sde, x, t, STD)
-    np.testing.assert_allclose(seen[0], x / np.hypot(sde.sigma(0.7), STD), rtol=1e-6)
+    inputs = []
+    make("edm")(lambda x: inputs.append(x) or x, sde, x, t)
+    np.testing.assert_allclose(inputs[0], x / np.hypot(sde.sigma(0.7), STD), rtol=1e-6)
 
 
-def test_what_the_network_is_told_of_the_time():
+def test_the_number_that_stands_for_the_time():
     """log σ/α, whether α or σ moves, within ±12; log σ; 999 t."""
     t = jnp.array([0.2, 0.5, 1.0])
     flow, ve = sdes["flow"](), sdes["ve"](sigma_min=0.01, sigma_max=50.0)
-    told = conditionings["log_noise"](flow, t)
-    np.testing.assert_allclose(told, [np.log(0.25), 0, 12], atol=1e-6)
+    given = conditionings["log_noise"](flow, t)
+    np.testing.assert_allclose(given, [np.log(0.25), 0, 12], atol=1e-6)
     assert conditionings["log_noise"](flow, jnp.zeros(1)) == -12
     want = np.log(0.01) + np.asarray(t) * np.log(5000)
     np.testing.assert_allclose(conditionings["log_noise"](ve, t), want, rtol=1e-5)
@@ -119,19 +124,17 @@ class Shown(nn.Module):
 def test_a_score_model_is_its_network_and_its_meaning():
     sde, t, cond = sdes["flow"](), jnp.array([0.3, 0.6]), jnp.array([2.0, 5.0])
     x = jnp.array([[0.4, -1.0], [2.0, 0.1]])
+    edm = parameterizations["edm"](data_std=0.8)
     model = ScoreModel(
         network=Shown(),
         params={"scale": jnp.array(3.0)},
         sde=sde,
-        parameterization="edm",
+        parameterization=edm,
         conditioning="log_noise",
-        data_std=0.8,
     )
     c = conditionings["log_noise"](sde, t)
     for key, factor in ((None, cond), (jax.random.key(0), jnp.ones(2))):
-        want = parameterizations["edm"](
-            lambda x, factor=factor: 3 * x * (c * factor)[:, None], sde, x, t, 0.8
-        )
+        want = edm(lambda x, factor=factor: 3 * x * (c * factor)[:, None], sde, x, t)
         got = model(x, t, cond, dropout_key=key)
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
@@ -141,13 +144,13 @@ def test_rounding_tells_where_a_prediction_is_lost():
     vp, t = sdes["vp"](), jnp.array([1e-5, 1.0])
     n = np.asarray(vp.noise_to_signal(t), np.float64)
     r = np.hypot(1, n / 0.5)  # over α s
-    np.testing.assert_allclose(rounding("noise", vp, t, 0.5), 2**-24 * r, rtol=1e-3)
-    np.testing.assert_allclose(rounding("data", vp, t, 0.5), 2**-24 * r * 0.5 / n, rtol=1e-3)
+    np.testing.assert_allclose(rounding(make("noise"), vp, t, 0.5), 2**-24 * r, rtol=1e-3)
+    np.testing.assert_allclose(rounding(make("data"), vp, t, 0.5), 2**-24 * r * 0.5 / n, rtol=1e-3)
     flow = sdes["flow"]()
     for name in parameterizations:
-        lost = rounding(name, flow, jnp.array([1e-3, 1.0]), 0.5)
+        lost = rounding(make(name, 0.5), flow, jnp.array([1e-3, 1.0]), 0.5)
         assert bool(jnp.all(lost < 1e-3)) == (name in ("data", "v", "velocity", "edm")), name
-    assert rounding("data", flow, jnp.zeros(1), 0.5) == np.inf
+    assert rounding(make("data"), flow, jnp.zeros(1), 0.5) == np.inf
 
 
 @pytest.mark.parametrize("name", ["subvp", "cosine", "flow"])

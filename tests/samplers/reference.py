@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers import Corrector, Solver, evaluations, integrate
+from samplers import Corrector, GridSampler, Solver
 from sde_lib import SDE, Prediction
 
 
@@ -19,13 +19,13 @@ def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, gr
     steps = solver.steps(sde, jnp.asarray(grid))
     plan = solver.plan(sde, steps)
     coefficients = jax.tree.map(np.asarray, plan.coefficients)
-    scale, std = (np.asarray(part) for part in steps.lifts(sde, jnp.asarray(grid)[0]))
+    scale, std = (np.asarray(part) for part in steps.renoising(sde, jnp.asarray(grid)[0]))
     state, mean, number = solver.init(x), x, 0
     for step, times in enumerate(np.asarray(plan.times)):
         if std[step]:
             x = scale[step] * x + std[step] * draw(plan.times.size + number)
-        for slot, t in enumerate(times):
-            here = jax.tree.map(lambda leaf, at=(step, slot): leaf[at], coefficients)
+        for stage, t in enumerate(times):
+            here = jax.tree.map(lambda leaf, at=(step, stage): leaf[at], coefficients)
             prediction = predict(x, t)
             x, mean, state = solver.update(lambda n=number: draw(n), prediction, x, here, state)
             number += 1
@@ -68,7 +68,7 @@ def propagate(
     sampling. Works for any solver, however many evaluations and however long its memory.
     """
     number = solver.plan(sde, solver.steps(sde, jnp.asarray(grid))).times.size
-    number *= 2 if solver.lifts else 1
+    number *= 2 if solver.renoises else 1
     switched = np.zeros((number + 2, 1))
     switched[1] = 1.0
 
@@ -102,19 +102,16 @@ def driven(
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(grid: Array, snr: Array) -> tuple[Array, Array]:
         corrected = corrector and dataclasses.replace(corrector, snr=snr)
-        number = evaluations(sde, solver, grid, corrected, True) * (2 if solver.lifts else 1)
+        sampler = GridSampler(solver=solver, grid=grid, corrector=corrected, denoise=True)
+        number = sampler.num_evaluations(sde) * (2 if solver.renoises else 1)
         rows = jnp.zeros((number + 2, 1))
         std = jnp.sqrt(sde.alpha(grid[0]) ** 2 * data.variance + sde.sigma(grid[0]) ** 2)
-        x = integrate(
+        x = sampler.integrate(
             lambda k: rows.at[2 + k].set(1.0),
             sde,
             partial(data.predict, sde),
             sde.alpha(grid[0]) * data.mean + std * rows.at[1].set(1.0),
-            solver=solver,
-            grid=grid,
-            corrector=corrected,
-            denoise=True,
-        )[:, 0]
+        ).x[:, 0]
         return x[0], jnp.sum((x[1:] - x[0]) ** 2)
 
     return run

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import brownian, noise, sample_adaptively
+from samplers import AdaptiveSDESampler, brownian, noise
 from sde_lib import VE, VP, Gaussian, Prediction, sdes
 from tests.cases import mixture
 
@@ -33,9 +33,8 @@ def test_brownian_path():
 
 
 def draw(sde, oracle, shape, **options):
-    return sample_adaptively(
-        KEY, sde, oracle.model(sde), shape, t_min=sde.time_of_noise_to_signal(1e-2), **options
-    )
+    sampler = AdaptiveSDESampler(t_min=sde.time_of_noise_to_signal(1e-2), **options)
+    return sampler.draw(KEY, sde, oracle.model(sde), shape)
 
 
 @pytest.mark.parametrize("name", ["vp", "ve", "flow"])
@@ -99,9 +98,9 @@ def test_without_noise_it_is_an_integral(monkeypatch):
 
     t_max, t_min = (float(sde.time_of_noise_to_signal(n)) for n in (20.0, 0.05))
     z = jnp.array([[1.0], [-2.0], [0.3]])
-    options = {"rtol": 1e-3, "atol": 1e-3, "data_std": std, "latents": z, "denoise": False}
-    model = jax.tree_util.Partial(predict)
-    result = sample_adaptively(KEY, sde, model, (3, 1), t_min=t_min, t_max=t_max, **options)
+    options = {"rtol": 1e-3, "atol": 1e-3, "data_std": std, "denoise": False}
+    sampler = AdaptiveSDESampler(t_min=t_min, t_max=t_max, **options)
+    result = sampler.draw(KEY, sde, jax.tree_util.Partial(predict), (3, 1), latents=z)
 
     def u(x, t):
         return sde.alpha(t) * x / sde.sigma(t) ** 2

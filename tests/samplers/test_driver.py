@@ -11,16 +11,14 @@ from numpy.testing import assert_allclose
 from samplers import (
     Ancestral,
     EulerMaruyama,
+    GridSampler,
     Langevin,
     NoPredictor,
     ReverseDiffusion,
     correctors,
-    evaluations,
     grids,
-    integrate,
     noise,
     sample,
-    sample_path,
     solvers,
 )
 from sde_lib import VP, Prediction
@@ -57,8 +55,8 @@ def test_one_copy_of_the_network(name):
     """Whatever the solver, with two corrections a step and a last denoising."""
     options = {"corrector": Langevin(num_steps=2), "denoise": True, "grid": GRID}
     model = jax.tree_util.Partial(marked, 1.0)
-    run = partial(sample, shape=(2, 3), solver=solvers[name](), **options)
-    program = jax.make_jaxpr(lambda key: run(key, SDE, model))(KEY)
+    run = GridSampler(solver=solvers[name](), **options).draw
+    program = jax.make_jaxpr(lambda key: run(key, SDE, model, (2, 3)))(KEY)
     assert count(program.jaxpr, "asinh") == 1
     assert count(program.jaxpr, "scan") == 1
 
@@ -82,33 +80,30 @@ def test_evaluations(name, corrections, denoise):
         jax.debug.callback(lambda number: numbers.append(int(number)), number, ordered=True)
         return jnp.ones((2, 3))
 
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def run(grid):
-        return integrate(
-            draw,
-            SDE,
-            predict,
-            jnp.ones((2, 3)),
-            solver=solver,
-            grid=grid,
-            corrector=Langevin(num_steps=corrections) if corrections else None,
-            denoise=denoise,
-        )
+    sampler = GridSampler(
+        solver=solver,
+        grid=GRID[-3:],
+        corrector=Langevin(num_steps=corrections) if corrections else None,
+        denoise=denoise,
+    )
 
-    run(GRID[-3:]).block_until_ready()
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    def run(sampler):
+        return sampler.integrate(draw, SDE, predict, jnp.ones((2, 3))).x
+
+    run(sampler).block_until_ready()
     jax.effects_barrier()
     a_step = corrections + solver.evaluations
     steps = len(solver.steps(SDE, GRID[-3:]).start)
-    corrector = Langevin(num_steps=corrections) if corrections else None
     assert len(times) == steps * a_step + denoise
-    assert len(times) == evaluations(SDE, solver, GRID[-3:], corrector, denoise)
-    if solver.evaluations == 1 and not solver.lifts:
+    assert len(times) == sampler.num_evaluations(SDE)
+    if solver.evaluations == 1 and not solver.renoises:
         assert_allclose(times[:corrections], float(GRID[-3]))
         expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
         assert_allclose(times, expected)
     # Every draw has a number of its own, and none is the latent's.
     assert len(set(numbers)) == len(numbers)
-    if not solver.lifts:
+    if not solver.renoises:
         assert len(numbers) == 2 * (corrections + solver.evaluations * solver.draws)
     assert noise.LATENT not in numbers
 
@@ -117,12 +112,10 @@ def test_denoising():
     """The end is E[x_0 | x_{t_min}] at the last state, its noise included."""
     oracle = mixture()
     x = noise.normal(noise.example_keys(KEY, jnp.arange(4)), noise.LATENT, (2,))
-    options = {"solver": ReverseDiffusion(), "grid": GRID}
 
     def run(**more):
-        return integrate(
-            lambda number: jnp.ones((4, 2)), SDE, oracle.model(SDE), x, **options, **more
-        )
+        sampler = GridSampler(solver=ReverseDiffusion(), grid=GRID, **more)
+        return sampler.integrate(lambda number: jnp.ones((4, 2)), SDE, oracle.model(SDE), x).x
 
     step = ReverseDiffusion().coefficients(SDE, GRID[-2], GRID[-1], num_steps=6)
     last = run() + step.std * jnp.ones((4, 2))
@@ -149,7 +142,7 @@ def test_new_numbers_run_the_program_that_is_there():
             solver=EulerMaruyama(),
             corrector=Langevin(snr=snr),
             grid=grid,
-        )
+        ).x
 
     first = run(1.0, VP(), 0.16, GRID, 0)
     once = len(traces)
@@ -178,7 +171,7 @@ def test_the_first_state_has_the_law_at_the_first_time(sde, start):
         solver=Ancestral(),
         grid=jnp.array([start, start]),
         data_std=1.3,
-    )
+    ).x
     latent = noise.normal(noise.example_keys(KEY, jnp.arange(5)), noise.LATENT, (2,))
     std = np.hypot(1.3 * sde.alpha(start), sde.sigma(start))
     # α data + σ noise = x, two terms of x's size in float32, α and σ of the step rounded too.
@@ -191,7 +184,8 @@ def test_condition_reaches_its_example():
 
     cond = jnp.array([-3.0, 0.0, 5.0])
     model = jax.tree_util.Partial(predict)
-    x = sample(KEY, SDE, model, (3, 2), solver=Ancestral(), grid=GRID, cond=cond, denoise=True)
+    options = {"solver": Ancestral(), "grid": GRID, "denoise": True}
+    x = sample(KEY, SDE, model, (3, 2), cond=cond, **options).x
     assert_allclose(x, np.repeat(cond, 2).reshape(3, 2))
 
 
@@ -209,9 +203,9 @@ def test_jit_or_not():
         denoise=True,
     )
     with jax.disable_jit():
-        plain = run()
+        plain = run().x
     # A few float32 steps in another order; 1/σ = 7 amplifies at the end.
-    assert_allclose(run(), plain, atol=2e-5)
+    assert_allclose(run().x, plain, atol=2e-5)
 
 
 def test_progress_bar(monkeypatch):
@@ -232,9 +226,9 @@ def test_progress_bar(monkeypatch):
     monkeypatch.setattr("samplers.progress.tqdm", Bar)
     options = {"solver": Ancestral(), "grid": GRID, "denoise": True}
     run = partial(sample, KEY, SDE, mixture().model(SDE), (3, 2), **options)
-    silent = run()
+    silent = run().x
     assert not bars
-    loud = jax.block_until_ready(run(progress=True))
+    loud = jax.block_until_ready(run(progress=True).x)
     jax.effects_barrier()
     assert [(bar.total, bar.n, bar.closed) for bar in bars] == [(7, 7, True)]
     # The bar is another program, so its float32 may be fused in another way.
@@ -248,10 +242,10 @@ def test_the_path_is_of_what_the_data_are_taken_to_be():
         return Prediction(data=jnp.full_like(x, t), noise=-x)
 
     options = {"solver": Ancestral(), "grid": GRID, "denoise": True}
-    run = partial(sample_path, KEY, SDE, jax.tree_util.Partial(predict), (3, 2), **options)
+    run = partial(sample, KEY, SDE, jax.tree_util.Partial(predict), (3, 2), **options)
     # Seven evaluations, at the six starts and at the end: two, two and three a part.
-    assert_allclose(run(keep=3).data[:, 0, 0], GRID[jnp.array([2, 4, 6])])
-    assert_allclose(run(keep=7).data[:, 1, 1], GRID)
+    assert_allclose(run(keep=3).path[0, :, 0], GRID[jnp.array([2, 4, 6])])
+    assert_allclose(run(keep=7).path[1, :, 1], GRID)
     assert_allclose(run(keep=3).x, GRID[-1])
 
 
@@ -264,35 +258,35 @@ def test_nothing_to_do_is_refused():
     ("options", "message"),
     [
         (
-            {"solver": ReverseDiffusion(discretization="exakt")},
-            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+            lambda: {"solver": ReverseDiffusion(discretization="exakt")},
+            r"^discretization: unknown value 'exakt'; did you mean 'exact'\? Known: exact, publ",
         ),
         (
-            {"solver": Ancestral(discretization="ddpm")},
-            r"^discretization: got 'ddpm', takes 'exact' or 'published'",
+            lambda: {"solver": Ancestral(discretization="ddpm")},
+            r"^discretization: unknown value 'ddpm'\. Known: exact, published",
         ),
         (
-            {"solver": EulerMaruyama(discretization="exakt")},
-            r"^discretization: got 'exakt', takes 'exact' or 'published'",
+            lambda: {"solver": EulerMaruyama(discretization="exakt")},
+            r"^discretization: unknown value 'exakt'; did you mean 'exact'\? Known: exact, publ",
         ),
         (
-            {"solver": Ancestral(variance="prior")},
-            r"^variance: got 'prior', takes 'posterior' or 'forward'",
+            lambda: {"solver": Ancestral(variance="prior")},
+            r"^variance: unknown value 'prior'; did you mean 'posterior'\? Known: forward, post",
         ),
         (
-            {"solver": NoPredictor(), "corrector": Langevin(norm="max")},
-            r"^norm: got 'max', takes 'example' or 'batch'",
+            lambda: {"solver": NoPredictor(), "corrector": Langevin(norm="max")},
+            r"^norm: unknown value 'max'\. Known: batch, example",
         ),
         (
-            {
+            lambda: {
                 "solver": NoPredictor(),
                 "corrector": correctors["annealed_langevin"](discretization="x"),
             },
-            r"^discretization: got 'x', takes 'exact' or 'published'",
+            r"^discretization: unknown value 'x'\. Known: exact, published",
         ),
     ],
 )
 def test_wrong_choices_are_named(options, message):
     """In one line; JAX adds a note on its own frames after it."""
     with pytest.raises(ValueError, match=message):
-        sample(KEY, SDE, mixture().model(SDE), (2, 2), grid=GRID, **options)
+        sample(KEY, SDE, mixture().model(SDE), (2, 2), grid=GRID, **options())

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.testing import assert_allclose
 
-from samplers import DDIM, Adams, ByTolerance, ProbabilityFlow, fit_grid, integrate
+from samplers import DDIM, Adams, ByTolerance, GridSampler, ProbabilityFlow, fit_grid
 from samplers.coordinates.angle import Angle
 from sde_lib import VP
 from tests.cases import mixture
@@ -41,9 +41,8 @@ def test_what_is_kept_errs_less_on_other_latents():
 
     @jax.jit
     def error(grid):
-        end = integrate(
-            lambda k: jnp.zeros_like(x), SDE, model, x, solver=DDIM(), grid=grid, denoise=True
-        )
+        sampler = GridSampler(solver=DDIM(), grid=grid, denoise=True)
+        end = sampler.integrate(lambda k: jnp.zeros_like(x), SDE, model, x).x
         return jnp.sqrt(jnp.mean((end - exact) ** 2))
 
     angle = Angle(SDE, WRONG)

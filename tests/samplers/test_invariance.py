@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from samplers import Langevin, ReverseDiffusion, Steps, grids, integrate, noise, sample
+from samplers import GridSampler, Langevin, ReverseDiffusion, Steps, grids, noise
 from sde_lib import VP, GaussianMixture
 
 SDE = VP()
@@ -17,17 +17,15 @@ DATA = GaussianMixture(
     means=jnp.array([[-1.0, 0.0, 0.5], [1.0, 0.5, 0.0]]),
     stds=jnp.array([0.2, 0.3]),
 )
-SETTING = {
-    "solver": ReverseDiffusion(),
-    "corrector": Langevin(),
-    "grid": grids["uniform"](SDE, 10, 1e-3),
-}
+SAMPLER = GridSampler(
+    solver=ReverseDiffusion(), corrector=Langevin(), grid=grids["uniform"](SDE, 10, 1e-3)
+)
 # Ten steps of float32 arithmetic in another order.
 ROUNDING = 2e-5
 
 
 def draw(batch: int, **options):
-    return sample(jax.random.key(0), SDE, DATA.model(SDE), (batch, 3), **SETTING, **options)
+    return SAMPLER.draw(jax.random.key(0), SDE, DATA.model(SDE), (batch, 3), **options).x
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -66,7 +64,7 @@ def test_scan_or_python_loop():
     x = fresh(noise.LATENT)
     model = DATA.model(SDE)
     looped = x
-    solver, corrector, grid = SETTING["solver"], SETTING["corrector"], SETTING["grid"]
+    solver, corrector, grid = SAMPLER.solver, SAMPLER.corrector, SAMPLER.grid
     steps = Steps.of_grid(grid)
     linear, scales = solver.plan(SDE, steps).coefficients, corrector.plan(SDE, steps)
     for i in range(10):
@@ -75,6 +73,6 @@ def test_scan_or_python_loop():
         at = jax.tree.map(lambda leaf, i=i: leaf[i, 0], linear)
         update = solver.update(partial(fresh, 2 * i + 1), model(looped, grid[i]), looped, at, None)
         looped = update.x
-    scanned = integrate(fresh, SDE, model, x, **SETTING)
+    scanned = SAMPLER.integrate(fresh, SDE, model, x).x
     np.testing.assert_allclose(scanned, update.mean, atol=ROUNDING)
     np.testing.assert_allclose(scanned, draw(5), atol=ROUNDING)

@@ -51,9 +51,9 @@ def test_weak_order(sde, name):
         errors.append([end.mean - exact[0], end.variance - exact[1]])
     errors = np.array(errors)
     assert np.abs(errors[-1]).max() < 0.05
-    assert_allclose(slope(errors[:, 1]), solvers[name]().claimed_order, atol=0.3)
+    assert_allclose(slope(errors[:, 1]), solvers[name]().convergence_order, atol=0.3)
     if np.abs(errors[-1, 0]) > 1e-10:  # the mean may be exact
-        assert slope(errors[:, 0]) > solvers[name]().claimed_order - 0.3
+        assert slope(errors[:, 0]) > solvers[name]().convergence_order - 0.3
 
 
 def test_restart_errs_by_its_own_steps():
@@ -67,7 +67,7 @@ def test_restart_errs_by_its_own_steps():
         grid = grids["log_snr"](sde, num_steps, t_min, T_MAX)
         return driven(sde, Restart(num_steps=own), None, data)(grid, 0.0)[1] / denoised - 1
 
-    assert Restart().claimed_order == 0
+    assert Restart().convergence_order == 0
     rough = error(25, 4)
     assert_allclose(error(50, 4), rough, rtol=0.05)
     assert_allclose(np.log2(rough / error(25, 8)), 2, atol=0.3)

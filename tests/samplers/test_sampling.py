@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import Ancestral, Langevin, Predictor, correctors, grids, sample, solvers
+from samplers import (
+    Ancestral,
+    GridSampler,
+    Langevin,
+    Predictor,
+    correctors,
+    grids,
+    sample,
+    solvers,
+)
 from sde_lib import VE, VP, Gaussian, GaussianMixture, SubVP
 from tests.cases import SDES, every_sde, mixture
 from tests.samplers.reference import Line, propagate
@@ -25,7 +34,7 @@ LINE = Line()
 STOCHASTIC = [
     name
     for name in solvers
-    if solvers[name]().evaluations and (solvers[name]().draws or solvers[name]().lifts)
+    if solvers[name]().evaluations and (solvers[name]().draws or solvers[name]().renoises)
 ]
 
 
@@ -54,7 +63,8 @@ def test_solver(sde, name):
     @quick_jit
     def run(data):
         model = data.model(sde)
-        return sample(jax.random.key(1), sde, model, (NUM, 2), solver=solvers[name](), grid=grid)
+        sampler = GridSampler(solver=solvers[name](), grid=grid)
+        return sampler.draw(jax.random.key(1), sde, model, (NUM, 2)).x
 
     x = np.asarray(run(three_times(LINE)), np.float64)
     with jax.enable_x64(True):
@@ -109,7 +119,7 @@ def test_corrector(sde, name, discretization):
             solver=Ancestral(**choice),
             corrector=correctors[name](snr=0.1, **choice),
             grid=grid,
-        )
+        ).x
 
     x = np.asarray(run(), np.float64)
     mean, variance = LINE.moments(sde, T_MIN)
@@ -132,7 +142,7 @@ def test_langevin_with_norms_of_the_batch_in_two_dimensions(sde):
             solver=Ancestral(),
             corrector=Langevin(snr=0.1, norm="batch"),
             grid=grid,
-        )
+        ).x
 
     keys = jax.random.split(jax.random.key(5))
     true = data.sample(keys[0], (NUM, 2))

@@ -92,7 +92,7 @@ def test_an_empty_bin_keeps_its_mean():
 def test_losses_of_zero(scale):
     """Bounded weights, whether some losses are 0 or all."""
     found = weights(update(init(BINS), CENTERS, jnp.asarray(scale, jnp.float32)), CENTERS)
-    assert np.all(found <= adaptive_weighting.MOST * (1 + 1e-6))
+    assert np.all(found <= adaptive_weighting.MAX_WEIGHT * (1 + 1e-6))
     if not scale.any():
         assert_array_equal(found, 1)
 

@@ -31,7 +31,7 @@ def score_of(sde, x, t):
 def quantities(sde, num_scales, x, t):
     """Everything the file holds, at x [B, ...] and t, a scalar or [B]."""
     score = score_of(sde, x, t)
-    step = sde.discrete_transition(t, num_scales)
+    step = sde.discrete_transition(t, num_scales=num_scales)
     gain, variance = expand(step.alpha - 1, x), expand(step.variance, x)
     return {
         "drift": sde.drift(x, t),
@@ -129,6 +129,6 @@ def test_float32_quantities(golden, case):
     for name, ours in {
         "alpha": sde.alpha(t),
         "diffusion": sde.diffusion(t),
-        "disc_G": jnp.sqrt(sde.discrete_transition(t, num_scales).variance),
+        "disc_G": jnp.sqrt(sde.discrete_transition(t, num_scales=num_scales).variance),
     }.items():
         assert_allclose(ours, values[f"{case}/{name}"], rtol=1e-5, err_msg=name)

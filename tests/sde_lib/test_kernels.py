@@ -131,7 +131,7 @@ def test_discrete_steps_tend_to_the_sde(sde):
     times = TIMES[2:]
     errors = []
     for num_scales in (1000, 2000, 4000, 100_000):
-        step = sde.discrete_transition(times, num_scales)
+        step = sde.discrete_transition(times, num_scales=num_scales)
         gain = (step.alpha - 1) * num_scales - sde.drift_coefficient(times)
         spread = step.variance * num_scales / sde.diffusion(times) ** 2 - 1
         errors.append(max(np.abs(gain).max(), np.abs(spread).max()))
@@ -144,7 +144,7 @@ def test_discrete_steps_tend_to_the_sde(sde):
 def test_published_fractions_are_fractions(num_scales):
     """DDPM's β_i of the variance that the step reaches, 1 at first; below 1 needs N > β_max."""
     t = jnp.linspace(0, 1, 41)
-    fraction = VP().discrete_transition(t, num_scales).fraction
+    fraction = VP().discrete_transition(t, num_scales=num_scales).fraction
     assert jnp.all((fraction > 0) & (fraction <= 1))
     assert fraction[0] == 1
 

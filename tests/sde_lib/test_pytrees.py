@@ -92,11 +92,11 @@ class Rising(SDE):
 
     def alpha(self, t):
         """1."""
-        return jnp.ones_like(jnp.asarray(t, dtype=float))
+        return jnp.ones_like(t)
 
     def sigma(self, t):
         """2 − t."""
-        return 2 - jnp.asarray(t, dtype=float)
+        return 2 - t
 
 
 @every_sde

@@ -11,7 +11,7 @@ import pathlib
 from typing import Any
 
 from experiments.builders.model import build_network
-from experiments.config_schema.sections import ModelConfig
+from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.conversion.diffusers import schedule, tensors, unet
 from experiments.conversion.imported import Imported
 from experiments.errors import UserError
@@ -66,16 +66,9 @@ def _shapes(config: unet.UNetConfig, fields: dict[str, Any], path: pathlib.Path)
     Raises:
       UserError: channels that heads or groups do not divide, or an image that levels do not halve.
     """
-    network = build_network(model_config(fields))
+    network = build_network(resolve(filled(default_config(), fields)).model)
     height = config.height or 2 ** (config.levels - 1)
     try:
         return abstract_params(network, (height, height, config.in_channels))
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def model_config(fields: dict[str, Any]) -> ModelConfig:
-    """The section of a config that fields by path make."""
-    args = {k.removeprefix("model.args."): v for k, v in fields.items() if "model.args." in k}
-    plain = {k.removeprefix("model."): v for k, v in fields.items() if k.startswith("model.")}
-    return ModelConfig(**{k: v for k, v in plain.items() if "." not in k}, args=args)

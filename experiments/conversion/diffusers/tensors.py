@@ -64,7 +64,7 @@ def read(path: pathlib.Path) -> Tensors:
 
 
 def to_params(tensors: Tensors, shapes: Any, path: pathlib.Path) -> Any:
-    """The parameter tree.
+    """Our tree of parameters, made of their tensors.
 
     Args:
       tensors: by name.

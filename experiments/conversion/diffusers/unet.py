@@ -79,12 +79,12 @@ class UNetConfig:
 
     @property
     def levels(self) -> int:
-        """How many resolutions there are."""
+        """Number of resolutions."""
         return len(self.block_out_channels)
 
     @property
     def height(self) -> int | None:
-        """Of an image, if that is known."""
+        """Height of an image in pixels; None where the config does not say it."""
         return self.sample_size[0] if isinstance(self.sample_size, tuple) else self.sample_size
 
 
@@ -179,26 +179,24 @@ def _adm(
     if config.norm_num_groups is None:
         raise UserError(f"{path}: norm_num_groups: got null, takes a number for these blocks")
     middle = "attention" if config.add_attention else "residual"
-    fields = {
+    return {
         "model.name": "adm",
         "model.norm_groups": config.norm_num_groups,
         "model.attn_resolutions": (),
-        "model.args.attn_down": tuple(i for i, block in enumerate(down) if DOWN[block]),
-        "model.args.attn_up": tuple(i for i, block in enumerate(up) if UP[block]),
-        "model.args.conv_down": _convolved(down, config.downsample_type),
-        "model.args.conv_up": _convolved(up, config.upsample_type),
-        "model.args.symmetric": config.downsample_padding == 1,
-        "model.args.middle": middle if config.mid_block_type else "none",
-        "model.args.middle_norm_groups": _middle_norm_groups(config),
-        "model.args.scale_shift": config.resnet_time_scale_shift == "scale_shift",
-        "model.args.norm_epsilon": config.norm_eps,
-        "model.args.freq_shift": float(config.freq_shift),
-        "model.args.cos_first": config.flip_sin_to_cos,
-        "model.args.embedding_width": config.time_embedding_dim,
+        "model.attn_down": tuple(i for i, block in enumerate(down) if DOWN[block]),
+        "model.attn_up": tuple(i for i, block in enumerate(up) if UP[block]),
+        "model.conv_down": _convolved(down, config.downsample_type),
+        "model.conv_up": _convolved(up, config.upsample_type),
+        "model.symmetric": config.downsample_padding == 1,
+        "model.middle": middle if config.mid_block_type else "none",
+        "model.middle_norm_groups": _middle_norm_groups(config),
+        "model.scale_shift": config.resnet_time_scale_shift == "scale_shift",
+        "model.norm_epsilon": config.norm_eps,
+        "model.freq_shift": float(config.freq_shift),
+        "model.cos_first": config.flip_sin_to_cos,
+        "model.embedding_width": config.time_embedding_dim,
+        "model.head_dim": config.attention_head_dim or 0,
     }
-    # A None among the shared fields stands for the network's default, which is 64.
-    head = "model.args.head_dim" if config.attention_head_dim is None else "model.head_dim"
-    return fields | {head: config.attention_head_dim}
 
 
 def _convolved(blocks: tuple[str, ...], resample: str | None) -> tuple[int, ...]:

@@ -19,10 +19,10 @@ from experiments.conversion.score_sde import torch_file
 from experiments.conversion.score_sde.inference import FROZEN, infer, unused
 from experiments.conversion.score_sde.layout import Leaf, Shape, layout
 from experiments.conversion.torch_names import plain_name
-from experiments.data.splits import open_split
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.state.trees import unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from models.networks.ncsnpp import NCSNpp
 
 Tensors = dict[str, np.ndarray]
@@ -69,7 +69,7 @@ def convert(
     named.pop("sigmas", None)
     net, shapes = _network(experiment.model), {name: t.shape for name, t in named.items()}
     channels = _channels(shapes)
-    size = _size(experiment, shapes, channels)
+    size = _size(experiment, net, shapes, channels)
     leaves, ours = layout(net, channels, size)
     if own := set(ours) - {leaf.ours for leaf in leaves}:
         # As of num_classes and of cond_dim.
@@ -82,7 +82,7 @@ def convert(
         params=_tree(named, leaves, ours),
         averages=_tree(averaged, leaves, ours),
         step=step,
-        data=DataFacts(shape=(size, size, channels), levels=256),
+        data=DataSpec(shape=(size, size, channels), levels=256),
     )
 
 
@@ -105,17 +105,17 @@ def _channels(shapes: dict[str, Shape]) -> int:
     raise UserError("holds no convolution, takes a checkpoint of ddpm or ncsnpp")
 
 
-def _size(experiment: Experiment, shapes: dict[str, Shape], channels: int) -> int:
+def _size(experiment: Experiment, net: NCSNpp, shapes: dict[str, Shape], channels: int) -> int:
     """The side of an image: as the config says, as the data are, or as attention places it.
 
     Raises:
       UserError: nothing tells.
     """
-    data, resolutions = experiment.data, experiment.model.attn_resolutions
+    data, resolutions = experiment.data, net.attn_resolutions
     if data.image_size is not None:
         return data.image_size
     try:
-        shape = open_split(experiment, "train").shape
+        shape = split_of(experiment, "train").shape
         if len(shape) == 3 and shape[2] == channels:
             return shape[0]
     except UserError:
@@ -136,10 +136,8 @@ def _advice(shapes: dict[str, Shape], config: ModelConfig, size: int) -> str:
         return "these are not the tensors of any ddpm or ncsnpp"
     changes = []
     for name, value in structure.fields_for(size).items():
-        given = getattr(config, name, config.args.get(name, True))
-        if given != value:
-            path = name if hasattr(config, name) else f"args.{name}"
-            changes.append(f"--config.model.{path}={str(value).replace(' ', '')}")
+        if getattr(config, name) != value:
+            changes.append(f"--config.model.{name}={str(value).replace(' ', '')}")
     return f"they fit with {shlex.join(changes)}"
 
 

@@ -1,7 +1,7 @@
-"""The network that a published checkpoint is of, told from the names and shapes of its tensors.
+"""The network of a published checkpoint, inferred from the names and shapes of its tensors.
 
-Names and shapes do not tell skip_rescale, norm_groups, dropout, what the output means, nor, without
-convolutions that resample, fir. A guess counts only if it gives exactly the tensors that there are.
+Names and shapes say nothing of skip_rescale, norm_groups, dropout and what the output means, nor of
+fir where no convolution resamples. A guess counts only if it has exactly the tensors of the file.
 """
 
 import itertools
@@ -15,34 +15,37 @@ from models.networks.ncsnpp import NCSNpp
 FROZEN = "all_modules.0.W"
 """The frequencies of a Fourier embedding, which are not trained."""
 
-_MOST_LEVELS = 10
+# Ten levels halve the largest published image, of 1024 pixels, to 2.
+_MAX_LEVELS = 10
 
 Module = dict[str, Shape]
 """One entry of the published list: its tensors' shapes by name."""
 
 
 class Structure(NamedTuple):
-    """What the tensors tell.
+    """The network's structure, inferred from tensor names and shapes.
 
-    fields: of `NCSNpp`, but for attn_resolutions. attention: levels with attention, from 0, the
-    finest; the resolutions are these levels' of an image whose size the tensors do not tell.
+    Args:
+      fields: fields of `NCSNpp` by name, without attn_resolutions.
+      attention: levels with attention, from 0, the finest. Their resolutions follow from the size
+        of an image, which the tensors do not say.
     """
 
     fields: dict[str, Any]
     attention: tuple[int, ...]
 
     def fields_for(self, size: int) -> dict[str, Any]:
-        """All fields, for images of a size."""
+        """All fields of `NCSNpp`, for images of this height."""
         return self.fields | {
             "attn_resolutions": tuple(size >> level for level in self.attention),
         }
 
 
 def infer(shapes: dict[str, Shape]) -> Structure | None:
-    """What gives exactly these tensors, or None.
+    """Find the structure that has exactly these tensors; None if there is none.
 
     Args:
-      shapes: by name, "all_modules.0.weight".
+      shapes: shapes of the tensors by name ("all_modules.0.weight").
     """
     wanted = {name: shape for name, shape in shapes.items() if name not in unused(shapes)}
     try:
@@ -59,13 +62,13 @@ def infer(shapes: dict[str, Shape]) -> Structure | None:
 
 
 def published_shapes(net: NCSNpp, channels: int, size: int) -> dict[str, Shape]:
-    """The tensors that a published network has, by name."""
+    """Shapes of the tensors of a published network, by name."""
     leaves, ours = layout(net, channels, size)
     return {name: leaf.their_shape(ours[leaf.ours]) for leaf in leaves for name in leaf.theirs}
 
 
 def unused(shapes: dict[str, Shape]) -> set[str]:
-    """The tensors that a network without time has all the same."""
+    """Names of tensors that a network without time stores but does not use."""
     if any(len(module.get("weight", ())) == 2 for module in _parse(shapes)):
         return set()
     return {name for name in shapes if ".Dense_0." in name or name == FROZEN}
@@ -87,7 +90,7 @@ def _candidates(shapes: dict[str, Shape]) -> Iterator[Structure]:
     resampling = fixed["resblock"] == "biggan"
     strided = sum(bool(_strided(m)) for m in modules)
     pyramids = [fixed["progressive"], fixed["progressive_input"]].count("residual")
-    for levels in range(1, _MOST_LEVELS + 1):
+    for levels in range(1, _MAX_LEVELS + 1):
         # Down L n, in the middle 2, up L (n + 1), and between levels 2 (L − 1) that resample.
         left = len(blocks) - 2 - levels - 2 * (levels - 1) * resampling
         num, rest = divmod(left, 2 * levels)

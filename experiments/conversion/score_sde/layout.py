@@ -21,10 +21,12 @@ Shape = tuple[int, ...]
 
 
 class Leaf(NamedTuple):
-    """One array of ours, and what it is there.
+    """One of our arrays, and the published tensors that it is made of.
 
-    ours: its path, "conv_in/kernel". theirs: the tensors that it is, side by side. axes: the
-    transposition from theirs to ours.
+    Args:
+      ours: path of our array ("conv_in/kernel").
+      theirs: names of their tensors, which lie side by side in our array.
+      axes: transposition from their axes to ours.
     """
 
     ours: str
@@ -32,13 +34,13 @@ class Leaf(NamedTuple):
     axes: tuple[int, ...]
 
     def their_shape(self, ours: Shape) -> Shape:
-        """Of each of theirs; a matrix of ours may be a 1×1 convolution there."""
+        """Shape of each of their tensors; a matrix of ours may be a 1×1 convolution there."""
         single = (*ours[:-1], ours[-1] // len(self.theirs))
         single = (1,) * (len(self.axes) - len(single)) + single
         return tuple(size for _, size in sorted(zip(self.axes, single, strict=True)))
 
     def our_array(self, theirs: list[np.ndarray], ours: Shape) -> np.ndarray:
-        """From those of theirs, which have `their_shape`."""
+        """Our array, made of their tensors, each of `their_shape`."""
         moved = [tensor.transpose(self.axes) for tensor in theirs]
         return np.ascontiguousarray(np.concatenate(moved, axis=-1).reshape(ours), np.float32)
 
@@ -75,7 +77,7 @@ def layout(net: NCSNpp, channels: int, size: int) -> tuple[list[Leaf], dict[str,
 
 
 def our_shapes(net: nn.Module, shape: Shape) -> dict[str, Shape]:
-    """Of the parameters by path, as "conv_in/kernel"; nothing is computed."""
+    """Shapes of our parameters by path ("conv_in/kernel"); nothing is computed."""
     return {path: leaf.shape for path, leaf in flatten(abstract_params(net, shape)).items()}
 
 
@@ -94,7 +96,7 @@ def _modules(net: NCSNpp, shapes: dict[str, Shape]) -> Iterator[Module]:
             yield from _attention(f"down_{level}_attention_{i}", shapes)
         if level < levels[-1]:
             yield _resample(net, f"down_{level}_resample")
-            yield from _see_image(net, f"down_{level}_pyramid")
+            yield from _input_pyramid(net, f"down_{level}_pyramid")
     yield _residual(net, "middle_block_0")
     yield from _attention("middle_attention", shapes)
     yield _residual(net, "middle_block_1")
@@ -102,7 +104,7 @@ def _modules(net: NCSNpp, shapes: dict[str, Shape]) -> Iterator[Module]:
         for i in range(net.num_res_blocks + 1):
             yield _residual(net, f"up_{level}_block_{i}")
         yield from _attention(f"up_{level}_attention", shapes)
-        yield from _show_image(net, f"up_{level}_pyramid", coarsest=level == levels[-1])
+        yield from _output_pyramid(net, f"up_{level}_pyramid", coarsest=level == levels[-1])
         if level > 0:
             yield _resample(net, f"up_{level}_resample")
     if net.progressive != "output_skip":
@@ -144,14 +146,14 @@ def _strided(net: NCSNpp, name: str) -> Module:
     return _layer(f"{name}/conv", "Conv2d_0" if net.fir else "Conv_0", _CONV)
 
 
-def _see_image(net: NCSNpp, name: str) -> Iterator[Module]:
+def _input_pyramid(net: NCSNpp, name: str) -> Iterator[Module]:
     if net.progressive_input == "input_skip":
         yield _layer(f"{name}/combine", "Conv_0", _CONV)
     if net.progressive_input == "residual":
         yield _strided(net, f"{name}/down")
 
 
-def _show_image(net: NCSNpp, name: str, *, coarsest: bool) -> Iterator[Module]:
+def _output_pyramid(net: NCSNpp, name: str, *, coarsest: bool) -> Iterator[Module]:
     if net.progressive == "output_skip" or (net.progressive == "residual" and coarsest):
         yield from _head(f"{name}/head")
     elif net.progressive == "residual":

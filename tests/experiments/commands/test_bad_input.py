@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments.cli import main
-from experiments.config_schema.flags import load_config, override
+from experiments.cli import _COMMANDS, main
+from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.resolve import default_config, resolve
 from experiments.errors import UserError
 from experiments.workdir import trained_model as trained_module
@@ -132,7 +132,7 @@ def test_none_is_what_the_sde_decides():
     """Whatever the field held before, and however often it is given."""
     given = [f"--config.{x}" for x in ("data.image_size=3", "data.image_size=None")]
     given += ["--config.model.parameterization=None", "--config.training.t_min=None"]
-    experiment = resolve(override(load_config("toy2d"), given))
+    experiment = load_experiment("toy2d", given)
     assert experiment.data.image_size is None
     assert experiment.model.parameterization == "noise"
     assert experiment.training.t_min == 1e-5
@@ -220,6 +220,20 @@ def test_arguments_that_are_not_as_declared(arguments, words, capsys):
     assert all(word in line for word in words), line
 
 
+@pytest.mark.parametrize(
+    "command", [command.__name__.split(".")[-1].strip("_") for command in _COMMANDS]
+)
+def test_help_fits_a_screen(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"usage: scoresde {command}")
+    assert lines[0].endswith("[options]")
+    assert len(lines) <= 36
+    assert max(map(len, lines)) <= 80
+
+
 @takes_devices(8)
 def test_a_batch_that_devices_cannot_share(tmp_path, capsys):
     twelve = ["--devices=8", "--config.training.batch_size=12"]
@@ -273,7 +287,7 @@ def test_what_is_not_finite(trained, tmp_path, monkeypatch, capsys):
 
 FULL_DISK = """
 import resource, signal, sys
-from experiments.cli import main
+from experiments.cli import _COMMANDS, main
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 sys.exit(main({arguments!r}))

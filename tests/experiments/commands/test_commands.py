@@ -12,9 +12,9 @@ from experiments.cli import main
 from experiments.data import batches, load
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
-from experiments.sampling import sampler as sample
+from experiments.sampling.sampler import BatchedSampler
 from experiments.training.train import Ended
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from tests.cases import takes_devices
 from tests.experiments.conftest import DIGITS, metrics_of, state_of, train
 
@@ -86,16 +86,16 @@ def test_sampling_does_not_depend_on_batch_or_devices(trained, capsys):
 def test_probability_flow_starts_from_the_latents_of_the_other_samplers(trained):
     """With one long step towards the prior nothing moves: both samplers show the latents."""
     mesh = devices.make_mesh()
-    opened = Trained.open(trained, ["--config.sampling.t_min=0.999"], mesh)
-    flow = Trained.open(
+    opened = TrainedModel.open(trained, ["--config.sampling.t_min=0.999"], mesh)
+    flow = TrainedModel.open(
         trained,
         ["--config.sampling.t_min=0.999", "--config.sampling.solver=probability_flow"],
         mesh,
     )
     drawn = [
-        sample.Sampler(_without_denoising(t.experiment), t.sde, t.model, (2,), mesh)
+        BatchedSampler(_without_denoising(t.experiment), t.sde, t.model, (2,), mesh)
         .draw(8, seed=3)
-        .values
+        .x
         for t in (opened, flow)
     ]
     # From t = 1 to 0.999 the state moves by g √0.001 ≈ 0.14 at most for the stochastic one.
@@ -131,7 +131,8 @@ def test_the_demo_on_images_end_to_end(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "a classifier (9" in printed  # more than 90 % right on the real digits
     assert "bits/dim (standard error)" in printed
-    assert (workdir / "samples" / "training-00000004.png").is_file()
+    (grid,) = (workdir / "samples").glob("training-00000004-*.png")
+    assert json.loads(Image.open(grid).text["protocol"])["step"] == 4
     assert list((workdir / "tensorboard").iterdir())
     drawn = sorted((workdir / "samples").glob("step4-*.npz"))
     assert ["langevin" in path.name for path in drawn] == [False, True]
@@ -174,7 +175,7 @@ def test_training_keeps_the_weights_of_edm2_normalised(tmp_path):
     network = ["--config.model.name=edm2", "--config.model.head_dim=8"]
     network += ["--config.training.sample_every=0"]
     assert main(["train", "--config=digits", *DIGITS, *network, f"--workdir={tmp_path}/run"]) == 0
-    trained = Trained.open(tmp_path / "run", [], make_mesh(1), raw=True)
+    trained = TrainedModel.open(tmp_path / "run", [], make_mesh(1), raw=True)
     for path, leaf in jax.tree_util.tree_leaves_with_path(trained.model.params):
         if path[-1].key == "weight":
             rms = np.sqrt(np.mean(np.square(leaf), axis=tuple(range(leaf.ndim - 1))))

@@ -6,10 +6,13 @@ import typing
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from experiments.config_schema.resolve import default_config, resolve
 from experiments.config_schema.sections import Experiment, TrainingConfig
 from experiments.state.optimizers import optimizers
+from models import networks
 from samplers import correctors, grids, solvers
 from sde_lib import Pytree, Range, check_ranges, declared, number, sdes, static
 
@@ -34,8 +37,8 @@ class Larger(Holder):
 
 GOOD = {
     "size": [1, 1e-30, jnp.ones(())],
-    "share": [0, 0.999],
-    "count": [1, 4],
+    "share": [0, 0.999, np.float32(0.5)],
+    "count": [1, 4, np.int64(4)],
     "word": ["right"],
     "places": [(), (1, 2)],
     "flag": [None, True],
@@ -91,16 +94,23 @@ OPTIMIZERS = [optimizers[name] for name in optimizers]
 
 def entries():
     """Everything that a config or a flag gives numbers to."""
-    for registry in (solvers, correctors, grids, sdes, optimizers):
+    for registry in (solvers, correctors, grids, sdes, networks, optimizers):
         for name in registry:
             yield f"{registry.kind} {name}", registry[name]
     for section in sections():
         yield section.__name__, section
 
 
+def with_defaults(make):
+    """A dataclass as it is where nothing is said of it."""
+    experiment = resolve(default_config())
+    known = [experiment, *(getattr(experiment, f.name) for f in dataclasses.fields(experiment))]
+    return next((section for section in known if isinstance(section, make)), None) or make()
+
+
 # The value of one follows from another's, which `validate` says, or any will do.
 FREE = {"beta_min", "beta_max", "sigma_min", "sigma_max", "log_snr_min", "log_snr_max", "high"}
-FREE |= {"increments", "seed"}
+FREE |= {"increments", "seed", "freq_shift"}
 
 
 @pytest.mark.parametrize(("name", "make"), list(entries()))
@@ -110,5 +120,5 @@ def test_every_number_has_a_range_that_its_default_is_in(name, make):
         if make in OPTIMIZERS and field in declared(TrainingConfig):
             takes = declared(TrainingConfig)[field]  # from there
         assert not numbers or takes.range != Range() or field in FREE, field
-    if dataclasses.is_dataclass(make) and make not in sections()[:1]:
-        check_ranges(make())
+    if dataclasses.is_dataclass(make):
+        check_ranges(with_defaults(make))

@@ -21,9 +21,9 @@ from experiments.errors import UserError
 from experiments.runtime import devices
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.trees import flatten, unflatten
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from models import NCSNpp
 from tests.experiments.commands.test_bad_input import refused
 from tests.experiments.conftest import DIGITS, metrics_of, train
@@ -33,8 +33,8 @@ FLAT = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()}
 TRAINS = [argument for argument in DIGITS if argument != "--devices=1"]
 
 
-def opened(workdir, **which) -> Trained:
-    return Trained.open(workdir, [], devices.make_mesh(1), **which)
+def opened(workdir, **which) -> TrainedModel:
+    return TrainedModel.open(workdir, [], devices.make_mesh(1), **which)
 
 
 def params_of(workdir, **which) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ def test_a_published_checkpoint_becomes_a_workdir(published, tmp_path, capsys):
     np.testing.assert_array_equal(raw["conv_in/kernel"], moved)
     moved = np.einsum("oihw->hwio", content["ema"]["shadow_params"][4])
     np.testing.assert_array_equal(averaged["conv_in/kernel"], moved)
-    facts = Workdir(workdir).facts
+    facts = Workdir(workdir).data_spec
     assert (facts.shape, facts.levels, facts.num, facts.num_classes) == ((8, 8, 1), 17, 1437, 10)
     assert [path.name for path in workdir.parent.iterdir()] == ["imported"]
 
@@ -105,7 +105,7 @@ def test_sampling_takes_no_data_and_likelihood_says_what_is_missing(published, t
     options = [*TRAINS, f"--config.data.source=npz:{source}", f"--workdir={workdir}"]
     assert main([*command, *options]) == 0
     assert "not here" not in capsys.readouterr().out
-    facts, place = Workdir(workdir).facts, f"npz:{source}"
+    facts, place = Workdir(workdir).data_spec, f"npz:{source}"
     assert (facts.shape, facts.levels, facts.num, facts.place) == ((8, 8, 1), 256, 18, place)
     source.rename(tmp_path / "others.npz")
     sample = ["sample", f"--workdir={workdir}", "--num=4", "--batch=8", "--steps=2"]
@@ -130,18 +130,18 @@ def test_a_shape_that_only_the_file_tells(published, tmp_path, capsys):
         options = [*TRAINS, "--config.data.image_size=8", f"--config.data.source={source}"]
         assert main([*command, *options, f"--workdir={workdir}"]) == 0
         assert words in capsys.readouterr().out
-        assert Workdir(workdir).facts == DataFacts(shape=(8, 8, 1), levels=256, place=source)
+        assert Workdir(workdir).data_spec == DataSpec(shape=(8, 8, 1), levels=256, place=source)
 
 
 def test_a_run_remembers_its_data_and_one_without_memory_opens_them(trained, tmp_path):
-    facts = Workdir(trained).facts
-    assert facts == DataFacts.of(opened(trained).train)
+    facts = Workdir(trained).data_spec
+    assert facts == DataSpec.of(opened(trained).train)
     assert facts.shape == (2,)
     assert facts.num == len(opened(trained).dataset("train").values)
     shutil.copytree(trained, tmp_path / "old")
     (tmp_path / "old" / "data.json").unlink()
     train = opened(tmp_path / "old").train
-    assert DataFacts.of(train) == facts
+    assert DataSpec.of(train) == facts
     points = train.read(np.arange(5)).values
     np.testing.assert_array_equal(opened(trained).train.read(np.arange(5)).values, points)
     (tmp_path / "old" / "data.json").write_text('{"levels": 3}', encoding="utf-8")
@@ -214,7 +214,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     rng, shapes = np.random.default_rng(0), our_shapes(NCSNpp(**FLAT), (8, 8, 1))
     drawn = unflatten({k: rng.standard_normal(v, np.float32) for k, v in shapes.items()})
     fields = {f"model.{name}": value for name, value in FLAT.items()}
-    fields |= {"model.args.fourier_scale": 3.0, "sde.name": "ve"}
+    fields |= {"model.fourier_scale": 3.0, "sde.name": "ve"}
     module: Any = types.ModuleType("experiments.conversion.diffusers.folder")
     module.read = lambda folder: Imported(fields, drawn, None, step=9)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -224,7 +224,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     assert main([*command, *flags]) == 0
     assert_same(params_of(tmp_path / "run"), flatten(drawn))
     experiment = opened(tmp_path / "run").experiment
-    assert experiment.model.args == {"fourier_scale": 3.0}
+    assert (experiment.model.fourier_scale, experiment.model.args) == (3.0, {})
     assert (experiment.sde.name, experiment.model.nf) == ("subvp", 8)
     assert experiment.model.parameterization == "noise"  # as sub-VP has it
     assert opened(tmp_path / "run").step == 9

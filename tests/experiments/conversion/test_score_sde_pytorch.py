@@ -6,8 +6,7 @@ import pytest
 
 from experiments.builders.model import build_model, build_network, build_sde
 from experiments.config_schema.flags import load_config
-from experiments.config_schema.resolve import default_config, resolve
-from experiments.conversion.convert import filled
+from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.conversion.score_sde.checkpoint import convert
 from experiments.conversion.score_sde.inference import infer
 from experiments.errors import UserError
@@ -38,10 +37,7 @@ QUICK = {"xla_backend_optimization_level": 0}
 
 def experiment_of(options: dict, size: int | None = 8):
     """The experiment of options of `NCSNpp`."""
-    fields = {
-        f"model.args.{k}" if k == "time_conditioned" else f"model.{k}": v
-        for k, v in options.items()
-    }
+    fields = {f"model.{k}": v for k, v in options.items()}
     return resolve(filled(default_config(), fields | {"data.image_size": size}))
 
 

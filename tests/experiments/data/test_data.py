@@ -185,7 +185,7 @@ def test_one_pool_is_split_by_a_fixed_permutation(tmp_path):
     assert train.labels.tolist() == [1, 4, 2, 4, 0, 3, 3, 1, 0]
     assert train.labels.dtype == np.int32
     assert (train.num_classes, test.num_classes) == (5, 5)
-    assert (train.levels, train.source, test.split) == (256, source, "test")
+    assert (train.levels, train.source, test.name) == (256, source, "test")
 
 
 @pytest.mark.parametrize("num", [2, 3, 17, 100])
@@ -475,19 +475,43 @@ def test_tfds_colour_set_stays_colour_and_unlabelled_images_have_no_labels(tfds_
 # --- a user's own, and messages -----------------------------------------------------------------
 
 
-def own(request: data.Request) -> data.Dataset:
+def own(request: data.Request) -> data.Split:
     """A source as a user would write one."""
-    return data.Dataset(
-        values=numbered(2, 1, 1, 1),
-        labels=None,
-        levels=256,
-        source=request.source,
-        split=request.split,
-    )
+    del request
+    return data.Split.of(numbered(2, 1, 1, 1), levels=256)
+
+
+class Numbers(data.Reader):
+    """Examples that are made when they are read."""
+
+    def __len__(self):
+        return 70
+
+    def read(self, rows, places=None):
+        return data.Batch(rows[:, None].astype(np.float32), (rows % 3).astype(np.int32))
+
+
+def numbers(request: data.Request) -> data.Split:
+    """A source of more than fits into memory, as a user would write one."""
+    del request
+    return data.Split(reader=Numbers(), shape=(1,), levels=None, num_classes=3)
 
 
 def test_a_source_may_be_a_users_own():
-    assert data.load(f"{__name__}:own", "train").num == 2
+    split = data.load(f"{__name__}:own", "train")
+    assert (split.num, split.shape, split.levels, split.num_classes) == (2, (1, 1, 1), 256, 0)
+    assert (split.source, split.name) == (f"{__name__}:own", "train")
+
+
+def test_a_users_own_source_may_read_its_examples_when_they_are_asked_for():
+    split = data.open_split(f"{__name__}:numbers", "test")
+    with data.Stream(split, seed=0, batch_size=16, start=3) as stream:
+        values, labels = next(stream)
+    rows = data.rows_of_step(0, 70, 16, 3)
+    np.testing.assert_array_equal(values, rows[:, None])
+    np.testing.assert_array_equal(labels, rows % 3)
+    np.testing.assert_array_equal(split.load().values, np.arange(70)[:, None])
+    assert split.nbytes == 4 * 70
 
 
 IMAGES = np.zeros((3, 2, 2), np.uint8)

@@ -104,7 +104,7 @@ def test_what_is_left_out_is_counted_and_named_once(tmp_path, capsys):
     (tmp_path / "extra").mkdir()
     for _ in range(2):
         assert data.load(f"folder:{tmp_path}", "train").num == 1
-    data.open_lazy(f"folder:{tmp_path}", "train")
+    data.open_split(f"folder:{tmp_path}", "train")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"folder:{tmp_path}: left out 2 .heic, 1 .txt (the first is ")
     for name in ("extra", "LICENSE"):
@@ -181,7 +181,7 @@ DEEP = {
 def test_more_than_8_bits_are_refused(tmp_path, name):
     content, mode = DEEP[name]
     (tmp_path / name).write_bytes(content)
-    for read in (data.load, data.open_lazy):
+    for read in (data.load, data.open_split):
         with pytest.raises(UserError) as caught:
             read(f"folder:{tmp_path}", "all")
         assert str(caught.value).startswith(f"{tmp_path}/{name}: has pixels of mode {mode}")
@@ -207,8 +207,8 @@ def test_alpha_is_composed_to_the_nearest_level(tmp_path, capsys):
         expected = np.rint(alpha * level + (1 - alpha) * np.array(colour))
         source, options = f"folder:{tmp_path}", {"background": name}
         np.testing.assert_array_equal(data.load(source, "all", **options).values[0], expected)
-        lazy = data.open_lazy(source, "all", **options)
-        np.testing.assert_array_equal(lazy.read(np.arange(1)).values[0], expected)
+        split = data.open_split(source, "all", **options)
+        np.testing.assert_array_equal(split.read(np.arange(1)).values[0], expected)
     said = capsys.readouterr().err.splitlines()
     assert [str(c) in line for c, line in zip([(255,) * 3, BACKGROUND], said, strict=True)] == [
         True,
@@ -223,9 +223,9 @@ def test_grey_with_alpha_takes_the_colours_of_its_background(tmp_path):
     source = f"folder:{tmp_path}"
     for name, channels in {"gray": 1, "#0064ff": 3}.items():
         whole = data.load(source, "all", background=name)
-        lazy = data.open_lazy(source, "all", background=name)
-        assert whole.shape == lazy.shape == (256, 256, channels)
-        np.testing.assert_array_equal(lazy.read(np.arange(2)).values, whole.values)
+        split = data.open_split(source, "all", background=name)
+        assert whole.shape == split.shape == (256, 256, channels)
+        np.testing.assert_array_equal(split.read(np.arange(2)).values, whole.values)
         under = (128,) if channels == 1 else BACKGROUND
         np.testing.assert_array_equal(whole.values[0, 0], np.tile(under, (256, 1)))  # alpha is 0
         np.testing.assert_array_equal(whole.values[0, -1, :, 0], np.arange(256))  # alpha is 255
@@ -238,11 +238,11 @@ def test_alpha_may_be_kept(tmp_path, capsys):
     draw(tmp_path / "b.png", "RGB", fill=(1, 2, 3), size=(256, 256))
     draw(tmp_path / "c.png", fill=9, size=(256, 256))
     source = f"folder:{tmp_path}"
-    whole, lazy = (read(source, "all", alpha="keep") for read in (data.load, data.open_lazy))
+    whole, split = (read(source, "all", alpha="keep") for read in (data.load, data.open_split))
     np.testing.assert_array_equal(whole.values[0], image)
     assert whole.values[1:, 5, 5].tolist() == [[1, 2, 3, 255], [9, 9, 9, 255]]
-    assert lazy.shape == (256, 256, 4)
-    np.testing.assert_array_equal(lazy.read(np.arange(3)).values, whole.values)
+    assert split.shape == (256, 256, 4)
+    np.testing.assert_array_equal(split.read(np.arange(3)).values, whole.values)
     assert capsys.readouterr().err == ""
 
 

@@ -57,9 +57,9 @@ def source(request, tmp_path, monkeypatch) -> str:
     return WRITE[request.param](tmp_path / "set" if request.param != "tfds" else tmp_path)
 
 
-def take(lazy: data.LazyDataset, num: int, start: int = 0, **options) -> list[data.Batch]:
+def take(split: data.Split, num: int, start: int = 0, **options) -> list[data.Batch]:
     """The first batches of a stream."""
-    with data.Stream(lazy, seed=SEED, batch_size=BATCH, start=start, **options) as stream:
+    with data.Stream(split, seed=SEED, batch_size=BATCH, start=start, **options) as stream:
         return list(itertools.islice(stream, num))
 
 
@@ -90,18 +90,29 @@ def test_batches_cut_an_endless_stream_of_permutations(num, size):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("image_size", [None, 4])
-def test_a_lazy_split_is_the_loaded_one(source, split, image_size):
+def test_a_split_is_the_same_read_and_loaded(source, split, image_size):
     options = {"image_size": image_size, "holdout": 0.3}
-    lazy, loaded = (open(source, split, **options) for open in (data.open_lazy, data.load))
-    facts = ("num", "shape", "levels", "source", "split", "num_classes")
+    opened, loaded = (open(source, split, **options) for open in (data.open_split, data.load))
+    facts = ("num", "shape", "levels", "source", "name", "num_classes")
     for fact in facts:
-        assert getattr(lazy, fact) == getattr(loaded, fact), fact
-    assert lazy.nbytes == loaded.values.nbytes
+        assert getattr(opened, fact) == getattr(loaded, fact), fact
+    assert opened.nbytes == loaded.values.nbytes
     rows = np.random.default_rng(1).permutation(loaded.num)
-    values, labels = lazy.read(rows)
+    values, labels = opened.read(rows)
     np.testing.assert_array_equal(values, loaded.values[rows])
     np.testing.assert_array_equal(labels, loaded.labels[rows])
     assert (values.dtype, labels.dtype) == (np.uint8, np.int32)
+
+
+def test_a_split_is_some_of_the_images_that_were_written_and_their_labels(source):
+    written, found = noise(11, 6, 8, 3), []
+    for name in ("train", "test"):
+        split = data.load(source, name, holdout=0.3)
+        for value, label in zip(split.values, split.labels, strict=True):
+            (k,) = np.flatnonzero((written == value).all(axis=(1, 2, 3)))
+            assert label == k % CLASSES
+            found.append(k)
+    assert sorted(found) == list(range(11))
 
 
 def test_a_stream_is_the_loaded_split_in_the_order_of_batches(source):
@@ -110,10 +121,10 @@ def test_a_stream_is_the_loaded_split_in_the_order_of_batches(source):
         data.Batch(loaded.values[rows], loaded.labels[rows])
         for rows in itertools.islice(data.batches(SEED, loaded.num, BATCH, 0), 7)
     ]
-    lazy = data.open_lazy(source, "train")
-    assert_same(take(lazy, 7), expected)
-    assert_same(take(lazy, 3, start=4, threads=1, prefetch=1), expected[4:])
-    parts = [take(lazy, 7, part=part) for part in [(0, 1), (1, 4)]]
+    split = data.open_split(source, "train")
+    assert_same(take(split, 7), expected)
+    assert_same(take(split, 3, start=4, threads=1, prefetch=1), expected[4:])
+    parts = [take(split, 7, part=part) for part in [(0, 1), (1, 4)]]
     for first, second, whole in zip(*parts, expected, strict=True):
         assert len(first.values) == len(first.labels) == 1
         np.testing.assert_array_equal(np.append(first.values, second.values, 0), whole.values)
@@ -125,23 +136,23 @@ def test_what_is_loaded_whole_streams_from_memory(tmp_path):
     np.savez(path, images=noise(5, 2, 2))
     for source, dtype in [(f"npz:{path}", np.uint8), ("toy:moons", np.float32)]:
         loaded = data.load(source, "train")
-        lazy = data.open_lazy(source, "train")
-        (batch,) = take(lazy, 1)
+        split = data.open_split(source, "train")
+        (batch,) = take(split, 1)
         assert batch.values.dtype == dtype
         rows = next(data.batches(SEED, loaded.num, BATCH, 0))
         np.testing.assert_array_equal(batch.values, loaded.values[rows])
         assert (batch.labels is None) == (loaded.labels is None)
-        assert lazy.nbytes == loaded.values.nbytes
+        assert split.nbytes == loaded.values.nbytes
 
 
 def test_the_size_is_that_of_the_decoded_bytes(tmp_path):
-    lazy = data.open_lazy(write_folder(tmp_path, num=10), "train", image_size=5)
-    assert lazy.nbytes == 9 * 5 * 5 * 3
+    split = data.open_split(write_folder(tmp_path, num=10), "train", image_size=5)
+    assert split.nbytes == 9 * 5 * 5 * 3
 
 
 def test_waiting_is_counted_and_a_closed_stream_is_empty(tmp_path):
-    lazy = data.open_lazy(write_folder(tmp_path), "train")
-    with data.Stream(lazy, seed=0, batch_size=2, start=0) as stream:
+    split = data.open_split(write_folder(tmp_path), "train")
+    with data.Stream(split, seed=0, batch_size=2, start=0) as stream:
         assert stream.waited == 0
         next(stream)
         assert stream.waited > 0
@@ -153,13 +164,13 @@ def test_waiting_is_counted_and_a_closed_stream_is_empty(tmp_path):
 
 
 @pytest.mark.parametrize(("colour", "channels"), [([], 1), ([0], 3), ([6], 3)])
-def test_one_colour_image_makes_a_lazy_folder_colour(tmp_path, colour, channels):
+def test_one_colour_image_makes_a_folder_colour(tmp_path, colour, channels):
     for k, image in enumerate(noise(7, 3, 3)):
         mode = "RGB" if k in colour else "L"
         Image.fromarray(image).convert(mode).save(tmp_path / f"{k}.png")
-    lazy, loaded = (open(f"folder:{tmp_path}", "train") for open in (data.open_lazy, data.load))
-    assert lazy.shape == loaded.shape == (3, 3, channels)
-    np.testing.assert_array_equal(lazy.read(np.arange(lazy.num)).values, loaded.values)
+    opened, loaded = (open(f"folder:{tmp_path}", "train") for open in (data.open_split, data.load))
+    assert opened.shape == loaded.shape == (3, 3, channels)
+    np.testing.assert_array_equal(opened.read(np.arange(opened.num)).values, loaded.values)
 
 
 def test_shards_are_one_pool_in_the_order_of_their_names(tmp_path):
@@ -169,34 +180,34 @@ def test_shards_are_one_pool_in_the_order_of_their_names(tmp_path):
         loaded = data.load(name, "train")
         np.testing.assert_array_equal(loaded.values, noise(11, 6, 8, 3)[rows])
         np.testing.assert_array_equal(loaded.labels, rows % CLASSES)
-        assert data.open_lazy(name, "train").num == 10
+        assert data.open_split(name, "train").num == 10
     first = data.load(f"{source}/0.npz", "all")
     assert first.num == 4
 
 
 def test_grey_shards_have_a_channel(tmp_path):
     source = write_shards(tmp_path / "set", shape=(4, 4))
-    lazy = data.open_lazy(source, "all")
-    np.testing.assert_array_equal(lazy.read(np.arange(11)).values, noise(11, 4, 4)[..., None])
+    split = data.open_split(source, "all")
+    np.testing.assert_array_equal(split.read(np.arange(11)).values, noise(11, 4, 4)[..., None])
 
 
 def test_tfds_images_without_a_label_have_none(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    lazy = data.open_lazy(write_tfds(tmp_path, labels=[-1] * 11), "train")
-    assert lazy.num_classes == 0
-    assert lazy.read(np.arange(2)).labels is None
+    split = data.open_split(write_tfds(tmp_path, labels=[-1] * 11), "train")
+    assert split.num_classes == 0
+    assert split.read(np.arange(2)).labels is None
 
 
 # --- the random crop ----------------------------------------------------------------------------
 
 
 def test_a_random_crop_is_a_function_of_the_step_and_the_position(source):
-    lazy = data.open_lazy(source, "train", image_size=6)  # of 6×8: shifted by 0, 1 or 2 pixels
-    random = take(lazy, 6, crop="random")
-    assert_same(take(lazy, 6, crop="random", threads=1, prefetch=1), random)
-    assert_same(take(lazy, 2, start=4, crop="random"), random[4:])
+    split = data.open_split(source, "train", image_size=6)  # of 6×8: shifted by 0, 1 or 2 pixels
+    random = take(split, 6, crop="random")
+    assert_same(take(split, 6, crop="random", threads=1, prefetch=1), random)
+    assert_same(take(split, 2, start=4, crop="random"), random[4:])
     assert_same(
-        take(lazy, 6, crop="random", part=(1, 3)),
+        take(split, 6, crop="random", part=(1, 3)),
         [data.Batch(batch.values[1:3], batch.labels[1:3]) for batch in random],
     )
     whole = data.load(source, "train").values
@@ -211,19 +222,19 @@ def test_a_random_crop_is_a_function_of_the_step_and_the_position(source):
 
 
 def test_a_random_crop_needs_a_crop(tmp_path):
-    lazy = data.open_lazy(write_folder(tmp_path), "train")
-    refused("data.crop: got 'random'; folder:.* takes 'center'", lazy, crop="random")
-    refused("unknown data.crop 'centre'; did you mean 'center'", lazy, crop="centre")
-    digits = data.open_lazy("digits", "train")
+    split = data.open_split(write_folder(tmp_path), "train")
+    refused("data.crop: got 'random'; folder:.* takes 'center'", split, crop="random")
+    refused("unknown data.crop 'centre'; did you mean 'center'", split, crop="centre")
+    digits = data.open_split("digits", "train")
     refused("data.crop: got 'random'; digits takes 'center'", digits, crop="random")
 
 
 # --- messages -----------------------------------------------------------------------------------
 
 
-def refused(message: str, lazy: data.LazyDataset, **options):
+def refused(message: str, split: data.Split, **options):
     """Asserts that an epoch of the stream ends with one line that the pattern begins."""
-    refuses(message, functools.partial(take, lazy, lazy.num // BATCH + 1, **options))
+    refuses(message, functools.partial(take, split, split.num // BATCH + 1, **options))
 
 
 def refuses(message: str, function):
@@ -235,23 +246,23 @@ def refuses(message: str, function):
 
 
 def test_a_damaged_image_is_named_when_it_is_read(tmp_path):
-    lazy = data.open_lazy(write_folder(tmp_path), "train")
+    split = data.open_split(write_folder(tmp_path), "train")
     path = tmp_path / "1" / "4.png"
     path.write_bytes(path.read_bytes()[:60])
-    refused(f"{path}: cannot be read as an image", lazy)
+    refused(f"{path}: cannot be read as an image", split)
     path.unlink()
-    refused(f"{path}: cannot be read as an image .*No such file", lazy)
+    refused(f"{path}: cannot be read as an image .*No such file", split)
 
 
 def test_images_that_do_not_agree_are_named_when_they_are_read(tmp_path):
     source = write_folder(tmp_path)
     path = tmp_path / "1" / "4.png"
     Image.new("RGB", (5, 7)).save(path)
-    lazy = data.open_lazy(source, "train")
+    split = data.open_split(source, "train")
     first = re.escape(f"{tmp_path}/0/0.png")
     message = f"data.image_size: images of different sizes, {first} is 8x6 and {path} is 5x7; set"
-    refused(message, lazy)
-    grey = data.open_lazy(write_folder(tmp_path / "grey", shape=(6, 8)), "train")
+    refused(message, split)
+    grey = data.open_split(write_folder(tmp_path / "grey", shape=(6, 8)), "train")
     path = tmp_path / "grey" / "1" / "4.png"
     Image.new("RGB", (8, 6)).save(path)
     refused(f"{path}: is a colour image; takes grey ones", grey)
@@ -259,15 +270,15 @@ def test_images_that_do_not_agree_are_named_when_they_are_read(tmp_path):
 
 def test_a_shard_that_is_gone_or_cut_is_named(tmp_path):
     source = write_shards(tmp_path / "set")
-    lazy = data.open_lazy(source, "train")
+    split = data.open_split(source, "train")
     path = tmp_path / "set" / "1.npz"
     os.truncate(path, 400)
-    refused(f"{path}: cannot be read .cut short", lazy)
-    refuses(f"{path}: not a readable .npz file", lambda: data.open_lazy(source, "train"))
+    refused(f"{path}: cannot be read .cut short", split)
+    refuses(f"{path}: not a readable .npz file", lambda: data.open_split(source, "train"))
     path.unlink()
-    refused(f"{path}: cannot be read .No such file", lazy)
+    refused(f"{path}: cannot be read .No such file", split)
     path.symlink_to(tmp_path / "elsewhere.npz")
-    refuses(f"data.source: no file '{path}'", lambda: data.open_lazy(source, "train"))
+    refuses(f"data.source: no file '{path}'", lambda: data.open_split(source, "train"))
 
 
 IMAGES = noise(2, 2, 2, 3)
@@ -295,14 +306,14 @@ IMAGES = noise(2, 2, 2, 3)
         ),
     ],
 )
-@pytest.mark.parametrize("open_", [data.load, data.open_lazy])
+@pytest.mark.parametrize("open_", [data.load, data.open_split])
 def test_what_is_said_about_a_shard_unlike_the_others(tmp_path, arrays, message, open_):
     source = write_shards(tmp_path / "set", shape=(2, 2, 3))
     np.savez(tmp_path / "set" / "9.npz", **arrays)
     refuses(message.format(tmp_path / "set"), lambda: open_(source, "train"))
 
 
-@pytest.mark.parametrize("open_", [data.load, data.open_lazy])
+@pytest.mark.parametrize("open_", [data.load, data.open_split])
 def test_shards_that_are_not_there_and_shards_that_are_not_resized(tmp_path, open_):
     refuses(
         rf"data.source: no files '{tmp_path}/\*.npz'", lambda: open_(f"npz:{tmp_path}", "train")
@@ -316,16 +327,16 @@ def test_shards_that_are_not_there_and_shards_that_are_not_resized(tmp_path, ope
 def test_compressed_shards_are_loaded_but_not_streamed(tmp_path):
     source = write_shards(tmp_path / "set", save=np.savez_compressed)
     assert data.load(source, "train").num == 10
-    lazy = data.open_lazy(source, "train")
-    assert lazy.nbytes == 10 * 6 * 8 * 3
-    refused(f"{tmp_path}/set/.*npz: compressed, or in Fortran's order", lazy)
+    split = data.open_split(source, "train")
+    assert split.nbytes == 10 * 6 * 8 * 3
+    refused(f"{tmp_path}/set/.*npz: compressed, or in Fortran's order", split)
 
 
 def test_too_large_a_grey_level_in_a_shard_is_named_when_it_is_read(tmp_path):
     path = tmp_path / "0.npz"
     np.savez(path, images=np.full((4, 2, 2), 4, np.uint8), levels=4)
-    lazy = data.open_lazy(f"npz:{tmp_path}", "train")
-    refused(f"{path}: key 'images' has the value 4; with 4 levels takes 0 to 3", lazy)
+    split = data.open_split(f"npz:{tmp_path}", "train")
+    refused(f"{path}: key 'images' has the value 4; with 4 levels takes 0 to 3", split)
 
 
 def test_tfds_records_that_do_not_agree_are_named(tmp_path, monkeypatch):
@@ -333,16 +344,18 @@ def test_tfds_records_that_do_not_agree_are_named(tmp_path, monkeypatch):
     pictures = [noise(1, 4, 4, 3)[0]] * 9 + [noise(1, 5, 4, 3)[0]]
     examples = [(image, k % 2) for k, image in enumerate(pictures)]
     prepare(tmp_path, "tiny/1.0.0", {"train": examples, "test": []}, shape=(None, None, 3))
-    lazy = data.open_lazy("tfds:tiny", "train")
+    split = data.open_split("tfds:tiny", "train")
     folder = tmp_path / "tiny" / "1.0.0"
     refused(
         f"data.image_size: images of different sizes, {folder}: record 0 is 4x4 and "
         f"{folder}: record 9 is 4x5",
-        lazy,
+        split,
     )
     prepare(tmp_path, "some/1.0.0", {"train": [(IMAGES[0], k - 1) for k in (1, 0)], "test": []})
-    lazy = data.open_lazy("tfds:some", "train")
-    refused(f"{tmp_path}/some/1.0.0: has images without a label", lazy)
+    split = data.open_split("tfds:some", "train")
+    refused(f"{tmp_path}/some/1.0.0: has images without a label", split)
+    loaded = split.load()
+    assert (loaded.labels, loaded.num_classes) == (None, 0)
 
 
 # --- worker processes ---------------------------------------------------------------------------
@@ -354,9 +367,9 @@ import numpy as np
 from experiments import data
 
 source, damaged, out = sys.argv[1:]
-lazy = data.open_lazy(source, "train", image_size=6)
+split = data.open_split(source, "train", image_size=6)
 options = dict(seed=3, batch_size=4, start=2, workers=1, threads=2, prefetch=2)
-stream = data.Stream(lazy, crop="random", **options)
+stream = data.Stream(split, crop="random", **options)
 batches = [next(stream) for _ in range(3)]
 np.savez(out, values=[b.values for b in batches], labels=[b.labels for b in batches])
 open(damaged, "wb").close()
@@ -367,7 +380,7 @@ for _ in range(20):
 
 def test_workers_read_the_same_and_neither_an_error_nor_the_end_hangs(tmp_path):
     source = write_folder(tmp_path / "set")
-    expected = take(data.open_lazy(source, "train", image_size=6), 3, start=2, crop="random")
+    expected = take(data.open_split(source, "train", image_size=6), 3, start=2, crop="random")
     damaged = tmp_path / "set" / "1" / "4.png"
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT, source, damaged, tmp_path / "out.npz"],

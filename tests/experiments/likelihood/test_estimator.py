@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
-from experiments.data import Dataset, to_levels, to_model
+from experiments.config_schema.flags import load_experiment
+from experiments.data import Split, to_levels, to_model
 from experiments.likelihood.estimator import Estimator
 from experiments.runtime import devices
 from sde_lib import VP
@@ -18,7 +17,7 @@ NUM, LEVELS, WIDTH = 2048, 4, 0.5  # four grey levels in [-1, 1]
 SDE, ORACLE = VP(), gaussian()
 # Where the density is not low, so that the place in the bin does not matter too much.
 VALUES = to_levels(np.asarray(ORACLE.sample(jax.random.key(0), (NUM, 2))), LEVELS, centered=True)
-PIXELS = Dataset(values=VALUES, labels=None, levels=LEVELS, source="levels", split="test")
+PIXELS = Split.of(VALUES, levels=LEVELS)
 
 
 def measure(**likelihood):
@@ -26,7 +25,7 @@ def measure(**likelihood):
     options = {"control": False, "num_steps": 20, "repeats": 1, **likelihood}
     overrides = [f"--config.likelihood.{name}={value}" for name, value in options.items()]
     overrides += ["--config.data.centered=True", f"--config.likelihood.batch_size={NUM}"]
-    experiment = resolve(flags.override(flags.load_config("digits"), overrides))
+    experiment = load_experiment("digits", overrides)
     mesh = devices.make_mesh(1)
     estimator = Estimator(experiment, SDE, ORACLE.model(SDE), PIXELS, 0, mesh)
     return estimator, estimator.batch(PIXELS, np.arange(NUM))

@@ -12,7 +12,7 @@ from experiments.data import load
 from experiments.likelihood import measure as likelihood
 from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime import devices
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from samplers import ByTolerance, ProbabilityFlow, RungeKutta
 from tests.experiments.conftest import DIGITS
 
@@ -219,7 +219,7 @@ def test_sampling_knows_its_densities(trained, tmp_path):
     exact = ["--config.likelihood.divergence=exact", "--config.sampling.t_min=1e-3"]
     assert main(["sample", f"--workdir={trained}", *arguments, *exact]) == 0
     drawn = np.load(f"{output}.npz")
-    opened = Trained.open(trained, [], devices.make_mesh())
+    opened = TrainedModel.open(trained, [], devices.make_mesh())
     flow = ProbabilityFlow(
         sde=opened.sde,
         model=opened.model,

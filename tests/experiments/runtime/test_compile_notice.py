@@ -74,9 +74,8 @@ def test_the_words_are_those_of_programs_that_there_are():
     programs = (
         train_state._start,
         step,
-        samplers.sample,
-        samplers.sample_path,
-        samplers.sample_adaptively,
+        samplers.GridSampler.draw,
+        samplers.AdaptiveSDESampler.draw,
         samplers.ProbabilityFlow.decode,
         samplers.ProbabilityFlow.decode_with_log_prob,
         samplers.ProbabilityFlow.log_prob,

@@ -47,6 +47,24 @@ def test_adaptive_solvers(workdir, tmp_path, capsys):
     assert "10 have not reached the end" in capsys.readouterr().out
 
 
+def test_a_tolerance_reaches_the_solver_wherever_that_is_said(workdir, tmp_path):
+    """By a name, by a name with fields, or by the config; the flag takes the field's place."""
+    said = (
+        ["--solver=adaptive_sde:rtol=0.05,atol=0.05"],
+        ["--solver=adaptive_sde", "--rtol=0.05"],
+        ["--solver=adaptive_sde:rtol=0.5,max_evaluations=2000", "--rtol=0.05"],
+        ["--config.sampling.solver=adaptive_sde", "--rtol=0.05"],
+    )
+    drawn = [
+        draw(workdir, tmp_path, "--num=10", *arguments, name=f"out{i}")
+        for i, arguments in enumerate(said)
+    ]
+    for other in drawn[1:]:
+        np.testing.assert_array_equal(other["points"], drawn[0]["points"])
+    own = draw(workdir, tmp_path, "--num=10", "--solver=adaptive_sde", name="own")
+    assert own["evaluations"].mean() > drawn[0]["evaluations"].mean()
+
+
 def test_what_a_picture_says_of_itself(workdir, tmp_path):
     draw(workdir, tmp_path, "--num=10", "--solver=adams", "--steps=4", "--seed=7", "--trajectory=3")
     with Image.open(tmp_path / "out.png") as picture:

@@ -27,6 +27,9 @@ class Training(TrainingConfig):
     optimizer_args: dict = dataclasses.field(default_factory=dict)
     beta2: float = 0.999
     weight_decay: float = 0.0
+    ema_decay: float = 0.9
+    weighting: str = "sigma2"
+    times: str = "uniform"
 
 
 def draw(seed=0):

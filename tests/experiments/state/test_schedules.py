@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 from numpy.testing import assert_allclose
 
-from experiments.config_schema.sections import TrainingConfig
+from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.state.optimizers import make_optimizer
 from experiments.state.schedules import schedules
 
@@ -26,8 +26,9 @@ def test_learning_rate(schedule, factors):
     Two steps of warm-up of five; at step k: cosine (1 + cos π k/5)/2, linear 1 − k/5, inverse_sqrt
     1/√(3 k), since a fifteenth of five steps is 1/3.
     """
-    config = TrainingConfig(num_steps=5, warmup=2, learning_rate=0.1, schedule=schedule)
-    optimizer = make_optimizer(config)
+    fields = {"num_steps": 5, "warmup": 2, "learning_rate": 0.1, "schedule": schedule}
+    config = filled(default_config(), {f"training.{k}": v for k, v in fields.items()})
+    optimizer = make_optimizer(resolve(config).training)
     params = jnp.zeros(())
     state = optimizer.init(params)
     moves = []

@@ -15,7 +15,9 @@ from experiments.builders.check import check_parameterization
 from experiments.config_schema.sections import (
     DataConfig,
     Experiment,
+    LikelihoodConfig,
     ModelConfig,
+    SamplingConfig,
     SDEConfig,
     TrainingConfig,
 )
@@ -31,7 +33,7 @@ from experiments.training.objective import (
     to_model_units,
 )
 from experiments.training.step import make_update
-from experiments.workdir.trained_model import Trained
+from experiments.workdir.trained_model import TrainedModel
 from sde_lib import VP, adaptive_weighting, sdes, time_samplers, weightings
 from tests.experiments.conftest import state_of
 
@@ -73,6 +75,8 @@ def experiment(sde="vp", data=None, parameterization="v", **training):
         data=DataConfig(**{"centered": True, "std": STD} | (data or {})),
         model=ModelConfig(parameterization=parameterization, conditioning="time"),
         training=TrainingConfig(**fields | training),
+        sampling=SamplingConfig(),
+        likelihood=LikelihoodConfig(),
     )
 
 
@@ -358,7 +362,7 @@ def test_dropout_is_on_in_training_and_new_at_every_step():
 def test_sampling_reads_the_average(trained):
     """And `raw` the parameters, which differ from it."""
     drawn = [
-        jax.tree.leaves(Trained.open(trained, [], make_mesh(1), raw=raw).model.params)
+        jax.tree.leaves(TrainedModel.open(trained, [], make_mesh(1), raw=raw).model.params)
         for raw in (True, False)
     ]
     # The parameters come first, then their one average.

@@ -3,8 +3,7 @@
 import numpy as np
 
 from experiments.builders.model import build_network, build_sde
-from experiments.config_schema import flags
-from experiments.config_schema.resolve import resolve
+from experiments.config_schema.flags import load_experiment
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
 from experiments.training.step import make_train_step
@@ -19,7 +18,7 @@ SMALL = [
 
 def memory(*arguments: str) -> int:
     """Bytes that a step on one device takes besides its arguments."""
-    experiment = resolve(flags.override(flags.load_config("digits"), [*SMALL, *arguments]))
+    experiment = load_experiment("digits", [*SMALL, *arguments])
     network, mesh, shape = build_network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
     step = make_train_step(experiment, build_sde(experiment.sde), network, 17, mesh)
     state = init_state(experiment, network, shape, mesh)

@@ -17,12 +17,12 @@ import pytest
 
 from experiments.cli import main
 from experiments.config_schema.resolve import resolve
-from experiments.data import Dataset
+from experiments.data import Split
 from experiments.runtime import compile_cache
 from experiments.runtime.devices import make_mesh
-from experiments.training import input_pipeline as feed
+from experiments.training.input_pipeline import OnDevice
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import Trained, restore
+from experiments.workdir.trained_model import TrainedModel, restore
 from tests.cases import takes_devices
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
 
@@ -36,7 +36,7 @@ def same(ours, theirs):
 
 def stop_before(monkeypatch, call, number):
     """A signal to this process before the call-th batch is read."""
-    read, calls = feed.Resident.read, []
+    read, calls = OnDevice.read, []
 
     def reading(self, count):
         calls.append(count)
@@ -44,7 +44,7 @@ def stop_before(monkeypatch, call, number):
             os.kill(os.getpid(), number)
         return read(self, count)
 
-    monkeypatch.setattr(feed.Resident, "read", reading)
+    monkeypatch.setattr(OnDevice, "read", reading)
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
@@ -181,7 +181,7 @@ def test_accepting_other_averages_and_another_optimizer_keeps_the_rest(trained, 
     assert [int(count) for count in counts] == [1, 7]
     # The command goes on, and so does what is made of the averages.
     assert train(tmp_path / "run", *still, *other) == 0
-    assert Trained.open(tmp_path / "run", [], make_mesh(1), average="0.5").step == 7
+    assert TrainedModel.open(tmp_path / "run", [], make_mesh(1), average="0.5").step == 7
 
 
 def restored(workdir):
@@ -196,7 +196,7 @@ def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys
     experiment = resolve(workdir.load())
     kept = dataclasses.replace(experiment.training, averages=("0.5",))
     workdir.record(dataclasses.replace(experiment, training=kept))
-    Trained.open(workdir.path, [], make_mesh(1))
+    TrainedModel.open(workdir.path, [], make_mesh(1))
     command = ["sample", f"--workdir={workdir.path}", "--average=0.5", "--devices=1"]
     assert main(command) == 2
     assert (
@@ -237,12 +237,12 @@ def test_a_run_may_start_from_another(trained, tmp_path, capsys):
     """From its averages: with a learning rate of almost 0 they stay."""
     still = ["--config.training.learning_rate=1e-30", f"--init_from={trained}"]
     assert train(tmp_path / "run", *still) == 0
-    ours, theirs = (Trained.open(p, [], make_mesh(1)) for p in (tmp_path / "run", trained))
+    ours, theirs = (TrainedModel.open(p, [], make_mesh(1)) for p in (tmp_path / "run", trained))
     jax.tree.map(np.testing.assert_array_equal, ours.model.params, theirs.model.params)
     # Killed before its first checkpoint: it begins there again.
     shutil.rmtree(tmp_path / "run" / "checkpoints")
     assert train(tmp_path / "run", *still) == 0
-    again = Trained.open(tmp_path / "run", [], make_mesh(1))
+    again = TrainedModel.open(tmp_path / "run", [], make_mesh(1))
     jax.tree.map(np.testing.assert_array_equal, again.model.params, theirs.model.params)
     other = [*still, "--config.model.hidden=(8,8)"]
     assert train(tmp_path / "other", *other) == 2
@@ -253,7 +253,7 @@ def bad_row(request):
     """Points, one of which is not a number."""
     values = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
     values[3] = np.nan
-    return Dataset(values=values, labels=None, levels=None, source="", split=request.split)
+    return Split.of(values)
 
 
 def test_an_update_without_a_finite_gradient_is_skipped(tmp_path, capsys):
@@ -290,7 +290,7 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     ],
 )
 def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, arguments, monkeypatch):
-    monkeypatch.setattr("experiments.runtime.sharding.LEAST", 1)
+    monkeypatch.setattr("experiments.runtime.sharding.MIN_SIZE", 1)
     assert train(tmp_path / "run", *arguments) == 0
     ours, theirs = metrics_of(tmp_path / "run"), metrics_of(trained)
     # Sums over the batch in another order: float32 rounding, 1e-7, grown over six steps of Adam.
@@ -324,7 +324,9 @@ def test_averages_by_name_and_of_any_width(tmp_path, capsys):
     assert train(tmp_path / "run", kept, *more) == 0
     names = [None, "half_life:0.2", "power:0.1", "power:0.11"]
     params = [
-        jax.tree.leaves(Trained.open(tmp_path / "run", [], make_mesh(1), average=n).model.params)
+        jax.tree.leaves(
+            TrainedModel.open(tmp_path / "run", [], make_mesh(1), average=n).model.params
+        )
         for n in names
     ]
     for one, other in itertools.pairwise(params):

@@ -10,9 +10,9 @@ import pytest
 from experiments import data
 from experiments.cli import main
 from experiments.config_schema.resolve import default_config, resolve
-from experiments.data import Dataset, digest
+from experiments.data import Split, digest
 from experiments.errors import UserError
-from experiments.workdir.data_facts import DataFacts
+from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from tests.experiments.conftest import train
 from tests.experiments.data.test_stream import WRITE, noise
@@ -20,8 +20,8 @@ from tests.experiments.data.test_stream import WRITE, noise
 IMAGES = noise(11, 4, 4, 3)
 
 
-def opened(source: str) -> data.LazyDataset:
-    return data.open_lazy(source, "train")
+def opened(source: str) -> data.Split:
+    return data.open_split(source, "train")
 
 
 def write_npz(path, images=IMAGES, save=np.savez, **keys) -> str:
@@ -55,14 +55,14 @@ def test_a_digest_knows_the_content_and_not_the_place(kind, tmp_path, monkeypatc
         content = file.read_bytes()
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     # Of files the digest takes the source alone; what is damaged may not open.
-    assert digest(data.in_memory(made(0, source=source))) != before
+    assert digest(made(0, source=source)) != before
 
 
-def made(seed: int, **changes) -> Dataset:
+def made(seed: int, *, source: str = "own:x", **changes) -> Split:
     """A data set of a user's own."""
     values = np.random.default_rng(seed).normal(size=(30, 2)).astype(np.float32)
-    fields = {"values": values, "labels": None, "levels": None, "source": "own:x", "split": "train"}
-    return Dataset(**fields | changes)
+    split = Split.of(**{"values": values, **changes})
+    return dataclasses.replace(split, source=source, name="train")
 
 
 def test_a_digest_of_npz_knows_every_key_that_counts(tmp_path):
@@ -95,7 +95,7 @@ def test_a_digest_of_arrays_knows_values_labels_and_levels():
         made(0, values=levels, levels=256),
         made(0, values=levels, levels=30),
     ]
-    digests = [digest(data.in_memory(dataset)) for dataset in [*sets, made(0)]]
+    digests = [digest(split) for split in [*sets, made(0)]]
     assert len(set(digests[:-1])) == 6
     assert digests[-1] == digests[0]
 
@@ -138,7 +138,7 @@ def run(tmp_path, monkeypatch) -> Workdir:
     (workdir.path / "checkpoints" / "1").mkdir(parents=True)
     workdir.record(experiment)
     located = workdir.located(experiment, given=True)
-    workdir.record_facts(DataFacts.of(opened(located.data.source)))
+    workdir.record_data_spec(DataSpec.of(opened(located.data.source)))
     monkeypatch.chdir(tmp_path / "two")
     return workdir
 
@@ -149,7 +149,7 @@ def place(workdir: Workdir, *, given: bool, source: str = "npz:set.npz") -> str:
 
 def test_a_relative_path_is_of_the_folder_it_was_given_in(run, tmp_path, monkeypatch):
     first, second = (f"npz:{tmp_path}/{name}/set.npz" for name in ("one", "two"))
-    assert run.facts.place == first
+    assert run.data_spec.place == first
     assert (
         json.loads((run.path / "config.json").read_text(encoding="utf-8"))["data"]["source"]
         == "npz:set.npz"
@@ -168,7 +168,7 @@ def test_a_relative_path_is_of_the_folder_it_was_given_in(run, tmp_path, monkeyp
 
 def check(workdir: Workdir, source: str, accept=(), **changes) -> None:
     workdir.check(experiment_on(source), accept)
-    facts = DataFacts.of(opened(place(workdir, given=True, source=source)))
+    facts = DataSpec.of(opened(place(workdir, given=True, source=source)))
     workdir.check_data(dataclasses.replace(facts, **changes), accept)
 
 
@@ -184,7 +184,7 @@ def test_other_data_are_refused_or_accepted(run, tmp_path):
         line = str(caught.value)
         assert "\n" not in line
         assert all(
-            word in line for word in (run.facts.place, source, "--accept=data", "data.source")
+            word in line for word in (run.data_spec.place, source, "--accept=data", "data.source")
         )
         check(run, name, ["data"])
     # The same data are the same elsewhere and by another name.
@@ -196,7 +196,7 @@ def test_a_workdir_without_a_digest_compares_what_it_knows(run, tmp_path, monkey
     monkeypatch.chdir(tmp_path / "one")
     facts = {"shape": [4, 4, 3], "levels": 256, "num": 10, "num_classes": 0}
     (run.path / "data.json").write_text(json.dumps(facts), encoding="utf-8")
-    assert run.facts.place == f"npz:{tmp_path}/one/set.npz"
+    assert run.data_spec.place == f"npz:{tmp_path}/one/set.npz"
     check(run, "npz:set.npz")
     for changes in ({"shape": (8, 4, 3)}, {"levels": 16}, {"num": 9}):
         with pytest.raises(UserError, match="--accept=data"):

@@ -12,7 +12,7 @@ from experiments.cli import main
 from experiments.errors import UserError
 from experiments.likelihood import report as likelihood_report
 from experiments.sampling import files
-from experiments.sampling.sampler import Sampler, Samples
+from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import Result, digest
 
 
@@ -31,9 +31,9 @@ def draws(monkeypatch):
 
     def draw(self, num, seed, **_):
         seeds.append(seed)
-        return Samples(np.full((num, *self.shape), seed, float), np.ones(num, int), seconds=1.0)
+        return samplers.Samples(np.full((num, *self.shape), seed, float), np.ones(num, int))
 
-    monkeypatch.setattr(Sampler, "draw", draw)
+    monkeypatch.setattr(BatchedSampler, "draw", draw)
     tiny = np.zeros((1, 1, 3), np.uint8)
     monkeypatch.setattr(files, "picture", lambda *_: tiny)
     return seeds
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_work(workdir, monkeypatc
     def never(*_, **__):
         raise AssertionError("worked before it looked")
 
-    monkeypatch.setattr(Sampler, "draw", never)
+    monkeypatch.setattr(BatchedSampler, "draw", never)
     monkeypatch.setattr("experiments.likelihood.measure.measure_dataset", never)
     monkeypatch.setattr("samplers.fit_grid", never)
     fit = ["--steps=3", "--name=mine"]
@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_work(workdir, monkeypatc
 
 
 def test_a_fitted_grid_has_a_name_of_its_own(workdir, monkeypatch, capsys):
-    fitted = samplers.Fitted(np.array([9.0, 1.0, 0.01]), np.array(0.5), np.array(0.25))
+    fitted = samplers.FittedGrid(np.array([9.0, 1.0, 0.01]), np.array(0.5), np.array(0.25))
     monkeypatch.setattr("samplers.fit_grid", lambda *_, **__: fitted)
     fit = ["fit_grid", f"--workdir={workdir}", "--steps=2", "--devices=1"]
     for name in ("../x", "/x", ".x", "", "a:b"):

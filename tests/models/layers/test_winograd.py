@@ -85,8 +85,8 @@ def test_what_it_does_not_suit_is_the_direct_sum(shape, features, fields):
 
 
 def test_a_network_is_the_same_function(monkeypatch):
-    monkeypatch.setattr(winograd, "_LEAST_PIXELS", 1)
-    monkeypatch.setattr(winograd, "_LEAST_CHANNELS", 8)
+    monkeypatch.setattr(winograd, "_MIN_PIXELS", 1)
+    monkeypatch.setattr(winograd, "_MIN_CHANNELS", 8)
     x, c = (jnp.asarray(a, jnp.float32) for a in arrays((2, 4, 4, 1), (2,)))
     tiny = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()}
     kinds = ("xla", "winograd_vjp")

@@ -9,11 +9,11 @@ from samplers import (
     Ancestral,
     AnnealedLangevin,
     EulerMaruyama,
+    GridSampler,
     Langevin,
     ReverseDiffusion,
     Steps,
     grids,
-    integrate,
 )
 from sde_lib import VE, VP, SubVP, expand, from_score
 
@@ -61,7 +61,7 @@ def test_predictor(golden, name, method):
     for row, t in enumerate(values["t"]):
         x = jnp.asarray(values[f"{name}/x"][row])
         linear = solver.coefficients(sde, t, t - 1e-3, num_steps=1000)
-        new = solver.update(lambda: noise, model_of(sde)(x, t), x, linear, None)
+        new = solver.update(lambda: noise, model_of(sde)(x, t), x, linear.row, solver.init(x))
         check(values, f"{name}/{method}", row, new.x, new.mean)
 
 
@@ -108,15 +108,13 @@ def test_run(golden, run):
     sde, (predictor, corrector, t_min) = SDES[name], RUNS[run]
     noise = jnp.asarray(values["pc/noise"])  # [step, corrector or predictor, ...]
     noise = noise.reshape(-1, *noise.shape[2:]) if corrector else noise[:, 1]
-    mean = integrate(
-        lambda number: noise[number],
-        sde,
-        model_of(sde),
-        sde.prior_std() * values["pc/prior_noise"],
+    sampler = GridSampler(
         solver=PREDICTORS[predictor](name),
         corrector=CORRECTORS[corrector] if corrector else None,
         grid=grids["published"](sde, STEPS, t_min),
     )
+    start = sde.prior_std() * values["pc/prior_noise"]
+    mean = sampler.integrate(lambda number: noise[number], sde, model_of(sde), start).x
     expected = values[f"pc/{run}/x_denoised"]
     # 1e-9 of the largest value: 1e-10 an update, fifty updates that contract.
     assert_allclose(mean[:, :4, :4], expected, atol=1e-9 * abs(expected).max())

@@ -174,5 +174,5 @@ def test_plan(sde, name):
     assert_allclose(exact.sigma, sde.sigma(grid[:-1]))
     assert_allclose(exact.scale, (sde.alpha(grid[:-1]) / sde.alpha(grid[1:])) ** 2, rtol=1e-10)
     published = dataclasses.replace(correctors[name](), discretization="published")
-    expected = sde.discrete_transition(grid[:-1], 4).alpha ** 2
+    expected = sde.discrete_transition(grid[:-1], num_scales=4).alpha ** 2
     assert_allclose(published.plan(sde, Steps.of_grid(grid)).scale, expected, rtol=1e-10)

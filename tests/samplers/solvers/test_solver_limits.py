@@ -20,15 +20,16 @@ from samplers import (
     Churn,
     DPMSolverPP2M,
     ExponentialAdams,
+    GridSampler,
     Heun,
     Restart,
     SASolver,
     Steps,
     grids,
-    integrate,
     solvers,
 )
 from samplers.solvers.linear import LinearSolver
+from samplers.solvers.predictors import Linear
 from sde_lib import VP, sdes
 from tests.cases import mixture
 
@@ -45,8 +46,8 @@ def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda number: Z[num
     # Programs that run once need not be good.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def run(solver, sde, grid):
-        options = {"solver": solver, "grid": grid, "denoise": denoise}
-        return integrate(draw, sde, mixture().model(sde), sde.prior_std() * X, **options)
+        sampler = GridSampler(solver=solver, grid=grid, denoise=denoise)
+        return sampler.integrate(draw, sde, mixture().model(sde), sde.prior_std() * X).x
 
     return run(solver, sde, grid)
 
@@ -72,6 +73,18 @@ def no_noise(number):
 )
 def test_first_order_without_noise_is_ddim(solver):
     assert_allclose(end(solver), end(DDIM()), rtol=1e-9)
+
+
+class HalfByState(samplers.Predictor):
+    """DDIM's step, half of the noise taken from x = α data + σ noise."""
+
+    def coefficients(self, sde, t, s, num_steps):
+        x = sde.sigma(s) / sde.sigma(t) / 2
+        return Linear(x=x, data=sde.alpha(s) - sde.alpha(t) * x, noise=sde.sigma(s) / 2, std=0.0)
+
+
+def test_a_predictor_of_ones_own():
+    assert_allclose(end(HalfByState()), end(DDIM()), rtol=1e-9)
 
 
 def test_eta():
@@ -187,7 +200,7 @@ def test_what_draws_says_so(name):
     """A solver that says it draws nothing never asks for noise; the others do."""
     solver = EVERY[name]
     quiet = np.isfinite(end(solver, draw=no_noise)).all()
-    assert quiet == (not (solver.draws or solver.lifts))
+    assert quiet == (not (solver.draws or solver.renoises))
 
 
 def test_no_churn_is_heun():
@@ -211,24 +224,26 @@ def test_restart_goes_up_and_down_again():
 
 
 @pytest.mark.parametrize(
-    ("solver", "words"),
+    ("solver", "fields", "words"),
     [
-        (AdamsMoulton(order=7), ["order", "got 7", "1 to 6"]),
-        (AdamsMoulton(corrector=1), ["corrector", "got 1"]),
-        (AdamsMoulton(variable="n"), ["variable", "'n'", "'measure'"]),
-        (AdamsMoulton(form="speed"), ["form", "speed", "velocity"]),
-        (IPNDM(order=5), ["order", "got 5", "1 to 4"]),
-        (SASolver(order=0), ["order", "got 0"]),
-        (SASolver(corrector=1), ["corrector", "got 1"]),
-        (samplers.UniPC(order=4), ["order", "got 4", "1 to 3"]),
-        (samplers.UniPC(variant="bh3"), ["variant", "'bh3'"]),
-        (AnyRungeKutta(tableau="rk5"), ["tableau", "rk5", "rk4"]),
+        (AdamsMoulton, {"order": 7}, ["order", "got 7", "1 to 6"]),
+        (AdamsMoulton, {"corrector": 1}, ["corrector", "got 1"]),
+        (AdamsMoulton, {"variable": "n"}, ["variable", "'n'", "form"]),
+        (AdamsMoulton, {"form": "speed"}, ["form", "speed", "velocity"]),
+        (IPNDM, {"order": 5}, ["order", "got 5", "1 to 4"]),
+        (SASolver, {"order": 0}, ["order", "got 0"]),
+        (SASolver, {"corrector": 1}, ["corrector", "got 1"]),
+        (SASolver, {"eta": -0.5}, ["eta", "got -0.5", "≥ 0"]),
+        (samplers.UniPC, {"order": 4}, ["order", "got 4", "1 to 3"]),
+        (samplers.UniPC, {"variant": "bh3"}, ["variant", "'bh3'", "bh2"]),
+        (samplers.DPMSolverPP2M, {"eta": -1.0}, ["eta", "got -1.0", "≥ 0"]),
+        (AnyRungeKutta, {"tableau": "rk5"}, ["tableau", "rk5", "rk4"]),
     ],
-    ids=repr,
+    ids=str,
 )
-def test_out_of_range(solver, words):
+def test_out_of_range(solver, fields, words):
     with pytest.raises(ValueError, match=words[0]) as raised:
-        solver.plan(VP(), Steps.of_grid(jnp.array([1.0, 0.5, 0.1])))
+        solver(**fields).plan(VP(), Steps.of_grid(jnp.array([1.0, 0.5, 0.1])))
     assert all(word in str(raised.value) for word in words)
 
 

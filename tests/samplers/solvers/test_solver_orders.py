@@ -21,7 +21,7 @@ from sde_lib import Prediction, sdes
 
 pytestmark = pytest.mark.usefixtures("float64")
 
-MOST, LEAST = 2.0, 0.1
+MAX_N, MIN_N = 2.0, 0.1
 # Weights, means and deviations in two dimensions.
 DATA = {
     "gaussian": (np.array([1.0]), np.array([[0.7, -0.4]]), np.array([0.5])),
@@ -47,16 +47,16 @@ def denoiser(name, y, n):
 
 @cache
 def solution(name):
-    """y(n) for all starts at n = MOST and a little more, dense; from log n, to 1e-13."""
+    """y(n) for all starts at n = MAX_N and a little more, dense; from log n, to 1e-13."""
 
     def field(u, y):
         y = y.reshape(STARTS.shape)
         return (y - denoiser(name, y, np.exp(u))).ravel()
 
-    ends = np.log([LEAST, 3 * MOST])
+    ends = np.log([MIN_N, 3 * MAX_N])
     down = solve_ivp(
         field,
-        (np.log(MOST), ends[0]),
+        (np.log(MAX_N), ends[0]),
         STARTS.ravel(),
         "DOP853",
         rtol=1e-13,
@@ -83,8 +83,8 @@ def planned(sde, solver, num_steps):
 
 def grid_for(sde, solver, num_steps):
     """Times between the two levels, uniform in the variable of the method."""
-    ends = jnp.array([MOST, LEAST])
-    variable = getattr(solver, "variable", "measure" if hasattr(solver, "form") else "log_snr")
+    ends = jnp.array([MAX_N, MIN_N])
+    variable = getattr(solver, "variable", "form" if hasattr(solver, "form") else "log_snr")
     if isinstance(solver, samplers.IPNDM):
         return sde.time_of_noise_to_signal(jnp.linspace(*ends, num_steps + 1))
     if variable == "time":
@@ -92,8 +92,8 @@ def grid_for(sde, solver, num_steps):
     if variable == "log_snr":
         return sde.time_of_log_snr(-2 * jnp.linspace(*jnp.log(ends), num_steps + 1))
     form = forms[solver.form](s=solver.s)
-    measures = jnp.linspace(*form.measure(-jnp.log(ends)), num_steps + 1)
-    return sde.time_of_log_snr(2 * form.log_signal(measures))
+    variables = jnp.linspace(*form.variable(-jnp.log(ends)), num_steps + 1)
+    return sde.time_of_log_snr(2 * form.half_log_snr(variables))
 
 
 def run(name, sde, solver, num_steps):
@@ -102,10 +102,10 @@ def run(name, sde, solver, num_steps):
     y, rows = solution(name), plan.coefficients
 
     def exact(i):
-        return alpha[i] * y(np.clip(n[i], LEAST, MOST))
+        return alpha[i] * y(np.clip(n[i], MIN_N, MAX_N))
 
-    def predict(x, step, slot):
-        level, a = (scale[step, slot] for scale in scales)
+    def predict(x, step, stage):
+        level, a = (scale[step, stage] for scale in scales)
         data = denoiser(name, x / a, level)
         return Prediction(data, (x / a - data) / level)
 
@@ -119,9 +119,9 @@ def run(name, sde, solver, num_steps):
     if first:
         state = exact(first - 1), tuple(direction(first - 1 - j) for j in range(first))
     for step in range(first, num_steps):
-        for slot in range(solver.evaluations):
-            row = jax.tree.map(lambda leaf, at=(step, slot): leaf[at], rows)
-            x, state = update(row, predict(x, step, slot), x, state)
+        for stage in range(solver.evaluations):
+            row = jax.tree.map(lambda leaf, at=(step, stage): leaf[at], rows)
+            x, state = update(row, predict(x, step, stage), x, state)
     return x / alpha[-1]
 
 
@@ -137,7 +137,7 @@ def update(row, prediction, x, state):
 
 def error(name, sde, solver, num_steps):
     """RMS at the end."""
-    return np.sqrt(np.mean((run(name, sde, solver, num_steps) - solution(name)(LEAST)) ** 2))
+    return np.sqrt(np.mean((run(name, sde, solver, num_steps) - solution(name)(MIN_N)) ** 2))
 
 
 SOLVERS = {
@@ -177,7 +177,7 @@ def test_order(name, data):
     rough, fine = (error(data, sdes["vp"](), solver, n) for n in steps)
     # What rounding and the solution's own error leave.
     assert fine > 5e-13
-    assert_allclose(np.log2(rough / fine), solver.claimed_order, atol=0.3)
+    assert_allclose(np.log2(rough / fine), solver.convergence_order, atol=0.3)
 
 
 @pytest.mark.parametrize("sde", ["ve", "subvp", "edm", "flow"])
@@ -187,7 +187,7 @@ def test_every_sde_has_the_same_steps(name, sde):
     solver, process = SOLVERS[name], sdes[sde]()
     if getattr(solver, "variable", None) == "time":
         rough, fine = (error("mixture", process, solver, n) for n in (96, 192))
-        assert_allclose(np.log2(rough / fine), solver.claimed_order, atol=0.3)
+        assert_allclose(np.log2(rough / fine), solver.convergence_order, atol=0.3)
     else:
         ours, expected = (run("mixture", s, solver, 8) for s in (process, sdes["vp"]()))
         # Inverting log-SNR is exact to 1e-10.
@@ -219,5 +219,5 @@ def test_weak_order(name, sde):
         got = x[0], np.sum((x[1:] - x[0]) ** 2)
         errors.append([got[0] - alpha[-1] * mean, got[1] - spread[-1] ** 2])
     rough, fine = np.abs(errors[1]), np.abs(errors[2])
-    assert np.log2(rough[1] / fine[1]) > solver.claimed_order - 0.3
+    assert np.log2(rough[1] / fine[1]) > solver.convergence_order - 0.3
     assert fine[0] < 1e-3

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import Batch, LazyDataset, absolute, digest
-from experiments.data.splits import open_split
+from experiments.data import Batch, Reader, Split, absolute, digest
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataFacts:
-    """Facts of a training split.
+class DataSpec:
+    """What is known of a training split: its shape, its grey levels, where it is.
 
     Args:
       shape: of one example.
@@ -39,8 +39,8 @@ class DataFacts:
     digest: str = ""
 
     @classmethod
-    def of(cls, data: LazyDataset) -> "DataFacts":
-        """Those of a split that was opened.
+    def of(cls, data: Split) -> "DataSpec":
+        """The spec of a split that was opened.
 
         Raises:
           UserError, OSError: the data cannot be read.
@@ -55,8 +55,8 @@ class DataFacts:
         )
 
     @classmethod
-    def from_json(cls, text: str, where: object) -> "DataFacts":
-        """What `as_json` wrote.
+    def from_json(cls, text: str, where: object) -> "DataSpec":
+        """The spec that `as_json` wrote.
 
         Args:
           text: JSON.
@@ -72,10 +72,10 @@ class DataFacts:
             raise UserError(f"{where}: holds no facts of a data set ({error})") from error
 
     def as_json(self) -> str:
-        """One line of JSON."""
+        """The spec as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
-    def same_data(self, other: "DataFacts") -> bool:
+    def same_data(self, other: "DataSpec") -> bool:
         """Whether the data are the same, wherever they are now.
 
         Without a digest, as in a data.json of before there were any, whatever is known is compared.
@@ -87,36 +87,41 @@ class DataFacts:
         return alike and sizes
 
     def __str__(self) -> str:
-        """In a few words."""
+        """The spec in a few words, for messages."""
         known = [f"{self.num} examples"] if self.num else []
         known += [f"shape {self.shape}"]
         known += [f"{self.levels} levels"] if self.levels else []
         known += [f"digest {self.digest[:8]}"] if self.digest else []
         return f"{self.place} ({', '.join(known)})"
 
-    def split(self, experiment: Experiment) -> LazyDataset:
+    def split(self, experiment: Experiment) -> Split:
         """The experiment's training split, whose source is opened when an example is read."""
-        return LazyDataset(
-            reader=_Opens(experiment),
-            rows=np.arange(self.num),
+        return Split(
+            reader=_Opens(experiment, self.num),
             shape=self.shape,
             levels=self.levels,
-            source=experiment.data.source,
-            split="train",
             num_classes=self.num_classes,
-            crops=False,
+            source=experiment.data.source,
+            name="train",
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Opens:
-    """Reads examples of the training split of an experiment."""
+class _Opens(Reader):
+    """Reads the training split of an experiment, which it opens for that."""
 
     experiment: Experiment
+    num: int
+
+    def __len__(self) -> int:
+        return self.num
 
     @functools.cached_property
-    def _opened(self) -> LazyDataset:
-        return open_split(self.experiment, "train")
+    def _opened(self) -> Reader:
+        return split_of(self.experiment, "train").reader
 
-    def __call__(self, rows: np.ndarray, places: np.ndarray | None) -> Batch:
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
         return self._opened.read(rows, places)
+
+    def load(self) -> Batch:
+        return self._opened.load()

@@ -1,4 +1,4 @@
-"""A data set in memory, and how one is found by name."""
+"""Data sources: how the split of a data set is found by name."""
 
 import dataclasses
 import glob
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.data.split import Split
 from experiments.errors import UserError, blaming
 from experiments.paths import expand
 from sde_lib.registry import Registry, unknown_name
@@ -26,46 +27,8 @@ OF_FILES = ("npz", "folder")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """One split of a data set.
-
-    Args:
-      values: uint8 [N, H, W, C] grey levels 0..levels-1, or, where levels is None, float32 [N, D].
-      labels: int32 [N] classes from 0, or None.
-      levels: number of grey levels (256 for 8-bit images); None for continuous data.
-      source: the source's name, as given to `load`.
-      split: "train" or "test".
-      classes: number of classes of the whole source, which a small split may not all contain.
-    """
-
-    values: np.ndarray
-    labels: np.ndarray | None
-    levels: int | None
-    source: str
-    split: str
-    classes: int = 0
-
-    @property
-    def num(self) -> int:
-        """The number of examples."""
-        return len(self.values)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
-        return self.values.shape[1:]
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes; 0 without labels."""
-        if self.labels is None:
-            return 0
-        return max(self.classes, int(self.labels.max()) + 1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What `load` asks of a source, checked.
+    """What a source is asked for, checked.
 
     Args:
       source: the whole name, "npz:faces.npz".
@@ -85,16 +48,20 @@ class Request:
     background: tuple[int, ...] | None = (255, 255, 255)
 
 
+# From a `Request` to a `Split`.
 sources = Registry("data source", Callable)
 
 
-def load(source: str, split: str, **options: Any) -> Dataset:
+def open_split(source: str, split: str, **options: Any) -> Split:
     """One split of the data set called `source`.
+
+    Images of folders, of .npz shards and of TFDS are read when they are asked for; the examples of
+    other sources are in memory.
 
     Args:
       source: `digits`, `npz:FILE` or shards of it (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`,
         `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
-        `Request` to a `Dataset`.
+        `Request` to a `Split`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
       options: those of `make_request`.
 
@@ -102,17 +69,26 @@ def load(source: str, split: str, **options: Any) -> Dataset:
       UserError: no such source, split or file; or its content is not what the source takes.
     """
     request = make_request(source, split, **options)
-    loader, argument = _find(source)
+    open_source, argument = _find(source)
     if argument or ":" not in source:
-        loaded = loader(request)
+        opened = open_source(request)
     else:
         with blaming(f"data.source: {source}"):
-            loaded = loader(request)
-        if not isinstance(loaded, Dataset):
+            opened = open_source(request)
+        if not isinstance(opened, Split):
             raise UserError(
-                f"data.source: {source} returned {type(loaded).__name__}, takes a Dataset"
+                f"data.source: {source} returned {type(opened).__name__}, takes a Split"
             )
-    return dataclasses.replace(loaded, source=source)
+    return dataclasses.replace(opened, source=source, name=split)
+
+
+def load(source: str, split: str, **options: Any) -> Split:
+    """One split with all its examples in memory; the arguments are those of `open_split`.
+
+    Raises:
+      UserError: as of `open_split`; or an example is missing, damaged, or not like the others.
+    """
+    return open_split(source, split, **options).load()
 
 
 def make_request(
@@ -127,7 +103,7 @@ def make_request(
     """What a source is asked for.
 
     Args:
-      source, split: as of `load`.
+      source, split: as of `open_split`.
       image_size: centre-crop to a square and resize (antialiased) to this side; None: never resize.
       holdout: fraction that is "test" where the source has one pool of examples.
       alpha: of image files: "compose" them over the background, or "keep" four channels.
@@ -168,8 +144,8 @@ def _background(alpha: str, colour: str) -> tuple[int, ...] | None:
     return None if alpha == "keep" else rgb
 
 
-def _find(source: str) -> tuple[Callable[[Request], Dataset], str]:
-    """The loader of a source and the argument for it: ("npz:a.npz") → (npz's, "a.npz")."""
+def _find(source: str) -> tuple[Callable[[Request], Split], str]:
+    """The function of a source and the argument for it: ("npz:a.npz") → (npz's, "a.npz")."""
     prefix, colon, argument = source.partition(":")
     if prefix in list(sources):
         return sources[prefix], argument

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sde_lib import Translated, sdes
+from sde_lib import ModelUnderSDE, sdes
 from tests.cases import mixture
 
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("used", ["ve", "subvp", "flow", "edm", "cosine", "linear_ve", "learned"])
-def test_translated(used):
+def test_a_model_under_another_sde(used):
     oracle, trained, sde = mixture(), sdes["vp"](), sdes[used]()
     # Ratios that all of them have.
     t = sde.time_of_noise_to_signal(jnp.array([0.05, 0.3, 2.0, 20.0]))
@@ -21,7 +21,7 @@ def test_translated(used):
         t,
         jnp.asarray(np.random.default_rng(0).normal(size=(4, 2))),
     )
-    ours = Translated(model=oracle.model(trained), trained=trained, sde=sde)(x, t)
+    ours = ModelUnderSDE(model=oracle.model(trained), trained=trained, sde=sde)(x, t)
     expected = oracle.predict(sde, x, t)
     # Inverting log-SNR is exact to 1e-9.
     assert_allclose(ours.data, expected.data, atol=1e-7)
@@ -30,7 +30,7 @@ def test_translated(used):
 
 def test_where_no_signal_is_left():
     oracle, trained, sde = mixture(), sdes["vp"](), sdes["flow"]()
-    prediction = Translated(model=oracle.model(trained), trained=trained, sde=sde)(
+    prediction = ModelUnderSDE(model=oracle.model(trained), trained=trained, sde=sde)(
         jnp.ones((3, 2)), 1.0
     )
     mean = oracle.weights @ oracle.means

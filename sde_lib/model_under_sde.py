@@ -1,6 +1,6 @@
 """A model used under another SDE than the one it was trained with.
 
-All affine SDEs see the same data through x/α at the same noise-to-signal ratio n = σ/α, so a model
+All affine SDEs give the same x/α at the same noise-to-signal ratio n = σ/α, so a model
 of one is a model of every other: at x and t it predicts what it does at
 
     t_0: n_0(t_0) = n(t),   x_0 = x √(α_0² + σ_0²)/√(α² + σ²)                      (1)
@@ -13,20 +13,19 @@ Reference: Karras et al. 2022 "EDM", App. B.
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib.model import Model
 from sde_lib.prediction import Prediction
 from sde_lib.pytree import Pytree
 from sde_lib.sde import SDE, expand
+from sde_lib.shapes import States, Time
 
 
-class Translated(Pytree):
-    """Eq. 1.
+class ModelUnderSDE(Pytree):
+    """The model that a model trained with one SDE is under another: eq. 1 of `model_under_sde`.
 
     Args:
-      model: of `trained`.
+      model: the model, as trained.
       trained: the SDE it was trained with.
       sde: the SDE it is used with.
     """
@@ -35,8 +34,8 @@ class Translated(Pytree):
     trained: SDE
     sde: SDE
 
-    def __call__(self, x: Array, t: ArrayLike, cond: Any = None) -> Prediction:
-        """What the model predicts at eq. 1."""
+    def __call__(self, x: States, t: Time, cond: Any = None) -> Prediction:
+        """What the model predicts at x_0 and t_0, for states x [B, ...] at t, a scalar or [B]."""
         at = self.trained.time_of_log_snr(self.sde.log_snr(t))
         size, known = (
             jnp.hypot(sde.alpha(time), sde.sigma(time))

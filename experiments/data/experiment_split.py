@@ -1,0 +1,26 @@
+"""The splits of an experiment's data."""
+
+from experiments.config_schema.sections import Experiment
+from experiments.data import Split, open_split
+
+
+def split_of(experiment: Experiment, name: str, source: str | None = None) -> Split:
+    """A split, not yet read.
+
+    Args:
+      experiment: the experiment.
+      name: "train" or "test"; or "all", where the source has it.
+      source: another source, to be read as the experiment's is.
+
+    Raises:
+      UserError: it cannot be opened.
+    """
+    config = experiment.data
+    return open_split(
+        source or config.source,
+        name,
+        image_size=config.image_size,
+        holdout=config.holdout,
+        alpha=config.alpha,
+        background=config.background,
+    )

@@ -1,0 +1,186 @@
+"""One split of a data set: its facts at once, its examples when they are read."""
+
+import abc
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.data.parallel import in_parallel
+
+_CHUNK = 32
+"""Examples that a thread reads at a time: records of TFDS come faster by several."""
+
+
+class Batch(NamedTuple):
+    """Some examples: a pytree of arrays with one row an example.
+
+    A field that is added here travels from the reader to the training step with the others.
+
+    Args:
+      values: uint8 [B, H, W, C] grey levels 0..levels-1, or float32 [B, D] of continuous data.
+      labels: int32 [B] classes from 0, or None.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray | None
+
+    def take(self, rows: np.ndarray) -> "Batch":
+        """The examples of these rows."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+    @classmethod
+    def join(cls, parts: Sequence["Batch"]) -> "Batch":
+        """One batch of several, in their order."""
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def count_classes(labels: np.ndarray | None) -> int:
+    """The number of classes that labels [B] tell of; 0 without."""
+    return 0 if labels is None else int(labels.max()) + 1
+
+
+class Reader(abc.ABC):
+    """Reads the examples of a split by number. Worker processes get a pickled copy."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of examples."""
+
+    @abc.abstractmethod
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        """Some of the examples; called by several threads at once.
+
+        Args:
+          rows: int [B], each 0..len(self)-1.
+          places: float [B, 2] in [0, 1), given only where the split says that it `crops`: where
+            between left and right (top and bottom) the square that is kept lies; None keeps the
+            central one.
+
+        Raises:
+          UserError: an example is missing, damaged, or not like the others.
+        """
+
+    def load(self) -> Batch:
+        """All the examples in their order, read in threads.
+
+        Raises:
+          UserError: as of `read`.
+        """
+
+        return read_in_threads(self.read, len(self))
+
+
+def read_in_threads(read: Callable[[np.ndarray], Batch], num: int) -> Batch:
+    """What `read` returns for the rows 0..num-1, called by several threads for some at a time."""
+
+    def read_some(start: int) -> Batch:
+        return read(np.arange(start, min(start + _CHUNK, num)))
+
+    return Batch.join(in_parallel(read_some, range(0, num, _CHUNK), "reading images"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """One split of a data set, in memory or on disk.
+
+    A source of data that fit into memory returns `Split.of(values, labels, levels=256)`; one of
+    larger data writes a `Reader`.
+
+    Args:
+      reader: reads the examples.
+      shape: of one example.
+      levels: number of grey levels (256 for 8-bit images); None for continuous data.
+      num_classes: number of classes of the whole source, which a small split may not all contain;
+        0 without labels.
+      crops: whether reading crops and resizes, so that the place of the crop can be chosen.
+      source: the source's name; `open_split` fills it in.
+      name: "train", "test" or "all"; `open_split` fills it in.
+    """
+
+    reader: Reader
+    shape: tuple[int, ...]
+    levels: int | None
+    num_classes: int = 0
+    crops: bool = False
+    source: str = ""
+    name: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        values: np.ndarray,
+        labels: np.ndarray | None = None,
+        *,
+        levels: int | None = None,
+        classes: int = 0,
+    ) -> "Split":
+        """The split of examples that are in memory.
+
+        Args:
+          values: uint8 [N, H, W, C] grey levels 0..levels-1, or, where levels is None, float32
+            [N, D].
+          labels: int32 [N] classes from 0, or None.
+          levels: number of grey levels; None for continuous data.
+          classes: number of classes, where there may be more than the labels have.
+        """
+        return cls(
+            reader=_InMemory(Batch(values, labels)),
+            shape=values.shape[1:],
+            levels=levels,
+            num_classes=0 if labels is None else max(classes, count_classes(labels)),
+        )
+
+    @property
+    def num(self) -> int:
+        """The number of examples."""
+        return len(self.reader)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all the examples when they are decoded."""
+        itemsize = 4 if self.levels is None else 1
+        return self.num * math.prod(self.shape) * itemsize
+
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        """Some of the examples; the arguments and errors are those of `Reader.read`."""
+        return self.reader.read(rows, places)
+
+    def load(self) -> "Split":
+        """The same split with all its examples in memory.
+
+        Raises:
+          UserError: an example is missing, damaged, or not like the others.
+        """
+        batch = self.reader.load()
+        classes = 0 if batch.labels is None else self.num_classes
+        return dataclasses.replace(self, reader=_InMemory(batch), num_classes=classes, crops=False)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values of all the examples [N, ...]; `load` them first, or they are read now."""
+        return self.reader.load().values
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The labels of all the examples [N], or None; `load` them first, or they are read now."""
+        return self.reader.load().labels
+
+
+@dataclasses.dataclass(frozen=True)
+class _InMemory(Reader):
+    """Examples that are in memory."""
+
+    examples: Batch
+
+    def __len__(self) -> int:
+        return len(self.examples.values)
+
+    def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
+        return self.examples.take(rows)
+
+    def load(self) -> Batch:
+        return self.examples
