@@ -24,6 +24,6 @@ if TYPE_CHECKING:
     AnyTimes = Any  # a subclass of SDE takes less than its callers give: `Times`
 else:
     Time = Real[ArrayLike, ""] | Real[ArrayLike, "batch"]
-    AnyTimes = Real[ArrayLike, "*times"]
+    AnyTimes = Real[ArrayLike, "*#times"]
 """`Time` is one time for all examples, or a time for each; `AnyTimes` are those at which a caller
 asks for a curve. Both are numbers of any type."""

@@ -21,7 +21,7 @@ def of_times(method: Method) -> Method:
     """A method that gets its positional arguments as arrays of the default float type."""
 
     @functools.wraps(method)
-    def with_arrays(self: Any, *times: AnyTimes, **rest: Any) -> Any:
+    def with_arrays(self: Any, *times: Any, **rest: Any) -> Any:
         return method(self, *(jnp.asarray(t, dtype=float) for t in times), **rest)
 
     return with_arrays  # type: ignore[return-value]

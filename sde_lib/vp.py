@@ -7,6 +7,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from sde_lib.linear_beta import LinearBeta
 from sde_lib.sde import Transition, register
@@ -40,7 +41,7 @@ class VP(LinearBeta):
         """√β."""
         return jnp.sqrt(self.beta(t))
 
-    def transition(self, s: Times, t: Times) -> Transition:
+    def transition(self, s: Array, t: Array) -> Transition:
         """α_{t|s} = e^{−ΔB/2}, σ²_{t|s} = 1 − e^{−ΔB}, with ΔB = B(t) − B(s) factored by t − s."""
         increment = (t - s) * self.beta((s + t) / 2)
         variance = -jnp.expm1(-increment)

@@ -10,8 +10,14 @@ import tempfile
 from collections.abc import Iterator
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
+
+from tests.shapes import checked
+
+# The shapes that annotations say are checked, in tests alone.
+jaxtyping.install_import_hook(["sde_lib", "samplers", "models"], f"{checked.__module__}.checked")
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("SCORESDE_TEST_DEVICES", "8")))
@@ -51,6 +57,14 @@ def float64() -> Iterator[None]:
     """float64 throughout the test, to compare with values that have sixteen digits."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def shapes_unchecked() -> Iterator[None]:
+    """No annotation is checked, as in a user's program."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integr
     if config.num_steps:
         num = config.num_steps * (1 + finer)
         if config.solver == "adams":
+            # With the history that benchmarks/likelihood.py measures equal steps with.
             return Adams(history=3, steps=Equal(num=num, grading=config.grading))
         return RungeKutta(tableau=config.solver, steps=Equal(num=num))
     rtol, atol = config.rtol, config.atol

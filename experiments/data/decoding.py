@@ -166,7 +166,7 @@ def _composed(image: Any, channels: int, decoding: Decoding) -> Any:
     return Image.fromarray(over[..., 0] if channels == 1 else over)
 
 
-def crop_and_resize(image, side: int, place: np.ndarray | None):
+def crop_and_resize(image: Any, side: int, place: np.ndarray | None) -> Any:
     """The largest square of a Pillow image, resampled (antialiased) to side × side.
 
     Args:

@@ -18,7 +18,7 @@ Heads = Float[Array, "batch tokens heads channels"]
 
 
 def split_heads(
-    qkv: Float[Array, "batch tokens 3*channels"], heads: int
+    qkv: Float[Array, "batch tokens features"], heads: int
 ) -> tuple[Heads, Heads, Heads]:
     """Queries, keys and values by heads, from the three side by side."""
     split = (*qkv.shape[:2], heads, -1)

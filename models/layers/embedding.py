@@ -20,7 +20,7 @@ from models.registry import check_choice
 
 EMBEDDINGS = ("positional", "fourier")
 
-Condition = Int[Array, "batch"] | Float[Array, "batch features"] | None
+Condition = Int[Array, "batch"] | Float[Array, "batch cond_dim"] | None
 """Labels, embeddings, or nothing."""
 
 
@@ -66,7 +66,7 @@ class FourierFeatures(nn.Module):
     scale: float
 
     @nn.compact
-    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch 2*num"]:
+    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch {2*self.num}"]:
         frequencies = self.param("frequencies", nn.initializers.normal(self.scale), (self.num,))
         return sin_cos(c[:, None] * jax.lax.stop_gradient(frequencies) * 2 * jnp.pi)
 
@@ -104,7 +104,9 @@ class TimeEmbedding(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, c: Float[Array, "batch"], cond: Condition) -> Float[Array, "batch features"]:
+    def __call__(
+        self, c: Float[Array, "batch"], cond: Condition
+    ) -> Float[Array, "batch {self.features}"]:
         check_choice("embedding", self.kind, EMBEDDINGS)
         if self.kind == "fourier":
             e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)

@@ -90,7 +90,7 @@ class MPFourier(nn.Module):
     scale: float
 
     @nn.compact
-    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch features"]:
+    def __call__(self, c: Float[Array, "batch"]) -> Float[Array, "batch {self.features}"]:
         shape = (self.features,)
         frequencies = self.param("frequencies", nn.initializers.normal(self.scale), shape)
         phases = self.param("phases", nn.initializers.uniform(1.0), shape)
@@ -115,7 +115,7 @@ class MPLinear(nn.Module):
     dtype: Any = "float32"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch features"]:
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch {self.features}"]:
         w = _scaled_weight(self, (x.shape[-1], self.features), self.dtype)
         return x.astype(self.dtype) @ w
 

@@ -30,7 +30,8 @@ CONVOLUTIONS = ("xla", "winograd", "winograd_vjp")
 derivative; the gradient of "winograd" is that of (1), slow backwards."""
 
 Image = Float[Array, "batch height width channels"]
-Kernel = Float[Array, "3 3 inputs outputs"]
+Kernel = Float[Array, "3 3 channels outputs"]
+Output = Float[Array, "batch height width outputs"]
 
 _ROWS = 4
 # Of those tried (±1, ±2; ±1, ±1/2; …) these round least.
@@ -61,7 +62,7 @@ def cook_toom(points: Sequence[float], rows: int) -> tuple[np.ndarray, np.ndarra
 _A, _B, _G = cook_toom(_POINTS, _ROWS)
 
 
-def winograd(x: Image, w: Kernel) -> Image:
+def winograd(x: Image, w: Kernel) -> Output:
     """The 3×3 convolution by eq. 1 of `winograd`, zeros outside; the height is a multiple of 4."""
     batch, height, width, _ = x.shape
     kernels = jnp.tensordot(jnp.asarray(_G, w.dtype), w, 1)
@@ -71,16 +72,16 @@ def winograd(x: Image, w: Kernel) -> Image:
 
 
 @jax.custom_vjp
-def winograd_vjp(x: Image, w: Kernel) -> Image:
+def winograd_vjp(x: Image, w: Kernel) -> Output:
     """`winograd`, whose gradient is (2)."""
     return winograd(x, w)
 
 
-def _forward(x: Image, w: Kernel) -> tuple[Image, tuple[Image, Kernel]]:
+def _forward(x: Image, w: Kernel) -> tuple[Output, tuple[Image, Kernel]]:
     return winograd(x, w), (x, w)
 
 
-def _backward(kept: tuple[Image, Kernel], dy: Image) -> tuple[Image, Kernel]:
+def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
     x, w = kept
     dx = winograd(dy, w[::-1, ::-1].swapaxes(2, 3))
     rows = [dy[:, row::_ROWS] for row in range(_ROWS)]
@@ -126,7 +127,7 @@ def _transformed(x: Image) -> list[Image]:
     return [_combine(column, rows) for column in _B.T]
 
 
-def _along_width(x: Image, kernel: Float[Array, "3 inputs outputs"]) -> Image:
+def _along_width(x: Image, kernel: Float[Array, "3 channels outputs"]) -> Output:
     return jax.lax.conv_general_dilated(
         x, kernel[None], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )

@@ -57,7 +57,7 @@ def test_edm_grid_is_that_of_the_paper():
 
 def test_published_grid():
     """N times from t_max to t_min, each the start of a step; the last step has no length."""
-    grid = np.asarray(grids["published"](None, 5, 0.2, 1.0))
+    grid = np.asarray(grids["published"](SDES["ve"], 5, 0.2, 1.0))
     assert_allclose(grid, [1.0, 0.8, 0.6, 0.4, 0.2, 0.2], rtol=1e-6)
 
 

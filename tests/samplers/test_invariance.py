@@ -71,7 +71,8 @@ def test_scan_or_python_loop():
         at = jax.tree.map(lambda leaf, i=i: leaf[i], scales)
         looped, _ = corrector.update(partial(fresh, 2 * i), model(looped, grid[i]), looped, at)
         at = jax.tree.map(lambda leaf, i=i: leaf[i, 0], linear)
-        update = solver.update(partial(fresh, 2 * i + 1), model(looped, grid[i]), looped, at, None)
+        draws, predicted = partial(fresh, 2 * i + 1), model(looped, grid[i])
+        update = solver.update(draws, predicted, looped, at, solver.init(looped))
         looped = update.x
     scanned = SAMPLER.integrate(fresh, SDE, model, x).x
     np.testing.assert_allclose(scanned, update.mean, atol=ROUNDING)

@@ -115,7 +115,7 @@ def test_deterministic_order_on_gaussian_data(sde, solver):
 def test_deterministic_order_on_a_mixture(solver):
     """Against an adaptive method at tolerance 1e-9."""
     sde, oracle = VP(), mixture()
-    model = jax.jit(oracle.model(sde))
+    model = jax.jit(lambda x, t: oracle.predict(sde, x, t))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 2)))
     flow = ProbabilityFlow(
         sde=sde,

@@ -104,6 +104,7 @@ def test_expand_takes_only_scalars_and_one_number_an_example(shape):
         expand(jnp.zeros(shape), jnp.zeros((3, 2, 4)))
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_a_wrong_time_stops_where_it_enters():
     sde = sdes["vp"]()
     with pytest.raises(ValueError, match="takes a scalar or"):

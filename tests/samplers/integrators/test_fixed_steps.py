@@ -88,6 +88,7 @@ def test_order_of_fixed_steps(name):
         (Adams(history=3, steps=Equal(num=60, grading=0.5)), 61),
         (RungeKutta(steps=Equal(num=10)), 61),
         (RungeKutta(tableau="bosh3", steps=Equal(num=20)), 61),
+        (RungeKutta(steps=Equal(num=10, grading=0.3)), 61),
     ],
 )
 def test_both_ways(integrator, evaluations, start_end):

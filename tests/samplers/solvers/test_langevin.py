@@ -21,7 +21,7 @@ every_corrector = pytest.mark.parametrize("name", list(correctors))
 
 def moved(sde, corrector, x, z, t, s, predict=None):
     """(x', mean, prediction) of one correction before the step from t to s."""
-    z = jnp.asarray(z, dtype=float)
+    x, z = jnp.asarray(x, dtype=float), jnp.asarray(z, dtype=float)
     scales = jax.tree.map(
         lambda leaf: leaf[0], corrector.plan(sde, Steps.of_grid(jnp.array([t, s])))
     )

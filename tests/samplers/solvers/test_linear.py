@@ -19,7 +19,7 @@ OLD = (jnp.array([1.0, 2.0]), jnp.array([-4.0, 0.5]))
 def moved_by(row, *, moved=False):
     """x and (b, directions) after an update with a row of a memory of two."""
     update = IPNDM(order=2).update_moved if moved else IPNDM(order=2).update
-    new = update(lambda: NAN, PREDICTION, X, row, (B, OLD))
+    new = update(lambda: jnp.full(2, NAN), PREDICTION, X, row, (B, OLD))
     return new.x, new.state
 
 
@@ -54,7 +54,9 @@ def test_a_step():
     row = Row.step(jnp.float32(2), jnp.array([3.0, -1.0]), direction=NOISE)
     assert_array_equal(moved_by(row)[0], 2 * X + 3 * PREDICTION.noise - OLD[0])
     row = Row.step(jnp.float32(2), jnp.array([3.0, 0.0]), direction=NOISE)
-    new = IPNDM(order=2).update(None, PREDICTION, X, row, (B * NAN, (INF * OLD[0], OLD[1])))
+    new = IPNDM(order=2).update(
+        lambda: jnp.full(2, NAN), PREDICTION, X, row, (B * NAN, (INF * OLD[0], OLD[1]))
+    )
     assert_array_equal(new.x, 2 * X + 3 * PREDICTION.noise)
 
 
