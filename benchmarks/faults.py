@@ -188,13 +188,13 @@ def damaged(change: Callable[[pathlib.Path], None]) -> Callable[[Runs, str, int]
         shutil.copytree(runs.folder / "short", folder)
         newest = folder / "checkpoints" / "120"
         files = sorted(file for file in newest.rglob("*") if file.is_file())
-        chosen = random.Random(seed).choice(files)
-        change(chosen)
+        broken = random.Random(seed).choice(files)
+        change(broken)
         code, output = runs.run(name, [*DIGITS, *SHORT])
-        told = "cannot be read" in output or "at step 120" in output
+        said = "cannot be read" in output or "at step 120" in output
         same = equal(folder, runs.folder / "short")
-        print(f"  {chosen.relative_to(newest)}: told {told}, same {same}", flush=True)
-        return code == 0 and told and same and "Traceback" not in output
+        print(f"  {broken.relative_to(newest)}: said {said}, same {same}", flush=True)
+        return code == 0 and said and same and "Traceback" not in output
 
     return fault
 
@@ -209,11 +209,11 @@ def disk_full(runs: Runs, name: str, seed: int) -> bool:
     folder = copy_of_short(runs, name)
     program = ("-c", FULL_DISK.format(limit=2048 + 1024 * seed))
     code, output = runs.run(name, [*DIGITS, *SHORT], program)
-    told = code == 2 and ("could not be written" in output or "File too large" in output)
+    said = code == 2 and ("could not be written" in output or "File too large" in output)
     code, _ = runs.run(name, [*DIGITS, *SHORT])
     same = code == 0 and equal(folder, runs.folder / "short")
-    print(f"  limit {2 + seed} KiB: told {told}, same {same}", flush=True)
-    return told and same and "Traceback" not in output
+    print(f"  limit {2 + seed} KiB: said {said}, same {same}", flush=True)
+    return said and same and "Traceback" not in output
 
 
 def nan(runs: Runs, name: str, seed: int) -> bool:
@@ -243,11 +243,11 @@ def sigterm(runs: Runs, name: str, seed: int) -> bool:
         time.sleep(0.0005 * (1 + seed))
     process.send_signal(signal.SIGTERM)
     output = process.communicate()[0]
-    told = "stopped and saved" in output or "trained 120 steps" in output
+    said = "stopped and saved" in output or "trained 120 steps" in output
     code, _ = runs.run(name, [*DIGITS, *SHORT])
     same = code == 0 and equal(folder, runs.folder / "short")
-    print(f"  told {told}, exit {process.returncode}, same {same}", flush=True)
-    return told and process.returncode == 0 and same and "Traceback" not in output
+    print(f"  said {said}, exit {process.returncode}, same {same}", flush=True)
+    return said and process.returncode == 0 and same and "Traceback" not in output
 
 
 FAULTS = {

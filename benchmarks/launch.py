@@ -45,10 +45,10 @@ def first_step(config: str, folder: pathlib.Path) -> float:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        told = next((line for line in process.stderr if line.startswith("step 1/1")), None)
+        said = next((line for line in process.stderr if line.startswith("step 1/1")), None)
         took = time.perf_counter() - begun
         process.communicate()  # it saves its checkpoint
-    if told is None or process.returncode:
+    if said is None or process.returncode:
         raise RuntimeError(f"train ended with {process.returncode}, before its first step")
     shutil.rmtree(workdir)
     return took

@@ -42,7 +42,7 @@ from sde_lib import SDE, Gaussian, Prediction, sdes
 
 SDES = ("vp", "ve", "subvp", "flow")
 DIMENSIONS = (1, 2, 8, 64, 1024)
-NUMBERS, STEPS, SNR, LEAST_NOISE = 2**15, 50, 0.16, 0.05
+NUMBERS, STEPS, SNR, MIN_NOISE = 2**15, 50, 0.16, 0.05
 MEAN, STD = 0.7, 0.5
 # Their drift is infinite where α = 0.
 _FROM_A_SIGNAL = ("euler_maruyama", "reverse_diffusion")
@@ -81,7 +81,7 @@ class Case(NamedTuple):
         sde, solver = sdes[sde_name](), solvers[name]()
         grid = "log_snr" if isinstance(solver, Predictor) else solver.grid
         t_max = 0.98 if name in _FROM_A_SIGNAL and sde_name == "flow" else 1.0
-        t_min = float(sde.time_of_noise_to_signal(LEAST_NOISE))
+        t_min = float(sde.time_of_noise_to_signal(MIN_NOISE))
         return cls(sde, solver, corrections, grids[grid](sde, STEPS, t_min, t_max))
 
     @property
@@ -178,7 +178,7 @@ def _cell(case: Case, explained: tuple, sampled: tuple, langevin_dim: int) -> di
 def measure_adaptive(sde_name: str) -> dict[str, Any]:
     """Cells of the adaptive SDE, at its own tolerance and at a loose one."""
     sde, cells = sdes[sde_name](), {}
-    t_min = float(sde.time_of_noise_to_signal(LEAST_NOISE))
+    t_min = float(sde.time_of_noise_to_signal(MIN_NOISE))
     variance = float(sde.alpha(t_min) ** 2 * STD**2 + sde.sigma(t_min) ** 2)
     for dim in DIMENSIONS:
         for tolerance in (0.005, 0.05):
@@ -253,8 +253,8 @@ def page(cells: dict[str, dict[str, Any]]) -> str:
                 texts = [f"{cell['explained']:.1f} / {cell['sampled']:.1f}" for cell in shown]
                 lines += [f"| {name} | {' | '.join(texts)} |"]
         if "adaptive_sde" in solved:
-            told = [f"{k}: {cell['sampled']:.1f}" for k, cell in solved["adaptive_sde"].items()]
-            lines += ["", f"adaptive_sde, as sampled: {'; '.join(told)}."]
+            shown = [f"{k}: {cell['sampled']:.1f}" for k, cell in solved["adaptive_sde"].items()]
+            lines += ["", f"adaptive_sde, as sampled: {'; '.join(shown)}."]
     return "\n".join(lines) + "\n"
 
 

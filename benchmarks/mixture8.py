@@ -12,7 +12,7 @@ from samplers import Solver
 from sde_lib import SDE, GaussianMixture, Model, sdes
 
 FILE = pathlib.Path(__file__).parents[1] / "tests" / "golden" / "mixture8.npz"
-MOST = 80.0
+MAX_SIGMA = 80.0
 """σ/α at the start."""
 
 
@@ -33,7 +33,7 @@ class Mixture8:
 
     def sde(self, least: float) -> SDE:
         """With the grid's end at σ = `least`."""
-        return sdes["linear_ve"](sigma_min=least, sigma_max=MOST)
+        return sdes["linear_ve"](sigma_min=least, sigma_max=MAX_SIGMA)
 
     def model(self, sde: SDE) -> Model:
         """The closed form."""
@@ -56,7 +56,7 @@ class Mixture8:
         scale = getattr(solver, "s", self.data_std)
         fields = {"data_std": scale} if grid in ("rectified", "cosine") else {}
         times = samplers.grids[grid](sde, steps, 0.0, **fields)
-        start = MOST * jnp.asarray(self.latents)
+        start = MAX_SIGMA * jnp.asarray(self.latents)
         return self.error(_run(sde, self.model(sde), start, solver, times))
 
 

@@ -107,15 +107,17 @@ def computed(
     """Outputs, scores and the gradient of Σ out·c by x."""
     network = build_network(experiment.model)
     labels = jnp.asarray(golden["labels"])
-    # VE's networks take σ, and divide their output by it where they are told to.
+    # VE's networks take σ, and divide their output by it where the options say so.
     log_sigma = experiment.model.conditioning == "log_sigma"
     scaled = experiment.model.parameterization == "scaled_score"
     divisor = labels[:, None, None, None] if scaled else 1.0
 
     @jax.jit
     def outputs(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        told = jnp.log(labels) if log_sigma else labels
-        out, pull = jax.vjp(lambda x: network.apply({"params": params}, x, told) / divisor, x)
+        conditioning = jnp.log(labels) if log_sigma else labels
+        out, pull = jax.vjp(
+            lambda x: network.apply({"params": params}, x, conditioning) / divisor, x
+        )
         return out, pull(jnp.asarray(golden["c"]))[0]
 
     out, gradient = outputs(params, jnp.asarray(golden["x"]))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benchmarks.mixture8 import MOST, Mixture8
+from benchmarks.mixture8 import MAX_SIGMA, Mixture8
 from samplers import Adams, ByTolerance, RungeKutta
 from samplers.coordinates.angle import Angle
 
@@ -21,7 +21,7 @@ def adaptive(problem: Mixture8) -> dict[str, list]:
     sde = problem.sde(1e-4)
     angle, model = Angle(sde, problem.data_std), problem.model(sde)
     start, end = angle.theta(1.0), angle.theta(0.0)
-    w = MOST * jnp.asarray(problem.latents) * angle.scale(1.0)
+    w = MAX_SIGMA * jnp.asarray(problem.latents) * angle.scale(1.0)
 
     def field(theta: Array, w: Array) -> Array:
         return angle.slope(model, None, theta, w)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.mixture8 import MOST, Mixture8
+from benchmarks.mixture8 import MAX_SIGMA, Mixture8
 
 Run = Callable[[int, float], np.ndarray]
 """(evaluations, least σ above 0) → end points."""
@@ -53,9 +53,9 @@ def _denoiser(problem: Mixture8) -> Callable:
 def _levels(kind: str, num: int, least: float) -> np.ndarray:
     """num levels from 80 to least, then 0."""
     if kind == "karras":
-        levels = np.linspace(MOST ** (1 / 7), least ** (1 / 7), num) ** 7
+        levels = np.linspace(MAX_SIGMA ** (1 / 7), least ** (1 / 7), num) ** 7
     else:
-        levels = np.exp(np.linspace(np.log(MOST), np.log(least), num))
+        levels = np.exp(np.linspace(np.log(MAX_SIGMA), np.log(least), num))
     return np.append(levels, 0.0)
 
 
@@ -70,7 +70,7 @@ def _diffusers(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]
         scheduler.timesteps = torch.arange(calls)
         scheduler.num_inference_steps = calls
         # Its coordinate is variance preserving: x/√(1 + σ²).
-        x = torch.tensor(MOST * problem.latents) / np.sqrt(1 + MOST**2)
+        x = torch.tensor(MAX_SIGMA * problem.latents) / np.sqrt(1 + MAX_SIGMA**2)
         for i in range(calls):
             sigma = scheduler.sigmas[i]
             data = denoise(x * torch.sqrt(1 + sigma**2), sigma)
@@ -99,7 +99,7 @@ def _k_diffusion(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Ru
         # Heun's method has two evaluations a step but for the last.
         steps = (calls + 1) // 2 if sample is sampling.sample_heun else calls
         levels = torch.tensor(_levels(kind, steps, least))
-        x = torch.tensor(MOST * problem.latents)
+        x = torch.tensor(MAX_SIGMA * problem.latents)
         return sample(denoise, x, levels, disable=True).numpy()
 
     for name, kind, sample in (
@@ -119,8 +119,8 @@ def _azula(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
 
     def sigma_at(kind: str, t: Any, least: float) -> Any:
         if kind == "log_snr":
-            return torch.exp(np.log(least) + t * np.log(MOST / least))
-        first, last = least / (1 + least), MOST / (1 + MOST)
+            return torch.exp(np.log(least) + t * np.log(MAX_SIGMA / least))
+        first, last = least / (1 + least), MAX_SIGMA / (1 + MAX_SIGMA)
         u = first + t * (last - first)
         return u / (1 - u)
 
@@ -136,7 +136,7 @@ def _azula(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
                 return types.SimpleNamespace(mean=denoise(x, schedule(t)[1]))
 
         sampler = method(Denoiser(), order=3, steps=calls - 1, silent=True, dtype=torch.float64)
-        x = sampler(torch.tensor(MOST * problem.latents))
+        x = sampler(torch.tensor(MAX_SIGMA * problem.latents))
         return denoise(x, torch.tensor(least)).numpy()
 
     for name, kind, method in (
@@ -157,9 +157,9 @@ def _flow_matching(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, 
         return data - (x - t * data) / (1 - t)
 
     def run(method: str, stages: int, calls: int, least: float) -> np.ndarray:
-        first, last = 1 / (1 + MOST), 1 / (1 + least)
+        first, last = 1 / (1 + MAX_SIGMA), 1 / (1 + least)
         times = torch.linspace(first, last, (calls - 1) // stages + 1, dtype=torch.float64)
-        x = first * torch.tensor(MOST * problem.latents)
+        x = first * torch.tensor(MAX_SIGMA * problem.latents)
         solver = ODESolver(velocity_model=velocity)
         x = solver.sample(x, step_size=None, method=method, time_grid=times)
         return denoise(x / last, torch.tensor(least)).numpy()

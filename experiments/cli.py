@@ -113,8 +113,8 @@ def _unraisable(error: Any) -> None:
 
     TensorStore says that nobody waits for the rest of it, a closed file tries once more.
     """
-    told = isinstance(error.exc_value, OSError)
-    if not told and "Event loop is closed" not in str(error.exc_value):
+    is_output = isinstance(error.exc_value, OSError)
+    if not is_output and "Event loop is closed" not in str(error.exc_value):
         sys.__unraisablehook__(error)
 
 

@@ -47,7 +47,7 @@ _LONGEST = 0.5
 _FIRST = brownian.SIZE // 256
 """The first step tried, in points of the lattice."""
 
-_LEAST_SIGNAL = 1e-3
+_MIN_SIGNAL = 1e-3
 """The lattice starts where α s/σ is this: before there is no signal, and log ς may be infinite."""
 
 
@@ -168,7 +168,7 @@ class _Lattice(NamedTuple):
     @classmethod
     def of(cls, sde: SDE, t_min: Array | float, t_max: Array | float, s: Array) -> "_Lattice":
         """The lattice from t_max, or from where there is a signal, to t_min."""
-        least = 2 * jnp.log(_LEAST_SIGNAL / s)
+        least = 2 * jnp.log(_MIN_SIGNAL / s)
         return cls(sde, t_max, jnp.maximum(sde.log_snr(t_max), least), sde.log_snr(t_min))
 
     @property

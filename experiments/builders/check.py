@@ -87,9 +87,9 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
 
     Raises:
       UserError: it is not known; data or noise made of the output are rounding alone, as x/0 is; or
-        what the network is told of the time is infinite.
+        what the network is given for the time is infinite.
     """
-    name, told = experiment.model.parameterization, experiment.model.conditioning
+    name, conditioning = experiment.model.parameterization, experiment.model.conditioning
     std = experiment.data.std
     parameterization = build_parameterization(name, std)
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
@@ -99,7 +99,9 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
         return rounding(parameterization, process, t, std)
 
     with blaming(f"model.parameterization: {name}"):
-        share, c = jax.jit(lambda: (lost(parameterization), conditionings[told](process, t)))()
+        share, c = jax.jit(
+            lambda: (lost(parameterization), conditionings[conditioning](process, t))
+        )()
     if not (share < 1).all():
         others = {other: build_parameterization(other, std) for other in parameterizations}
         takes = ", ".join(other for other in others if (lost(others[other]) < 1).all())
@@ -109,6 +111,6 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
         )
     if not jnp.isfinite(c).all():
         raise UserError(
-            f"model.conditioning: got {told!r}, which sde.name {experiment.sde.name!r} makes "
-            f"infinite {where}; takes log_noise or time"
+            f"model.conditioning: got {conditioning!r}, which sde.name {experiment.sde.name!r} "
+            f"makes infinite {where}; takes log_noise or time"
         )

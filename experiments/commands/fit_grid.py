@@ -19,10 +19,10 @@ def add_to(commands: Any) -> None:
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.sampling.grid_fitting import fit
 
-    chosen = {
+    by_field = {
         "sampling.solver": options.solver or "adams",
         "sampling.num_steps": options.steps,
         "sampling.batch_size": options.batch,
     }
-    trained = open_trained(options, overrides, chosen, "sampling")
+    trained = open_trained(options, overrides, by_field, "sampling")
     print(fit(trained, options.name, options.seed))

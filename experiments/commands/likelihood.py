@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.likelihood.measure import measure
 
-    chosen = {
+    by_field = {
         "likelihood.split": options.split,
         "likelihood.estimator": options.estimator,
         "likelihood.dequantization": options.dequantization,
@@ -45,6 +45,6 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.check_solver": options.check_solver or None,
         "likelihood.batch_size": options.batch,
     }
-    trained = open_trained(options, overrides, chosen, "likelihood", divergence=True)
+    trained = open_trained(options, overrides, by_field, "likelihood", divergence=True)
     dataset = trained.examples(options.data, options.split)
     print(measure(trained, dataset, seed=options.seed, limit=options.limit)[0])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def open_trained(
     options: argparse.Namespace,
     overrides: list[str],
-    chosen: dict[str, Any],
+    by_field: dict[str, Any],
     *sections: str,
     divergence: bool = False,
 ) -> "TrainedModel":
@@ -21,7 +21,7 @@ def open_trained(
     Args:
       options: the command's.
       overrides: fields of the config by hand.
-      chosen: by field of the config what flags say; None where they do not.
+      by_field: by field of the config what flags say; None where they do not.
       sections: of the config, of which fields may be overridden.
       divergence: whether that of the model is needed.
 
@@ -33,7 +33,7 @@ def open_trained(
 
     seeds.check(options.seed, "--seed")
     devices.start()
-    given = [f"--config.{path}={value}" for path, value in chosen.items() if value is not None]
+    given = [f"--config.{path}={value}" for path, value in by_field.items() if value is not None]
     for argument in overrides:
         takes = tuple(f"--config.{section}." for section in sections)
         if argument.startswith("--config.") and not argument.startswith(takes):

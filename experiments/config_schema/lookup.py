@@ -53,14 +53,14 @@ def construct(cls: Any, config: Any, section: str, **renamed: Any) -> Any:
         with as_user_error():
             known[name].check(path, value)
             theirs.get(name, known[name]).check(path, value)
-    chosen = {k: v for k, v in given.items() if k in known and v is not None}
-    for name, value in chosen.items():
+    taken = {k: v for k, v in given.items() if k in known and v is not None}
+    for name, value in taken.items():
         with as_user_error():
             known[name].check(f"{section}.{name}", value)
     # JSON has lists for tuples, and a network must be hashable.
     args = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
     with blaming(f"{section}: {cls.__name__}"), as_user_error(f"{section}."):
-        return cls(**chosen | args)
+        return cls(**taken | args)
 
 
 def validated(cls: Any, fields: dict[str, Any], path: str) -> Any:

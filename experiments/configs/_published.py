@@ -38,7 +38,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """Fields of `NCSNpp`, where they differ from its defaults, which are DDPM++'s."""
 
 
-def chosen(words: str, **axes: tuple[str, ...]) -> dict[str, str]:
+def choose(words: str, **axes: tuple[str, ...]) -> dict[str, str]:
     """One word an axis, from a list with commas in any order.
 
     Args:

@@ -23,7 +23,7 @@ def get_config(words: str = "ve") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    sde = _published.chosen(words, sde=("ve", "vp"))["sde"]
+    sde = _published.choose(words, sde=("ve", "vp"))["sde"]
     config = _published.published(
         sde, "ncsnpp_256" if sde == "ve" else "ddpm_256", "tfds:lsun/bedroom"
     )

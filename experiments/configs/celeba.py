@@ -22,7 +22,7 @@ def get_config(words: str = "ve") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    sde = _published.chosen(words, sde=("ve", "vp", "subvp"))["sde"]
+    sde = _published.choose(words, sde=("ve", "vp", "subvp"))["sde"]
     config = _published.published(sde, "ncsnpp" if sde == "ve" else "ddpmpp", "tfds:celeb_a")
     config.sde.sigma_max = 90.0
     config.data.image_size = 64

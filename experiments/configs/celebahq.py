@@ -22,7 +22,7 @@ def get_config(words: str = "ve,256") -> ConfigDict:
     Raises:
       ValueError: unknown words, or VP at 1024 pixels.
     """
-    choice = _published.chosen(words, sde=("ve", "vp"), size=("256", "1024"))
+    choice = _published.choose(words, sde=("ve", "vp"), size=("256", "1024"))
     sde, size = choice["sde"], choice["size"]
     if sde == "vp" and size == "1024":
         raise ValueError("words: got vp and 1024, takes vp at 256 pixels")

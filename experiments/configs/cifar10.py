@@ -33,7 +33,7 @@ def get_config(words: str = "vp") -> ConfigDict:
     Raises:
       ValueError: unknown words, or two of a kind.
     """
-    choice = _published.chosen(
+    choice = _published.choose(
         words,
         sde=("vp", "subvp", "ve"),
         network=("usual", "ddpm", "ddpmpp", "ncsnpp"),

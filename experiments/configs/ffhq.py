@@ -22,7 +22,7 @@ def get_config(words: str = "256") -> ConfigDict:
     Raises:
       ValueError: unknown words.
     """
-    size = _published.chosen(words, size=("256", "1024"))["size"]
+    size = _published.choose(words, size=("256", "1024"))["size"]
     config = _published.published("ve", f"ncsnpp_{size}", "folder:ffhq")
     _published.of_faces(config, int(size))
     return config.lock()

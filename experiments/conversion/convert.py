@@ -92,19 +92,19 @@ def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[D
       UserError: nothing tells the shape of an example.
     """
     source = experiment.data.source
-    told = imported.data or _of_image(path, experiment, imported)
-    told = dataclasses.replace(told, place=absolute(source))
+    spec = imported.data or _of_image(path, experiment, imported)
+    spec = dataclasses.replace(spec, place=absolute(source))
     try:
         here = DataSpec.of(split_of(experiment, "train"))
     except UserError as error:
-        return told, f"\nit can sample; likelihood and training take the data ({error})"
-    if here.shape != told.shape:
-        return told, (
+        return spec, f"\nit can sample; likelihood and training take the data ({error})"
+    if here.shape != spec.shape:
+        return spec, (
             f"\nit can sample; likelihood and training take other data than {source}, whose "
-            f"examples have shape {here.shape}, not {told.shape}"
+            f"examples have shape {here.shape}, not {spec.shape}"
         )
-    if told.digest and told.digest != here.digest:
-        return told, f"\nit can sample; likelihood and training take {told}, not what is there now"
+    if spec.digest and spec.digest != here.digest:
+        return spec, f"\nit can sample; likelihood and training take {spec}, not what is there now"
     return here, ""
 
 

@@ -7,10 +7,10 @@ from experiments.config_schema.sections import Experiment
 from experiments.data import Split, bin_width, to_model
 from sde_lib import Gaussian
 
-MOST_DIMENSIONS = 4096
+MAX_DIMENSIONS = 4096
 """Above this many the eigenvectors take minutes and gigabytes."""
 
-_MOST_EXAMPLES = 10_000
+_MAX_EXAMPLES = 10_000
 
 
 def data_gaussian(experiment: Experiment, dataset: Split) -> Gaussian:
@@ -20,7 +20,7 @@ def data_gaussian(experiment: Experiment, dataset: Split) -> Gaussian:
     out more of its variance.
     """
     centered = experiment.data.centered
-    values = np.asarray(to_model(dataset.values[:_MOST_EXAMPLES], dataset.levels, centered))
+    values = np.asarray(to_model(dataset.values[:_MAX_EXAMPLES], dataset.levels, centered))
     flat = values.reshape(len(values), -1).astype(np.float64)
     mean = flat.mean(axis=0)
     covariance = (flat - mean).T @ (flat - mean) / len(flat)

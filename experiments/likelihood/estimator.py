@@ -17,7 +17,7 @@ from experiments.data import Split, to_model
 from experiments.data.dequantization import dequantizations, levels
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
-from experiments.likelihood.control_variate import MOST_DIMENSIONS, data_gaussian
+from experiments.likelihood.control_variate import MAX_DIMENSIONS, data_gaussian
 from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, replicated, sharded
 from samplers import Hutchinson, noise
@@ -154,8 +154,8 @@ class Estimator:
         product(self.model, x).block_until_ready()
         start = time.perf_counter()
         product(self.model, x).block_until_ready()
-        turns = 50 * math.prod(dataset.shape) * math.ceil(num / size) * self.config.repeats
-        return turns * (time.perf_counter() - start) / 3600
+        evaluations = 50 * math.prod(dataset.shape) * math.ceil(num / size) * self.config.repeats
+        return evaluations * (time.perf_counter() - start) / 3600
 
 
 def _control(experiment: Experiment, train: Split) -> Gaussian | None:
@@ -166,7 +166,7 @@ def _control(experiment: Experiment, train: Split) -> Gaussian | None:
     """
     config = experiment.likelihood
     uses = config.estimator == "elbo" or config.divergence == "hutchinson"
-    if not (config.control and uses) or math.prod(train.shape) > MOST_DIMENSIONS:
+    if not (config.control and uses) or math.prod(train.shape) > MAX_DIMENSIONS:
         return None
     try:
         return data_gaussian(experiment, split_of(experiment, "train").load())

@@ -62,8 +62,8 @@ def measure(
         parts = trained.workdir.folder(f"likelihood/{result.path.name}.parts")
         save(measure_dataset(estimator, dataset, limit=limit, parts=parts), result)
         shutil.rmtree(parts)
-    told = "measured before, by the same protocol; --seed makes other draws\n" if before else ""
-    return told + summary(result), result.file(JSON)
+    note = "measured before, by the same protocol; --seed makes other draws\n" if before else ""
+    return note + summary(result), result.file(JSON)
 
 
 def measure_dataset(
