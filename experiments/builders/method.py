@@ -207,23 +207,9 @@ class OwnStepsMethod(SamplingMethod):
         """Where it ends."""
         return sampling_t_min(self.config, self.sde)
 
-    def integrator(self) -> Integrator:
-        """What the fields rtol, atol and tableau of the section describe."""
-        steps = ByTolerance(rtol=self.config.rtol, atol=self.config.atol)
-        if self.config.tableau == "adams":
-            return Adams(steps=steps)
-        return RungeKutta(tableau=self.config.tableau, steps=steps)
-
     def protocol(self) -> dict[str, Any]:
-        """The solver with its fields, the section's integrator, the last time, the divergence."""
-        likelihood = dataclasses.asdict(self.experiment.likelihood)
-        return {
-            "solver": self.config.solver,
-            # Also of the SDE, which has no use for it: names of results stay.
-            "integrator": repr(self.integrator()),
-            "t_min": self.t_min,
-            "log_prob": likelihood if self.config.log_prob else None,
-        }
+        """The solver with its fields, and the last time."""
+        return {"solver": self.config.solver, "t_min": self.t_min}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +233,19 @@ class FlowMethod(OwnStepsMethod):
             if self.config.log_prob
             else None,
         )
+
+    def integrator(self) -> Integrator:
+        """What the fields rtol, atol and tableau of the section describe."""
+        steps = ByTolerance(rtol=self.config.rtol, atol=self.config.atol)
+        if self.config.tableau == "adams":
+            return Adams(steps=steps)
+        return RungeKutta(tableau=self.config.tableau, steps=steps)
+
+    def protocol(self) -> dict[str, Any]:
+        """Also the integrator, and the likelihood section where densities come with samples."""
+        likelihood = dataclasses.asdict(self.experiment.likelihood)
+        own = {"log_prob": likelihood} if self.config.log_prob else {}
+        return {**super().protocol(), "integrator": repr(self.integrator()), **own}
 
     def words(self) -> list[str]:
         """The tolerance."""
