@@ -38,6 +38,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_raise_persistent_cache_errors", False)
 
 _GOLDEN = pathlib.Path(__file__).parent / "golden"
+_MAPS, _MAX_MAPS = pathlib.Path("/proc/self/maps"), 32_000
 _SLOW = set(pathlib.Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").split("\n"))
 
 
@@ -50,6 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if test not in seen:
             item.add_marker("quick")
         seen.add(test)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """Forget compiled programs between modules where they have mapped half of what Linux allows.
+
+    XLA maps some seven pieces of memory a program, of which a process may have 65,530 in all
+    (vm.max_map_count); what compiles the next one aborts.
+    """
+    yield
+    if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MAX_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

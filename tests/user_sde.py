@@ -3,9 +3,7 @@
 α(1) = 0, and f and g are infinite at t = 1, so it is also the hardest one.
 """
 
-import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from sde_lib import SDE
 
@@ -15,10 +13,10 @@ class StraightPath(SDE):
 
     noise_std: float = 1.3
 
-    def alpha(self, t: ArrayLike) -> Array:
+    def alpha(self, t: Array) -> Array:
         """1 − t."""
-        return 1 - jnp.asarray(t, dtype=float)
+        return 1 - t
 
-    def sigma(self, t: ArrayLike) -> Array:
+    def sigma(self, t: Array) -> Array:
         """noise_std · t."""
-        return self.noise_std * jnp.asarray(t, dtype=float)
+        return self.noise_std * t
