@@ -72,11 +72,11 @@ class AdaptiveSDESampler(Sampler):
 
     t_min: Array | float
     t_max: Array | float = 1.0
-    rtol: Array | float = number(0.005, above=0)
-    atol: Array | float = number(0.005, above=0)
+    rtol: Array | float = number(default=0.005, above=0)
+    atol: Array | float = number(default=0.005, above=0)
     data_std: Array | float = 0.5
-    denoise: bool = static(True)
-    max_evaluations: int = static(2000, low=1)
+    denoise: bool = static(default=True)
+    max_evaluations: int = static(default=2000, low=1)
 
     @partial(jax.jit, static_argnames=("shape", "keep", "progress"))
     def draw(

@@ -58,7 +58,7 @@ class GridSampler(Sampler):
     grid: Array
     corrector: Corrector | None = None
     data_std: Array | float = 0.5
-    denoise: bool = static(False)
+    denoise: bool = static(default=False)
 
     def num_evaluations(self, sde: SDE) -> int:
         """How often a sample evaluates the model under an SDE. Nothing is computed."""

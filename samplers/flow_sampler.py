@@ -37,8 +37,8 @@ class FlowSampler(Sampler):
     integrator: Integrator
     t_min: Array | float
     data_std: Array | float = 0.5
-    denoise: bool = static(False)
-    divergence: Callable[[Array, tuple[int, ...], Array], Divergence] | None = static(None)
+    denoise: bool = static(default=False)
+    divergence: Callable[[Array, tuple[int, ...], Array], Divergence] | None = static(default=None)
 
     def draw(
         self,

@@ -11,12 +11,15 @@ import jax
 from sde_lib.ranges import Declared, Range, declared
 
 
-def static(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
-    """A field that is part of the program (a name, a count), not a leaf; bounds as of `Range`."""
+def static(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+    """A field that is part of the program (a name, a count), not a leaf; bounds as of `Range`.
+
+    The default is given by keyword, which is where type checkers look for it.
+    """
     return dataclasses.field(default=default, metadata={"static": True, "range": Range(**bounds)})
 
 
-def number(default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
+def number(*, default: Any = dataclasses.MISSING, **bounds: Any) -> Any:
     """A leaf that is a number; bounds as of `Range`."""
     return dataclasses.field(default=default, metadata={"range": Range(**bounds)})
 

@@ -65,8 +65,8 @@ class _Langevin(Corrector):
     """
 
     snr: float = number(default=0.16, above=0)
-    num_steps: int = static(1, low=1)
-    discretization: str = static("exact", choices=("exact", "published"))
+    num_steps: int = static(default=1, low=1)
+    discretization: str = static(default="exact", choices=("exact", "published"))
 
     def plan(self, sde: SDE, steps: Steps) -> Scales:
         """a and σ_t at the start of each step."""
@@ -109,7 +109,7 @@ class Langevin(_Langevin):
       norm: of what the size is taken, "example" (2) or "batch" (4).
     """
 
-    norm: str = static("example", choices=("example", "batch"))
+    norm: str = static(default="example", choices=("example", "batch"))
 
     def step_size(self, z: Array, noise: Array, scales: Scales) -> Array:
         """ε of eq. 2 or 4.

@@ -78,7 +78,7 @@ class Predictor(LinearSolver):
 
     usual_steps = 1000  # N of Ho et al. 2020 and Song et al. 2021.
 
-    discretization: str = static("exact", choices=("exact", "published"))
+    discretization: str = static(default="exact", choices=("exact", "published"))
 
     @abc.abstractmethod
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
@@ -131,7 +131,7 @@ class EulerMaruyama(Predictor):
 
     reference = "Song et al. 2021"
 
-    probability_flow: bool = static(False)
+    probability_flow: bool = static(default=False)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
         """The coefficients of eq. 2."""
@@ -159,7 +159,7 @@ class ReverseDiffusion(Predictor):
 
     reference = "Song et al. 2021"
 
-    probability_flow: bool = static(False)
+    probability_flow: bool = static(default=False)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:
         """The coefficients of eq. 3."""
@@ -191,7 +191,7 @@ class Ancestral(Predictor):
 
     reference = "Ho et al. 2020; Song et al. 2021, DDIM (eta)"
 
-    variance: str = static("posterior", choices=("posterior", "forward"))
+    variance: str = static(default="posterior", choices=("posterior", "forward"))
     eta: Array | float = number(default=1.0, low=0, high=1)
 
     def coefficients(self, sde: SDE, t: Array | float, s: Array | float, num_steps: int) -> Linear:

@@ -73,7 +73,7 @@ def test_sdes_are_frozen_and_keyword_only():
 def test_static_fields_are_part_of_the_program():
     class Named(Pytree):
         value: float
-        name: str = static("linear")
+        name: str = static(default="linear")
 
     traces = []
 

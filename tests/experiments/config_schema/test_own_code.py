@@ -36,7 +36,7 @@ class Wide(EulerMaruyama):
         return super().update(draw, prediction, x[:, None], coefficients, state)
 
 class Still(Corrector):
-    num_steps: int = static(1)
+    num_steps: int = static(default=1)
     def plan(self, sde, steps):
         return steps.start
     def update(self, draw, prediction, x, coefficients):
