@@ -99,7 +99,9 @@ class Case(NamedTuple):
         """D → (mean, variance) of the samples, in closed form; one program."""
         corrector = MeanLangevin(snr=SNR, num_steps=self.corrections) if self.corrections else None
         sampler = self._sampler(corrector)
-        rows = 2 + sampler.num_evaluations(self.sde) * (2 if self.solver.renoises else 1)
+        number = sampler.num_evaluations(self.sde)
+        first = {"step": 2, "renoise": 2 + number}
+        rows = 2 + number * (2 if self.solver.renoises else 1)
 
         def predict(x: Array, t: Array) -> Prediction:
             alpha, sigma = self.sde.alpha(t), self.sde.sigma(t)
@@ -114,7 +116,7 @@ class Case(NamedTuple):
             x = (
                 dataclasses.replace(sampler, corrector=corrected)
                 .integrate(
-                    lambda k: jnp.zeros((rows, 1)).at[2 + k].set(1.0),
+                    lambda stream, k: jnp.zeros((rows, 1)).at[first[stream] + k].set(1.0),
                     self.sde,
                     predict,
                     jnp.zeros((rows, 1)).at[1].set(std),

@@ -63,4 +63,4 @@ class Mixture8:
 @jax.jit
 def _run(sde: SDE, model: Model, x: Array, solver: Solver, grid: Array) -> Array:
     sampler = samplers.GridSampler(solver=solver, grid=grid, denoise=True)
-    return sampler.integrate(lambda number: jnp.zeros_like(x), sde, model, x).x
+    return sampler.integrate(lambda stream, number: jnp.zeros_like(x), sde, model, x).x

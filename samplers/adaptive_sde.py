@@ -97,11 +97,13 @@ class AdaptiveSDESampler(Sampler):
         if keep:
             raise ValueError(f"keep: got {keep}, takes 0 where examples choose their own steps")
         keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-        z = noise.normal(keys, noise.LATENT, shape[1:]) if latents is None else latents
+        if latents is None:
+            latents = noise.normal(noise.stream(keys, "latent"), 0, shape[1:])
         s, t_max = jnp.asarray(self.data_std, dtype=float), jnp.asarray(self.t_max, dtype=float)
-        z = z / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))
+        z = latents / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))
         lattice = _Lattice.of(sde, self.t_min, t_max, s)
-        iteration = _Iteration(self, sde, partial(model, cond=cond), keys, lattice, s)
+        paths = noise.stream(keys, "path")
+        iteration = _Iteration(self, sde, partial(model, cond=cond), paths, lattice, s)
         end = jax.lax.while_loop(
             lambda state: jnp.any(state.running) & (state.number < self.max_evaluations),
             iteration.advance,

@@ -28,9 +28,6 @@ LEVELS = 14
 SIZE = 2**LEVELS
 """The lattice's last point."""
 
-_FIRST = 2**30
-"""Draws of the path are numbered from here, beyond those of a loop."""
-
 
 def path(
     keys: Key[Array, "batch"],
@@ -41,7 +38,7 @@ def path(
     """The Brownian motion of each example at a lattice point of its own, eq. 1.
 
     Args:
-      keys: one for each example [B].
+      keys: of each example's stream of draws [B]; draw 0 is of the end, draw m of the midpoint m.
       clock: lattice points [B] → ς [B], increasing.
       at: the lattice points, integers from 0 to 2^L [B].
       shape: of an example.
@@ -52,7 +49,7 @@ def path(
 
     def draw(number: Array) -> Array:
         def one(key: Array, number: Array) -> Array:
-            return jax.random.normal(jax.random.fold_in(key, _FIRST + number), shape)
+            return jax.random.normal(jax.random.fold_in(key, number), shape)
 
         return jax.vmap(one)(keys, number)
 

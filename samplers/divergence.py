@@ -150,7 +150,7 @@ class Hutchinson(Divergence):
         if num_probes < 1:
             raise ValueError(f"num_probes: got {num_probes}, takes an integer ≥ 1")
         keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-        vectors = probe_kinds[kind](keys, num_probes, shape[1:])
+        vectors = probe_kinds[kind](noise.stream(keys, "probe"), num_probes, shape[1:])
         return cls(vectors=vectors, control=control)
 
     def probes(self, x: Float[Array, "batch *shape"]) -> Float[Array, "probes batch *shape"]:

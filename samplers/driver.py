@@ -86,8 +86,12 @@ class GridSampler(Sampler):
           ValueError: there is neither a solver nor a corrector.
         """
         keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-        draw = partial(noise.normal, keys, shape=shape[1:])
-        latents = draw(noise.LATENT) if latents is None else latents
+        streams = {name: noise.stream(keys, name) for name in ("latent", "step", "renoise")}
+
+        def draw(name: str, number: Array | int) -> Array:
+            return noise.normal(streams[name], number, shape[1:])
+
+        latents = draw("latent", 0) if latents is None else latents
         x = latents / Angle(sde, self.data_std).scale(self.grid[0])
         number = self.num_evaluations(sde)
         keep = min(keep, number)
@@ -97,7 +101,7 @@ class GridSampler(Sampler):
 
     def integrate(
         self,
-        draw: Callable[[Array], Array],
+        draw: Callable[[str, Array], Array],
         sde: SDE,
         predict: Callable[[Array, Array], Prediction],
         x: Float[Array, "batch *shape"],
@@ -108,7 +112,8 @@ class GridSampler(Sampler):
         """The loop from a given state, with a given source of noise.
 
         Args:
-          draw: number of an evaluation → standard normal [B, ...].
+          draw: (stream, number of an evaluation) → standard normal [B, ...]. The streams are "step"
+            and "renoise".
           sde: the SDE.
           predict: (x, t) → Prediction.
           x: the state at grid[0], [B, ...].
@@ -128,7 +133,7 @@ class GridSampler(Sampler):
             (x, *rest), kept = carry
             if self.solver.renoises:
                 scale, std = now.renoise
-                x = scale * x + std * draw(total + now.number)
+                x = scale * x + std * draw("renoise", now.number)
             prediction = predict(x, now.t)
             if keep:
                 kept = kept.at[now.number * keep // total].set(prediction.data)
@@ -216,7 +221,7 @@ class _Carry(NamedTuple):
 class _Actions(NamedTuple):
     """What is done after an evaluation: a method for each purpose that `schedule` knows."""
 
-    draw: Callable[[Array], Array]
+    draw: Callable[[str, Array], Array]
     sde: SDE
     solver: Solver
     corrector: Corrector | None
@@ -229,7 +234,7 @@ class _Actions(NamedTuple):
     def correct(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
         """A correction."""
         assert self.corrector is not None
-        fresh = partial(self.draw, now.number)
+        fresh = partial(self.draw, "step", now.number)
         moved = self.corrector.update(fresh, prediction, carry.x, now.corrector)
         return _Carry(*moved, carry.state)
 
@@ -239,12 +244,12 @@ class _Actions(NamedTuple):
 
     def solve(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
         """An update of the solver."""
-        fresh = partial(self.draw, now.number)
+        fresh = partial(self.draw, "step", now.number)
         return _Carry(*self.solver.update(fresh, prediction, carry.x, now.solver, carry.state))
 
     def solve_corrected(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
         """The first update of the solver after corrections."""
-        fresh = partial(self.draw, now.number)
+        fresh = partial(self.draw, "step", now.number)
         return _Carry(
             *self.solver.update_moved(fresh, prediction, carry.x, now.solver, carry.state)
         )

@@ -157,7 +157,7 @@ class _Problem:
     def residual(self, model: Model, a: Array, x: Array, target: Array) -> Array:
         """How far the solver ends from `target`, all numbers of the batch in one vector."""
         sampler = GridSampler(solver=self.solver, grid=self.grid(a), denoise=self.denoise)
-        end = sampler.integrate(lambda number: jnp.zeros_like(x), self.angle.sde, model, x).x
+        end = sampler.integrate(lambda *_: jnp.zeros_like(x), self.angle.sde, model, x).x
         return (end - target).ravel()
 
     def jacobian(self, model: Model, a: Array, x: Array, target: Array) -> Array:

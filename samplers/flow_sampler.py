@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Key
@@ -72,8 +71,7 @@ class FlowSampler(Sampler):
         if self.divergence is None:
             end = flow.decode(latents, denoise=self.denoise)
             return Samples(end.x, end.evaluations, end.finished)
-        # Probes of their own: the latents are drawn from the key itself.
-        divergence = self.divergence(jax.random.fold_in(key, 1), shape, indices)
+        divergence = self.divergence(key, shape, indices)
         known = flow.decode_with_log_prob(latents, divergence)
         return Samples(
             known.x,

@@ -1,23 +1,38 @@
 """Noise that belongs to an example, not to a batch.
 
-The k-th draw of example i is a function of (key, i, k) alone, so a sample does not depend on the
-batch size, on who else is in the batch, or on how many devices share it.
+The k-th draw of a stream of example i is a function of (key, i, stream, k) alone, so a sample does
+not depend on the batch size, on who else is in the batch, or on how many devices share it. What is
+drawn for one purpose has a stream of its own, and draws of different purposes never meet.
 """
 
 from functools import partial
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Key
 
-LATENT = 2**31 - 1
-"""The draw that makes the latent; the updates of the loop draw at 0, 1, 2, …"""
+Stream = Literal[
+    "latent", "step", "renoise", "path", "probe", "time", "perturbation", "radius", "dequantization"
+]
+"""What noise is drawn for. A name's place is its number, so new ones come last."""
 
 
 def example_keys(key: Key[Array, ""], indices: Int[Array, "batch"]) -> Key[Array, "batch"]:
     """A key for each example: fold_in(key, index)."""
     return jax.vmap(partial(jax.random.fold_in, key))(indices)
+
+
+def stream(keys: Key[Array, "batch"], name: Stream) -> Key[Array, "batch"]:
+    """A key for each example's draws of one purpose: fold_in(key, number of the name).
+
+    Args:
+      keys: of the examples.
+      name: of the purpose.
+    """
+    number = get_args(Stream).index(name)
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
 
 
 def normal(
@@ -38,7 +53,7 @@ def latents(
       indices: the examples' numbers [B].
       shape: of an example.
     """
-    return normal(example_keys(key, indices), LATENT, shape)
+    return normal(stream(example_keys(key, indices), "latent"), 0, shape)
 
 
 def spherical(

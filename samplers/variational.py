@@ -104,14 +104,14 @@ def elbo(
             f"num_times: got {num_times}, takes a multiple of {REPLICATES} from {2 * REPLICATES} on"
         )
     keys = noise.example_keys(key, jnp.arange(x.shape[0]) if indices is None else indices)
-    length = num_times // REPLICATES
+    times, length = noise.stream(keys, "time"), num_times // REPLICATES
     table = _time_table(sde, t_min, t_max, data_std)
 
     def weighted_error(_: None, draw: Array) -> tuple[None, Array]:
         replicate, place = draw // length, draw % length
-        shifted = (place + noise.uniform(keys, replicate, ())) / length
+        shifted = (place + noise.uniform(times, replicate, ())) / length
         log_snr, weight = _look_up(table, 1 - jnp.abs(2 * shifted - 1))
-        eps, radial_weight = _light_tailed(keys, REPLICATES + 2 * draw, x.shape[1:])
+        eps, radial_weight = _light_tailed(keys, draw, x.shape[1:])
         t = sde.time_of_log_snr(log_snr)
         predicted = model(sde.perturb(x, t, eps), t, cond)
         return None, weight * radial_weight * _squares(predicted.noise - eps)
@@ -149,10 +149,10 @@ def _look_up(table: tuple[Array, Array], quantile: Array) -> tuple[Array, Array]
 
 
 def _light_tailed(keys: Array, draw: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """ε [B, *shape] with the law (5) of its length, and its weight [B]; takes two draws."""
-    eps = noise.normal(keys, draw, shape)
+    """ε [B, *shape] with the law (5) of its length, and its weight [B]."""
+    eps = noise.normal(noise.stream(keys, "perturbation"), draw, shape)
     # −2 log u is χ² of two degrees of freedom, and adds to that of D.
-    coin, u = noise.uniform(keys, draw + 1, (2,)).T
+    coin, u = noise.uniform(noise.stream(keys, "radius"), draw, (2,)).T
     short = jnp.maximum(_squares(eps), jnp.finfo(eps.dtype).tiny)
     square = short + jnp.where(coin < 0.5, -2 * jnp.log1p(-u), 0.0)
     stretch = jnp.sqrt(square / short).reshape(-1, *[1] * len(shape))

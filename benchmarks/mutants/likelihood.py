@@ -314,8 +314,8 @@ MUTANTS = [
     Mutant(
         "one noise for all times of an example",
         "samplers/variational.py",
-        "REPLICATES + 2 * draw, x",
-        "REPLICATES + 0 * draw, x",
+        "_light_tailed(keys, draw, x",
+        "_light_tailed(keys, 0 * draw, x",
         _EXACT_SCORE,
     ),
     Mutant(

@@ -98,16 +98,15 @@ class Estimator:
     def _draw(
         self, key: Array, dataset: Split, integrator: Any, values: Array, indices: Array
     ) -> dict[str, Array]:
-        data_key, probe_key = jax.random.split(key)
         bins = levels(dataset, self.centered)
         dim = math.prod(dataset.shape)
         if bins is None:
             x, log_q, entropy = values, jnp.zeros(len(values)), jnp.zeros(())
         else:
             dequantize = dequantizations[self.config.dequantization]
-            keys = noise.example_keys(data_key, indices)
+            keys = noise.stream(noise.example_keys(key, indices), "dequantization")
             x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)
-        log_prob, error, evaluations = self._log_prob(probe_key, x, indices, integrator)
+        log_prob, error, evaluations = self._log_prob(key, x, indices, integrator)
         return {
             "draws": -(log_prob + entropy) / dim / math.log(2),
             "probe_errors": error / dim / math.log(2),

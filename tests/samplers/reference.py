@@ -103,11 +103,12 @@ def driven(
     def run(grid: Array, snr: Array) -> tuple[Array, Array]:
         corrected = corrector and dataclasses.replace(corrector, snr=snr)
         sampler = GridSampler(solver=solver, grid=grid, corrector=corrected, denoise=True)
-        number = sampler.num_evaluations(sde) * (2 if solver.renoises else 1)
-        rows = jnp.zeros((number + 2, 1))
+        number = sampler.num_evaluations(sde)
+        first = {"step": 2, "renoise": 2 + number}
+        rows = jnp.zeros((2 + number * (2 if solver.renoises else 1), 1))
         std = jnp.sqrt(sde.alpha(grid[0]) ** 2 * data.variance + sde.sigma(grid[0]) ** 2)
         x = sampler.integrate(
-            lambda k: rows.at[2 + k].set(1.0),
+            lambda stream, k: rows.at[first[stream] + k].set(1.0),
             sde,
             partial(data.predict, sde),
             sde.alpha(grid[0]) * data.mean + std * rows.at[1].set(1.0),

@@ -57,13 +57,17 @@ def test_law(name):
 
 
 def test_the_path_does_not_depend_on_the_steps():
-    """Finer tolerances converge to one solution for the same key, at more evaluations."""
+    """Finer tolerances converge to one solution for the same key, at more evaluations.
+
+    By the median: a few paths that pass between the components end in another at coarse tolerances.
+    """
     sde, oracle = VP(), mixture()
     results = [draw(sde, oracle, (64, 2), rtol=tol, atol=tol) for tol in (3e-2, 1e-2, 3e-3, 1e-3)]
-    off = [np.sqrt(np.mean((r.x - results[-1].x) ** 2)) for r in results[:-1]]
+    finest = results[-1].x
+    off = [np.median(np.linalg.norm(r.x - finest, axis=1)) for r in results[:-1]]
     calls = [float(r.evaluations.mean()) for r in results]
     assert off[0] > off[1] > off[2]
-    assert off[2] < 0.05
+    assert off[2] < 0.02
     assert np.all(np.diff(calls) > 0)
 
 

@@ -76,8 +76,11 @@ def test_evaluations(name, corrections, denoise):
         jax.debug.callback(lambda t: times.append(float(t)), t, ordered=True)
         return marked(1.0, x, t)
 
-    def draw(number):
-        jax.debug.callback(lambda number: numbers.append(int(number)), number, ordered=True)
+    def draw(stream, number):
+        def note(number):
+            numbers.append((stream, int(number)))
+
+        jax.debug.callback(note, number, ordered=True)
         return jnp.ones((2, 3))
 
     sampler = GridSampler(
@@ -101,21 +104,20 @@ def test_evaluations(name, corrections, denoise):
         assert_allclose(times[:corrections], float(GRID[-3]))
         expected = [*np.repeat(GRID[-3:-1], a_step), *[GRID[-1]] * denoise]
         assert_allclose(times, expected)
-    # Every draw has a number of its own, and none is the latent's.
+    # Every draw has a stream and a number of its own.
     assert len(set(numbers)) == len(numbers)
     if not solver.renoises:
         assert len(numbers) == 2 * (corrections + solver.evaluations * solver.draws)
-    assert noise.LATENT not in numbers
 
 
 def test_denoising():
     """The end is E[x_0 | x_{t_min}] at the last state, its noise included."""
     oracle = mixture()
-    x = noise.normal(noise.example_keys(KEY, jnp.arange(4)), noise.LATENT, (2,))
+    x = noise.latents(KEY, jnp.arange(4), (2,))
 
     def run(**more):
         sampler = GridSampler(solver=ReverseDiffusion(), grid=GRID, **more)
-        return sampler.integrate(lambda number: jnp.ones((4, 2)), SDE, oracle.model(SDE), x).x
+        return sampler.integrate(lambda *_: jnp.ones((4, 2)), SDE, oracle.model(SDE), x).x
 
     step = ReverseDiffusion().coefficients(SDE, GRID[-2], GRID[-1], num_steps=6)
     last = run() + step.std * jnp.ones((4, 2))
@@ -172,7 +174,7 @@ def test_the_first_state_has_the_law_at_the_first_time(sde, start):
         grid=jnp.array([start, start]),
         data_std=1.3,
     ).x
-    latent = noise.normal(noise.example_keys(KEY, jnp.arange(5)), noise.LATENT, (2,))
+    latent = noise.latents(KEY, jnp.arange(5), (2,))
     std = np.hypot(1.3 * sde.alpha(start), sde.sigma(start))
     # α data + σ noise = x, two terms of x's size in float32, α and σ of the step rounded too.
     assert_allclose(x, std * latent, atol=8 * np.finfo(np.float32).eps * std * 3)

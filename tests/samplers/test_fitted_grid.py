@@ -42,7 +42,7 @@ def test_what_is_kept_errs_less_on_other_latents():
     @jax.jit
     def error(grid):
         sampler = GridSampler(solver=DDIM(), grid=grid, denoise=True)
-        end = sampler.integrate(lambda k: jnp.zeros_like(x), SDE, model, x).x
+        end = sampler.integrate(lambda stream, k: jnp.zeros_like(x), SDE, model, x).x
         return jnp.sqrt(jnp.mean((end - exact) ** 2))
 
     angle = Angle(SDE, WRONG)

@@ -1,5 +1,7 @@
 """Noise belongs to an example: a function of (key, example, draw) alone."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,12 @@ from scipy import stats
 from samplers import Hutchinson, noise
 
 KEY = jax.random.key(3)
+STREAMS = get_args(noise.Stream)
 
 
-def draws(indices, draw, shape=(5,)):
-    return np.asarray(noise.normal(noise.example_keys(KEY, jnp.asarray(indices)), draw, shape))
+def draws(indices, draw, shape=(5,), stream="step"):
+    keys = noise.stream(noise.example_keys(KEY, jnp.asarray(indices)), stream)
+    return np.asarray(noise.normal(keys, draw, shape))
 
 
 def test_an_example_does_not_depend_on_its_batch():
@@ -24,17 +28,20 @@ def test_an_example_does_not_depend_on_its_batch():
 
 
 def test_a_traced_draw_number_is_the_same_draw():
-    traced = jax.jit(lambda draw: noise.normal(noise.example_keys(KEY, jnp.arange(7)), draw, (5,)))
+    keys = noise.stream(noise.example_keys(KEY, jnp.arange(7)), "step")
+    traced = jax.jit(lambda draw: noise.normal(keys, draw, (5,)))
     np.testing.assert_array_equal(traced(2), draws(np.arange(7), 2))
-    np.testing.assert_array_equal(traced(noise.LATENT), draws(np.arange(7), noise.LATENT))
+    np.testing.assert_array_equal(traced(2**31 - 1), draws(np.arange(7), 2**31 - 1))
 
 
 def test_draws_and_examples_are_independent():
-    """Each pair of 6 draws × 4 examples of 2000 numbers has a correlation below 5/√2000.
+    """Each pair of draws and streams × 4 examples of 2000 numbers correlates below 5/√2000.
 
-    276 pairs at five standard errors: one failure in 6000 keys, and the key is fixed.
+    946 pairs at five standard errors: one failure in 1800 keys, and the key is fixed.
     """
-    numbers = [draws(np.arange(4), k, (2000,)) for k in (0, 1, 2, 3, 1000, noise.LATENT)]
+    numbers = [draws(np.arange(4), k, (2000,)) for k in (0, 1, 1000)]
+    numbers += [draws(np.arange(4), 0, (2000,), name) for name in STREAMS if name != "step"]
+    assert len(numbers) == 3 + len(STREAMS) - 1
     stacked = np.concatenate(numbers)
     correlation = np.corrcoef(stacked) - np.eye(len(stacked))
     assert np.abs(correlation).max() < 5 / np.sqrt(2000)
@@ -46,7 +53,12 @@ def test_sharded_over_devices():
     mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     indices = jax.device_put(jnp.arange(16), sharding)
-    sharded = jax.jit(lambda i: noise.normal(noise.example_keys(KEY, i), 2, (5,)))(indices)
+
+    @jax.jit
+    def drawn(indices):
+        return noise.normal(noise.stream(noise.example_keys(KEY, indices), "step"), 2, (5,))
+
+    sharded = drawn(indices)
     assert len(sharded.sharding.device_set) == jax.device_count()
     np.testing.assert_array_equal(sharded, draws(np.arange(16), 2))
 

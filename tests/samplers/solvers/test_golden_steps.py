@@ -114,7 +114,7 @@ def test_run(golden, run):
         grid=grids["published"](sde, STEPS, t_min),
     )
     start = sde.prior_std() * values["pc/prior_noise"]
-    mean = sampler.integrate(lambda number: noise[number], sde, model_of(sde), start).x
+    mean = sampler.integrate(lambda stream, number: noise[number], sde, model_of(sde), start).x
     expected = values[f"pc/{run}/x_denoised"]
     # 1e-9 of the largest value: 1e-10 an update, fifty updates that contract.
     assert_allclose(mean[:, :4, :4], expected, atol=1e-9 * abs(expected).max())

@@ -39,7 +39,7 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)))
 Z = jnp.asarray(np.random.default_rng(1).normal(size=(100, 6, 2)))
 
 
-def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda number: Z[number]):
+def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda stream, number: Z[number]):
     sde = VP() if sde is None else sde
     grid = grids["log_snr"](sde, 8, 1e-2) if grid is None else grid
 
