@@ -1,5 +1,6 @@
 """The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
 
+from sde_lib.condition import Condition
 from sde_lib.cosine import Cosine
 from sde_lib.edm import EDM, LinearVE
 from sde_lib.flow import Flow
@@ -25,6 +26,7 @@ __all__ = [
     "VE",
     "VP",
     "ClosedForm",
+    "Condition",
     "Cosine",
     "Flow",
     "Gaussian",

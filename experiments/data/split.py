@@ -96,6 +96,8 @@ class Split:
       levels: number of grey levels (256 for 8-bit images); None for continuous data.
       num_classes: number of classes of the whole source, which a small split may not all contain;
         0 without labels.
+      class_names: of the classes in their order; () where they have none.
+      captions: a text for each example in its order; () where there are none.
       crops: whether reading crops and resizes, so that the place of the crop can be chosen.
       source: the source's name; `open_split` fills it in.
       name: "train", "test" or "all"; `open_split` fills it in.
@@ -105,6 +107,8 @@ class Split:
     shape: tuple[int, ...]
     levels: int | None
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
     crops: bool = False
     source: str = ""
     name: str = ""
@@ -117,6 +121,8 @@ class Split:
         *,
         levels: int | None = None,
         classes: int = 0,
+        class_names: tuple[str, ...] = (),
+        captions: tuple[str, ...] = (),
     ) -> "Split":
         """The split of examples that are in memory.
 
@@ -126,12 +132,16 @@ class Split:
           labels: int32 [N] classes from 0, or None.
           levels: number of grey levels; None for continuous data.
           classes: number of classes, where there may be more than the labels have.
+          class_names: of the classes in their order.
+          captions: a text for each example.
         """
         return cls(
             reader=_InMemory(Batch(values, labels)),
             shape=values.shape[1:],
             levels=levels,
             num_classes=0 if labels is None else max(classes, count_classes(labels)),
+            class_names=class_names,
+            captions=captions,
         )
 
     @property
