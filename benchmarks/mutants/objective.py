@@ -101,7 +101,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "adaptive weights in the metrics",
-        "experiments/training/denoising.py",
+        "experiments/training/step.py",
         "return jnp.mean(weights * losses), losses",
         "return jnp.mean(weights * losses), weights * losses",
         (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
