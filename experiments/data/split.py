@@ -108,7 +108,8 @@ class Split:
       num_classes: number of classes of the whole source, which a small split may not all contain;
         0 without labels.
       class_names: of the classes in their order; () where they have none.
-      cond_dim: features of the vectors that stand in for labels; 0 for none.
+      cond_mean: of the training split's vectors that stand in for labels, [D]; () for none.
+      cond_std: their standard deviations, by which they are standardised.
       captions: a text for each example in its order; () where there are none.
       crops: whether reading crops and resizes, so that the place of the crop can be chosen.
       source: the source's name; `open_split` fills it in.
@@ -120,7 +121,8 @@ class Split:
     levels: int | None
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
-    cond_dim: int = 0
+    cond_mean: tuple[float, ...] = ()
+    cond_std: tuple[float, ...] = ()
     captions: tuple[str, ...] = ()
     crops: bool = False
     source: str = ""
@@ -155,6 +157,17 @@ class Split:
             num_classes=0 if labels is None else max(classes, count_classes(labels)),
             class_names=class_names,
             captions=captions,
+        )
+
+    @property
+    def cond_dim(self) -> int:
+        """Features of the vectors that stand in for labels; 0 for none."""
+        return len(self.cond_mean)
+
+    def standardised(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors [..., D] in the units of the source as the model sees them, float32."""
+        return ((vectors - np.asarray(self.cond_mean)) / np.asarray(self.cond_std)).astype(
+            np.float32
         )
 
     @property
