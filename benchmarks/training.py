@@ -37,6 +37,7 @@ from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
 from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
+from experiments.data import PixelCodec
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import TrainState, abstract_state, init_state
@@ -154,7 +155,7 @@ def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, jax.Ar
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
     network, data = prepared.network, prepared.train_split
-    step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
+    step = make_train_step(experiment, build_sde(experiment.sde), network, data.codec, mesh)
     state = init_state(experiment, network, data.shape, mesh)
     if prepared.resident_split is not None:
         pipeline: InputPipeline = OnDevice(prepared.resident_split, 0, config.batch_size, 0, mesh)
@@ -208,7 +209,7 @@ def step_operations(sde: str, batch: int) -> int:
     plain = ["--config.model.convolution=xla", "--config.model.attention=xla"]
     experiment, mesh, shape = load_experiment(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
     net = build_network(experiment.model, training=True)
-    step = make_train_step(experiment, build_sde(experiment.sde), net, 256, mesh)
+    step = make_train_step(experiment, build_sde(experiment.sde), net, PixelCodec(256), mesh)
     rows = jax.ShapeDtypeStruct((1, batch, *shape), "uint8")
     return operations(step, abstract_state(experiment, net, shape, mesh), None, rows)
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from experiments.builders.model import build_model, training_t_min
 from experiments.config_schema.sections import Experiment
-from experiments.data import to_model
+from experiments.data import Codec
 from experiments.errors import UserError
 from sde_lib import SDE, denoising_loss, time_samplers, weightings
 from sde_lib.loss import largest_weight
@@ -81,15 +81,13 @@ class Draws(NamedTuple):
     noise: Array
 
 
-def make_draw(
-    experiment: Experiment, sde: SDE, levels: int | None
-) -> Callable[[Array, Array], Draws]:
+def make_draw(experiment: Experiment, sde: SDE, codec: Codec) -> Callable[[Array, Array], Draws]:
     """The function that draws what a step learns from: (key, raw values [B, ...]) → `Draws`.
 
     Args:
       experiment: the experiment.
       sde: its SDE.
-      levels: number of grey levels of the data; None for continuous data.
+      codec: of the data.
     """
     config = experiment.training
     spread = low_discrepancy if config.low_discrepancy else independent
@@ -98,7 +96,7 @@ def make_draw(
 
     def draw(key: Array, values: Array) -> Draws:
         time_key, noise_key, data_key = jax.random.split(key, 3)
-        data = to_model_units(experiment, levels, data_key, values)
+        data = to_model_units(experiment, codec, data_key, values)
         u = spread(time_key, len(data))
         t, importance = sample_times(sde, u, t_min)
         return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape))
@@ -106,12 +104,12 @@ def make_draw(
     return draw
 
 
-def to_model_units(experiment: Experiment, levels: int | None, key: Array, values: Array) -> Array:
+def to_model_units(experiment: Experiment, codec: Codec, key: Array, values: Array) -> Array:
     """Raw values [B, ...] in model units: dequantized and flipped at random where asked for.
 
     Args:
       experiment: its section `data` says what is done.
-      levels: number of grey levels; None leaves continuous values as they are.
+      codec: of the values.
       key: of what is drawn.
       values: uint8 [B, H, W, C] or float32 [B, ...].
 
@@ -123,10 +121,8 @@ def to_model_units(experiment: Experiment, levels: int | None, key: Array, value
     if config.flip:
         mirror = jax.random.bernoulli(flip_key, shape=(len(values), 1, 1, 1))
         values = jnp.where(mirror, values[:, :, ::-1], values)
-    if levels is None:
-        return values
     u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
-    return to_model(values, levels, config.centered, u)
+    return codec.encode(values, u)
 
 
 def batch_loss(

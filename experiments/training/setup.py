@@ -97,12 +97,11 @@ def _check_fit(experiment: Experiment, network: Any, data: Split) -> None:
       UserError: it cannot.
     """
     sde = build_sde(experiment.sde)
-    draw = make_draw(experiment, sde, data.levels)
+    draw = make_draw(experiment, sde, data.codec)
     loss = batch_loss(experiment, sde, network)
-    dtype = jnp.float32 if data.levels is None else jnp.uint8
 
     def trace(params: Any, key: jax.Array) -> Any:
-        values = jnp.zeros((2, *data.shape), dtype)
+        values = jnp.zeros((2, *data.shape), data.codec.dtype)
         return loss(params, draw(key, values), jnp.ones(2), key)
 
     try:

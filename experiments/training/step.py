@@ -16,6 +16,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments.config_schema.sections import Experiment, TrainingConfig
+from experiments.data import Codec
 from experiments.runtime.devices import BATCH_AXES, compiler_options
 from experiments.runtime.sharding import shardings
 from experiments.state import averages
@@ -26,7 +27,7 @@ from sde_lib import SDE, adaptive_weighting
 
 
 def make_update(
-    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None
+    experiment: Experiment, sde: SDE, network: nn.Module, codec: Codec
 ) -> Callable[[TrainState, Array], TrainState]:
     """The function that makes one update: (state, raw values [B, ...]) → state.
 
@@ -38,12 +39,12 @@ def make_update(
       experiment: the experiment.
       sde: its SDE.
       network: its network, built for training.
-      levels: number of grey levels of the data; None for continuous data.
+      codec: of the data.
     """
     config = experiment.training
     optimizer = make_optimizer(config)
     kept = averages.parse(averages.names(config))
-    draw = make_draw(experiment, sde, levels)
+    draw = make_draw(experiment, sde, codec)
     gradient = make_gradient(experiment, sde, network)
     constrain = getattr(network, "constrain", lambda params: params)
 
@@ -80,7 +81,7 @@ def make_update(
 
 
 def make_train_step(
-    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None, mesh: Mesh
+    experiment: Experiment, sde: SDE, network: nn.Module, codec: Codec, mesh: Mesh
 ) -> Callable[[TrainState, Array | None, Array], tuple[TrainState, dict[str, Array]]]:
     """The compiled step (state, all values [N, ...], rows [K, B]) → (state, metrics so far).
 
@@ -89,10 +90,10 @@ def make_train_step(
     many times slower inside a loop, so there K is 1.
 
     Args:
-      experiment, sde, network, levels: as of `make_update`.
+      experiment, sde, network, codec: as of `make_update`.
       mesh: the devices, which share a batch.
     """
-    update = make_update(experiment, sde, network, levels)
+    update = make_update(experiment, sde, network, codec)
     batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
 
     def training_step(

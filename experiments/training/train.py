@@ -155,7 +155,7 @@ class _Run:
         """Update until `num_steps`, logging, sampling and saving on the way."""
         config, step = self.config, int(state.step)
         train_step = make_train_step(
-            self.experiment, self.sde, self.network, self.data.levels, self.mesh
+            self.experiment, self.sde, self.network, self.data.codec, self.mesh
         )
         with contextlib.ExitStack() as stack:
             pipeline = self._pipeline(step)
@@ -213,7 +213,7 @@ class _Run:
             _say(f"step {step}: {error}")
             return
         if processes.is_first():
-            drawn = picture(np.asarray(samples.x), self.experiment, self.data)
+            drawn = picture(np.asarray(samples.x), self.data)
             result = self._grid(step, average)
             save_png(result.file(".png"), drawn, protocol=json.dumps(result.protocol))
             log.image(step, drawn)

@@ -9,6 +9,7 @@ import pytest
 import samplers
 from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.resolve import default_config, resolve
+from experiments.data import ContinuousCodec
 from experiments.runtime import compile_notice, devices
 from experiments.runtime.compile_notice import EVENT, NAMES
 from experiments.state import train_state
@@ -70,7 +71,7 @@ def test_the_words_are_those_of_programs_that_there_are():
     experiment = resolve(default_config())
     sde, mesh = build_sde(experiment.sde), devices.make_mesh(1)
     network = build_network(experiment.model)
-    step = make_train_step(experiment, sde, network, None, mesh)
+    step = make_train_step(experiment, sde, network, ContinuousCodec(), mesh)
     programs = (
         train_state._start,
         step,

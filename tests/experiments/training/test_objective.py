@@ -21,6 +21,7 @@ from experiments.config_schema.sections import (
     SDEConfig,
     TrainingConfig,
 )
+from experiments.data import ContinuousCodec, PixelCodec
 from experiments.errors import UserError
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
@@ -176,7 +177,7 @@ def test_a_batch_in_parts_is_the_batch():
 
     Float32 sums of 12 terms of up to 10: a few times 12 · 6e-8 of them where they cancel.
     """
-    draw = make_draw(experiment(), VP(), None)
+    draw = make_draw(experiment(), VP(), ContinuousCodec())
     drawn = draw(jax.random.key(0), jnp.linspace(-1, 1, 12)[:, None])
     params, weights = {"a": 0.7, "b": -0.3}, jnp.arange(1.0, 13.0)
     once, parts = (
@@ -195,7 +196,7 @@ def test_a_batch_in_parts_is_the_batch():
 @pytest.mark.parametrize("times", list(time_samplers))
 def test_times_and_importance_are_of_the_drawn_u(times, low_discrepancy):
     config = experiment(times=times, low_discrepancy=low_discrepancy)
-    drawn = make_draw(config, VP(), None)(jax.random.key(3), jnp.zeros((64, 1)))
+    drawn = make_draw(config, VP(), ContinuousCodec())(jax.random.key(3), jnp.zeros((64, 1)))
     t, importance = time_samplers[times](VP(), drawn.u, 0.01)
     assert_array_equal(drawn.t, t)
     assert_array_equal(drawn.importance, importance)
@@ -209,7 +210,7 @@ def test_all_that_is_drawn_is_independent():
     One that is not, with one key for two of them, is above 0.9 after the ranks are taken.
     """
     config = experiment(data={"flip": True, "dequantization": True}, low_discrepancy=False)
-    draw = make_draw(config, VP(), 256)
+    draw = make_draw(config, VP(), PixelCodec(256))
     values = jnp.zeros((2, 1, 2, 1), jnp.uint8).at[:, :, 1].set(128)
 
     @jax.jit
@@ -225,12 +226,12 @@ def test_all_that_is_drawn_is_independent():
     assert np.abs(found).max() < 5 / np.sqrt(900)
 
 
-@pytest.mark.parametrize("levels", [64, None])
-def test_flips_are_left_to_right_and_of_each_image_alone(levels):
-    image = np.arange(6, dtype=np.uint8 if levels else np.float32).reshape(1, 2, 3, 1)
+@pytest.mark.parametrize("codec", [PixelCodec(64), ContinuousCodec()], ids=["grey", "continuous"])
+def test_flips_are_left_to_right_and_of_each_image_alone(codec):
+    image = np.arange(6, dtype=codec.dtype).reshape(1, 2, 3, 1)
     values = np.repeat(image, 200, axis=0)
     units = [
-        np.asarray(to_model_units(experiment(data={"flip": f}), levels, jax.random.key(0), values))
+        np.asarray(to_model_units(experiment(data={"flip": f}), codec, jax.random.key(0), values))
         for f in (False, True)
     ]
     mirrored = np.all(units[1] == units[0][:, :, ::-1], axis=(1, 2, 3))
@@ -244,7 +245,7 @@ def test_dequantization_fills_the_bins_in_training():
     values = jnp.asarray(np.random.default_rng(0).integers(0, 16, (1000, 1)), jnp.uint8)
     for asked in (True, False):
         config = experiment(data={"dequantization": asked})
-        drawn = make_draw(config, VP(), 16)(jax.random.key(1), values)
+        drawn = make_draw(config, VP(), PixelCodec(16))(jax.random.key(1), values)
         place = np.asarray((drawn.data + 1) * 8 - values).ravel()
         if asked:
             assert stats.kstest(place, "uniform").pvalue > 1e-4
@@ -270,7 +271,7 @@ DESCENT = {
 def update(adaptive=False):
     """The compiled update of `start`'s state."""
     config = experiment(**DESCENT, adaptive_weighting=adaptive)
-    return jax.jit(make_update(config, VP(), Line(), None))
+    return jax.jit(make_update(config, VP(), Line(), ContinuousCodec()))
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import numpy as np
 
 from experiments.builders.model import build_network, build_sde
 from experiments.config_schema.flags import load_experiment
+from experiments.data import PixelCodec
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
 from experiments.training.step import make_train_step
@@ -20,7 +21,7 @@ def memory(*arguments: str) -> int:
     """Bytes that a step on one device takes besides its arguments."""
     experiment = load_experiment("digits", [*SMALL, *arguments])
     network, mesh, shape = build_network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
-    step = make_train_step(experiment, build_sde(experiment.sde), network, 17, mesh)
+    step = make_train_step(experiment, build_sde(experiment.sde), network, PixelCodec(17), mesh)
     state = init_state(experiment, network, shape, mesh)
     rows = np.zeros((1, 32, *shape), np.uint8)
     return step.lower(state, None, rows).compile().memory_analysis().temp_size_in_bytes
