@@ -27,7 +27,6 @@ class Codec(abc.ABC):
     Args:
       dtype: of values.
       levels: number of grey levels; None for continuous values.
-      bin_width: in model units, of the bin that a value stands for; None for continuous values.
     """
 
     dtype: ClassVar[type[np.generic]]
@@ -36,7 +35,7 @@ class Codec(abc.ABC):
     @property
     @abc.abstractmethod
     def bin_width(self) -> float | None:
-        """The width of the bin that a value stands for; None for continuous values."""
+        """The width, in model units, of the bin that a value stands for; None: continuous."""
 
     @abc.abstractmethod
     def encode(self, values: Array, u: Array | float = 0.5) -> Array:
@@ -60,9 +59,7 @@ class Codec(abc.ABC):
     def brightness(self, values: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Values as pictures show them, uint8 from 0 for black to 255 for white.
 
-        Args:
-          values: of any shape.
-          reference: what continuous values are shown against; themselves by default.
+        Continuous ones are seen against the reference, by default themselves.
         """
 
 
