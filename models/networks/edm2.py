@@ -194,8 +194,7 @@ class EDM2(nn.Module):
                 one_hot = jax.nn.one_hot(known.label, self.num_classes)
                 given = linear("class")(one_hot * self.num_classes**0.5)
             else:
-                assert known.vector is not None
-                given = linear("cond")(known.vector)
+                given = linear("cond")(jnp.asarray(known.vector))
             null = self.param("null", nn.initializers.normal(1.0), (features,))
             null = unit_rms(null, -1).astype(given.dtype)
             e = mp_sum(e, kept_or_null(given, known, null), CONDITION)

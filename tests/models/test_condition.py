@@ -12,7 +12,7 @@ NETWORKS = {
     "mlp": (MLP, {"hidden": (8,), "embedding_dim": 8}, (2,)),
     "edm2": (
         EDM2,
-        {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()},
+        {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "head_dim": 8},
         (4, 4, 1),
     ),
 }
