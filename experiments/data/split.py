@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.data.codec import Codec, codec_of
 from experiments.data.parallel import in_parallel
 from sde_lib import Condition
 
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
     A field that is added here travels from the reader to the training step with the others.
 
     Args:
-      values: uint8 [B, H, W, C] grey levels 0..levels-1, or float32 [B, D] of continuous data.
+      values: uint8 [B, H, W, C] grey levels, or float32 [B, D] of continuous data.
       cond: what the examples are conditioned on, or could be; None for nothing.
     """
 
@@ -104,7 +105,8 @@ class Split:
     Args:
       reader: reads the examples.
       shape: of one example.
-      levels: number of grey levels (256 for 8-bit images); None for continuous data.
+      codec: what the examples are to a model. As a source opens it, in the range [-1, 1];
+        `split_of` fills in an experiment's.
       num_classes: number of classes of the whole source, which a small split may not all contain;
         0 without labels.
       class_names: of the classes in their order; () where they have none.
@@ -118,7 +120,7 @@ class Split:
 
     reader: Reader
     shape: tuple[int, ...]
-    levels: int | None
+    codec: Codec
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
     cond_mean: tuple[float, ...] = ()
@@ -153,7 +155,7 @@ class Split:
         return cls(
             reader=_InMemory(Batch.of(values, labels)),
             shape=values.shape[1:],
-            levels=levels,
+            codec=codec_of(levels),
             num_classes=0 if labels is None else max(classes, count_classes(labels)),
             class_names=class_names,
             captions=captions,
@@ -178,8 +180,7 @@ class Split:
     @property
     def nbytes(self) -> int:
         """The size of all the examples when they are decoded."""
-        itemsize = 4 if self.levels is None else 1
-        return self.num * math.prod(self.shape) * itemsize
+        return self.num * math.prod(self.shape) * np.dtype(self.codec.dtype).itemsize
 
     def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
         """Some of the examples; the arguments and errors are those of `Reader.read`."""

@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 import samplers
 from experiments.builders.likelihood import build_integrator, likelihood_t_min, make_divergence
 from experiments.config_schema.sections import Experiment
-from experiments.data import Split, to_model
-from experiments.data.dequantization import dequantizations, levels
+from experiments.data import Split
+from experiments.data.dequantization import dequantize
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.likelihood.control_variate import MAX_DIMENSIONS, data_gaussian
@@ -51,8 +51,7 @@ class Estimator:
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
         self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
-        self.centered = experiment.data.centered
-        self.t_min = likelihood_t_min(config, sde, levels(train, self.centered))
+        self.t_min = likelihood_t_min(config, sde, train.codec)
         self.control = _control(experiment, train)
         self.time_std = (
             self.data_std if self.control is None else jnp.sqrt(self.control.eigenvalues)
@@ -98,19 +97,14 @@ class Estimator:
     def _draw(
         self, key: Array, dataset: Split, integrator: Any, values: Array, indices: Array
     ) -> dict[str, Array]:
-        bins = levels(dataset, self.centered)
-        dim = math.prod(dataset.shape)
-        if bins is None:
-            x, log_q, entropy = values, jnp.zeros(len(values)), jnp.zeros(())
-        else:
-            dequantize = dequantizations[self.config.dequantization]
-            keys = noise.stream(noise.example_keys(key, indices), "dequantization")
-            x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)
-        log_prob, error, evaluations = self._log_prob(key, x, indices, integrator)
+        dim, name = math.prod(dataset.shape), self.config.dequantization
+        keys = noise.stream(noise.example_keys(key, indices), "dequantization")
+        drawn = dequantize(name, keys, values, dataset.codec, self.sde, self.t_min)
+        log_prob, error, evaluations = self._log_prob(key, drawn.x, indices, integrator)
         return {
-            "draws": -(log_prob + entropy) / dim / math.log(2),
+            "draws": -(log_prob + drawn.entropy) / dim / math.log(2),
             "probe_errors": error / dim / math.log(2),
-            "log_weights": log_prob - log_q,
+            "log_weights": log_prob - drawn.log_q,
             "evaluations": evaluations,
         }
 
@@ -143,7 +137,7 @@ class Estimator:
     def exact_hours(self, dataset: Split, num: int) -> float:
         """How long the exact divergence of `num` examples takes, from the time of one product."""
         size = self.config.batch_size
-        x = to_model(jnp.asarray(dataset.values[:size]), dataset.levels, self.centered)
+        x = dataset.codec.encode(jnp.asarray(dataset.values[:size]))
         probe = Hutchinson.draw(self.key, x.shape)
 
         @jax.jit
@@ -168,7 +162,7 @@ def _control(experiment: Experiment, train: Split) -> Gaussian | None:
     if not (config.control and uses) or math.prod(train.shape) > MAX_DIMENSIONS:
         return None
     try:
-        return data_gaussian(experiment, split_of(experiment, "train").load())
+        return data_gaussian(split_of(experiment, "train").load())
     except UserError as error:
         raise UserError(
             f"{error}; or --config.likelihood.control=False, which needs no training data"

@@ -71,7 +71,7 @@ def draw(
     samples = sampler.draw(num, seed, progress=progress, keep=keep, latents=latents)
     seconds = time.perf_counter() - start
     if not is_there:
-        files.save(samples, seconds, trained.experiment, trained.train, result, about)
+        files.save(samples, seconds, trained.train, result, about)
     return Drawn(samples, files.summary(samples, seconds, result))
 
 

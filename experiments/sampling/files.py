@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema.sections import Experiment
-from experiments.data import Split, to_levels
-from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
+from experiments.data import Codec, Split
+from experiments.display.pictures import image_grid, plot, save_gif, save_png
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.sampling.sampler import BatchedSampler
@@ -90,7 +89,6 @@ def suffixes(frames: int) -> tuple[str, ...]:
 def save(
     samples: Samples,
     seconds: float,
-    experiment: Experiment,
     dataset: Split,
     result: Result,
     about: dict[str, str],
@@ -100,13 +98,12 @@ def save(
     Args:
       samples: what was drawn, as NumPy arrays [N, ...].
       seconds: how long it took.
-      experiment: by whose data they are grey levels.
-      dataset: what they are compared with.
+      dataset: of whose values they are, and what they are compared with.
       result: its name and protocol.
       about: goes into the picture's metadata.
     """
     with file_at_once(result.file(".npz")) as file:
-        np.savez_compressed(file, **_arrays(samples, experiment, dataset.levels))
+        np.savez_compressed(file, **_arrays(samples, dataset.codec))
     calls = samples.evaluations
     result.record(
         {
@@ -118,35 +115,32 @@ def save(
     )
     shown = _SHOWN if _are_images(dataset) else len(samples.x)
     frames = [np.asarray(samples.x[:shown])]
-    save_png(result.file(".png"), picture(frames[0], experiment, dataset), **about)
+    save_png(result.file(".png"), picture(frames[0], dataset), **about)
     if samples.path is not None:
         frames = [*np.moveaxis(np.asarray(samples.path[:shown]), 1, 0), *frames]
-        save_gif(result.file(".gif"), [picture(frame, experiment, dataset) for frame in frames])
+        save_gif(result.file(".gif"), [picture(frame, dataset) for frame in frames])
 
 
-def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dict[str, Any]:
-    if levels is None:
-        content: dict[str, Any] = {"points": samples.x}
-    else:
-        images = to_levels(samples.x, levels, experiment.data.centered)
-        content = {"images": np.asarray(images), "levels": np.asarray(levels)}
+def _arrays(samples: Samples, codec: Codec) -> dict[str, Any]:
+    content = codec.arrays(samples.x)
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
         if getattr(samples, name) is not None:
             content[name] = getattr(samples, name)
     return content
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.ndarray:
+def picture(x: np.ndarray, dataset: Split) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
 
     Continuous images are black where the data, if they are here, are least, and white where most.
     """
-    if dataset.levels is not None:
-        levels = to_levels(values, dataset.levels, experiment.data.centered)
-        return image_grid(np.asarray(levels), dataset.levels)
+    codec = dataset.codec
+    values = np.asarray(codec.decode(x))
+    if codec.bin_width is not None:
+        return image_grid(codec.brightness(values))
     reference = _some(dataset, len(values))
     if _are_images(dataset):
-        return image_grid(stretched(values, values if reference is None else reference), 256)
+        return image_grid(codec.brightness(values, reference))
     flat = values.reshape(len(values), -1)
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
 

@@ -208,7 +208,7 @@ class _Run:
             _say(f"step {step}: {error}")
             return
         if processes.is_first():
-            drawn = picture(np.asarray(samples.x), self.experiment, self.data)
+            drawn = picture(np.asarray(samples.x), self.data)
             result = self._grid(step, average)
             save_png(result.file(".png"), drawn, protocol=json.dumps(result.protocol))
             log.image(step, drawn)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import Batch, Reader, Split, absolute, digest
+from experiments.data import Batch, Reader, Split, absolute, codec_of, digest
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 
@@ -52,7 +52,7 @@ class DataSpec:
         """
         return cls(
             shape=data.shape,
-            levels=data.levels,
+            levels=data.codec.levels,
             num=data.num,
             num_classes=data.num_classes,
             class_names=data.class_names,
@@ -108,7 +108,7 @@ class DataSpec:
         return Split(
             reader=_Opens(experiment, self.num),
             shape=self.shape,
-            levels=self.levels,
+            codec=codec_of(self.levels, experiment.data.centered),
             num_classes=self.num_classes,
             class_names=self.class_names,
             cond_mean=self.cond_mean,

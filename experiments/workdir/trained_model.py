@@ -106,7 +106,7 @@ class TrainedModel:
             "data_std": self.experiment.data.std,
             "centered": self.experiment.data.centered,
             "shape": self.train.shape,
-            "grey_levels": self.train.levels,
+            "grey_levels": self.train.codec.levels,
             "versions": versions(),
         }
 
@@ -161,8 +161,10 @@ class TrainedModel:
         return self._checked(given, "--data")
 
     def _checked(self, given: Split, field: str) -> Split:
-        for name in ("shape", "levels"):
-            got, takes = getattr(given, name), getattr(self.train, name)
+        for name, got, takes in (
+            ("shape", given.shape, self.train.shape),
+            ("levels", given.codec.levels, self.train.codec.levels),
+        ):
             if got != takes:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
