@@ -39,8 +39,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "adaptive steps that start with the prior at any time",
         "samplers/adaptive_sde.py",
-        "z / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))",
-        "z * sde.prior_std() / sde.sigma(t_max)",
+        "latents / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))",
+        "latents * sde.prior_std() / sde.sigma(t_max)",
         (f"{_ADAPTIVE}::test_it_may_start_late",),
     ),
     Mutant(
