@@ -41,6 +41,7 @@ ROOMS = {
         "coordinates": "",
         "integrators": "coefficients",
         "solvers": "coefficients coordinates",
+        "control": "",
     },
     "models": {"registry": "", "layers": "registry", "networks": "registry layers"},
 }
