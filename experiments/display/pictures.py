@@ -17,15 +17,16 @@ from experiments.runtime.versions import versions
 _COLOURS = {"data": "0.75", "samples": "C0"}
 
 
-def image_grid(images: np.ndarray, *, pixels: int = 640) -> np.ndarray:
-    """Images uint8 [N, H, W, C] as one picture uint8 [., ., 3], near-square, one pixel between.
+def image_grid(images: np.ndarray, *, columns: int | None = None, pixels: int = 640) -> np.ndarray:
+    """Images uint8 [N, H, W, C] as one picture uint8 [., ., 3], one pixel between.
 
     Args:
       images: from 0 for black to 255 for white.
+      columns: images of a row; None for a near-square picture.
       pixels: small images are enlarged, by a whole factor, to about this width in all.
     """
     num, height, width, channels = images.shape
-    columns = math.ceil(math.sqrt(num))
+    columns = columns or math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)
     scale = max(1, pixels // (columns * width))
     if channels < 3:

@@ -22,7 +22,7 @@ from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, replicated, sharded
 from samplers import Hutchinson, noise
 from samplers.divergence import value_and_divergence
-from sde_lib import SDE, Gaussian, Model
+from sde_lib import SDE, Condition, Gaussian, Model
 
 
 class Estimator:
@@ -50,6 +50,7 @@ class Estimator:
         check_batch(mesh, config.batch_size, "likelihood.batch_size")
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
+        self.conditional = experiment.model.conditional
         self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
         self.t_min = likelihood_t_min(config, sde, train.codec)
         self.control = _control(experiment, train)
@@ -69,18 +70,27 @@ class Estimator:
             return samplers.REPLICATES - 1
         return self.config.probes - 1
 
-    def batch(self, dataset: Split, rows: np.ndarray, *, finer: bool = False) -> dict:
+    def batch(
+        self,
+        dataset: Split,
+        rows: np.ndarray,
+        *,
+        cond: Condition | None = None,
+        finer: bool = False,
+    ) -> dict:
         """The fields of a `Likelihood` for some rows of a data set.
 
         Args:
           dataset: whose examples.
           rows: their numbers [B].
+          cond: what a conditional model is given, [B]; None for the examples' own.
           finer: solve twice as finely.
         """
         start = time.perf_counter()
         integrator = build_integrator(self.config, finer=finer)
-        values = dataset.values[np.minimum(rows, dataset.num - 1)]
-        inputs = jax.device_put((values, jnp.asarray(rows)), sharded(self.mesh))
+        examples = dataset.read(np.minimum(rows, dataset.num - 1))
+        cond = (examples.cond if cond is None else cond) if self.conditional else None
+        inputs = jax.device_put((examples.values, cond, jnp.asarray(rows)), sharded(self.mesh))
         draws = [
             jax.device_get(
                 self._draw(jax.random.fold_in(self.key, r), dataset, integrator, *inputs)
@@ -95,12 +105,18 @@ class Estimator:
         }
 
     def _draw(
-        self, key: Array, dataset: Split, integrator: Any, values: Array, indices: Array
+        self,
+        key: Array,
+        dataset: Split,
+        integrator: Any,
+        values: Array,
+        cond: Condition | None,
+        indices: Array,
     ) -> dict[str, Array]:
         dim, name = math.prod(dataset.shape), self.config.dequantization
         keys = noise.stream(noise.example_keys(key, indices), "dequantization")
         drawn = dequantize(name, keys, values, dataset.codec, self.sde, self.t_min)
-        log_prob, error, evaluations = self._log_prob(key, drawn.x, indices, integrator)
+        log_prob, error, evaluations = self._log_prob(key, drawn.x, cond, indices, integrator)
         return {
             "draws": -(log_prob + drawn.entropy) / dim / math.log(2),
             "probe_errors": error / dim / math.log(2),
@@ -109,9 +125,9 @@ class Estimator:
         }
 
     def _log_prob(
-        self, key: Array, x: Array, indices: Array, integrator: Any
+        self, key: Array, x: Array, cond: Condition | None, indices: Array, integrator: Any
     ) -> tuple[Array, Array, Array]:
-        """log p(x) in nats, its standard error and evaluations, [B] each."""
+        """log p(x | cond) in nats, its standard error and evaluations, [B] each."""
         if self.config.estimator == "elbo":
             return samplers.elbo(
                 key,
@@ -121,11 +137,13 @@ class Estimator:
                 t_min=self.t_min,
                 num_times=self.config.num_times,
                 data_std=self.time_std,
+                cond=cond,
                 indices=indices,
             )
         flow = samplers.ProbabilityFlow(
             sde=self.sde,
             model=self.model,
+            cond=cond,
             t_min=self.t_min,
             data_std=self.data_std,
             integrator=integrator,

@@ -169,7 +169,29 @@ class TrainedModel:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
                 )
+        if self.experiment.model.conditional:
+            self._check_conditions(given, field)
         return given
+
+    def _check_conditions(self, given: Split, field: str) -> None:
+        """Stop examples without the conditions that the model takes.
+
+        Raises:
+          UserError: they have none, other classes, or other vectors.
+        """
+        has, takes = given.num_classes, self.train.num_classes
+        if width := self.train.cond_dim:
+            if given.cond_dim != width:
+                raise UserError(
+                    f"{field}: {given.source} has vectors of {given.cond_dim} numbers, takes "
+                    f"{width}, the model's"
+                )
+        elif not has:
+            raise UserError(f"{field}: {given.source} has no labels, which the model takes")
+        elif has > takes:
+            raise UserError(
+                f"{field}: {given.source} has {has} classes, takes at most {takes}, the model's"
+            )
 
 
 def restore(
