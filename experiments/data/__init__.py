@@ -11,7 +11,7 @@ What does not fit is opened, and read while the device computes:
 
     photos = open_split("folder:photos", "train", image_size=64)
     with Stream(photos, seed=0, batch_size=128, start=0) as stream:
-        values, labels = next(stream)
+        batch = next(stream)                            # batch.values, batch.labels
 
 A source of your own is `data.source=my_module:points`:
 
