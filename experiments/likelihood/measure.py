@@ -106,7 +106,7 @@ def measure_dataset(
     result = Likelihood(
         **joined,
         dim=dim,
-        dequantized=dataset.levels is not None,
+        dequantized=dataset.codec.bin_width is not None,
         degrees_of_freedom=estimator.degrees_of_freedom,
         solver_error=_solver_error(estimator, dataset, batches[0]) if checks else None,
     )

@@ -106,7 +106,7 @@ class TrainedModel:
             "data_std": self.experiment.data.std,
             "centered": self.experiment.data.centered,
             "shape": self.train.shape,
-            "grey_levels": self.train.levels,
+            "grey_levels": self.train.codec.levels,
             "versions": versions(),
         }
 
@@ -161,13 +161,37 @@ class TrainedModel:
         return self._checked(given, "--data")
 
     def _checked(self, given: Split, field: str) -> Split:
-        for name in ("shape", "levels"):
-            got, takes = getattr(given, name), getattr(self.train, name)
+        for name, got, takes in (
+            ("shape", given.shape, self.train.shape),
+            ("levels", given.codec.levels, self.train.codec.levels),
+        ):
             if got != takes:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
                 )
+        if self.experiment.model.conditional:
+            self._check_conditions(given, field)
         return given
+
+    def _check_conditions(self, given: Split, field: str) -> None:
+        """Stop examples without the conditions that the model takes.
+
+        Raises:
+          UserError: they have none, other classes, or other vectors.
+        """
+        has, takes = given.num_classes, self.train.num_classes
+        if width := self.train.cond_dim:
+            if given.cond_dim != width:
+                raise UserError(
+                    f"{field}: {given.source} has vectors of {given.cond_dim} numbers, takes "
+                    f"{width}, the model's"
+                )
+        elif not has:
+            raise UserError(f"{field}: {given.source} has no labels, which the model takes")
+        elif has > takes:
+            raise UserError(
+                f"{field}: {given.source} has {has} classes, takes at most {takes}, the model's"
+            )
 
 
 def restore(
