@@ -135,7 +135,7 @@ class ClassifierGuidance(Transform):
     Reference: Dhariwal & Nichol 2021, Algorithms 1 and 2.
     """
 
-    log_prob: Callable[[Array, Time, Any], Array]
+    log_prob: Callable[..., Array]
     scale: Array | float = 1.0
     conditional: bool = static(default=False)
 
@@ -155,7 +155,7 @@ def classifier_guided(
     model: Model,
     sde: SDE,
     *,
-    log_prob: Callable[[Array, Time, Any], Array],
+    log_prob: Callable[..., Array],
     scale: float = 1.0,
     conditional: bool = False,
 ) -> Model:

@@ -110,7 +110,7 @@ def with_defaults(make):
 
 # The value of one follows from another's, which `validate` says, or any will do.
 FREE = {"beta_min", "beta_max", "sigma_min", "sigma_max", "log_snr_min", "log_snr_max", "high"}
-FREE |= {"increments", "seed", "freq_shift", "scale"}
+FREE |= {"increments", "seed", "freq_shift", "scale", "guidance"}
 
 
 @pytest.mark.parametrize(("name", "make"), list(entries()))
