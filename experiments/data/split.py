@@ -239,6 +239,11 @@ class Split:
         return self.reader.load().values
 
     @property
+    def conditions(self) -> Condition | None:
+        """Those of all the examples; `load` them first, or they are read now."""
+        return self.reader.load().cond
+
+    @property
     def labels(self) -> np.ndarray | None:
         """The labels of all the examples [N], or None; `load` them first, or they are read now."""
         return self.reader.load().labels

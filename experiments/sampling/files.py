@@ -1,9 +1,9 @@
 """What the command `sample` writes: all samples, what decided them, and how they look.
 
 NAME.npz     all samples: `images` uint8 grey levels [N, H, W, C], or `points` float32 [N, ...] of
-             continuous data; `evaluations` [N]; of conditional models `labels` [N] or `cond` [N, D];
-             where asked for `log_prob` [N], in nats of the states in model units, with its
-             standard error `log_prob_error`
+             continuous data; `evaluations` [N]; where the model is conditional `labels` [N] or
+             `cond` [N, D]; where asked for `log_prob` [N], in nats of the states in model units,
+             with its standard error `log_prob_error`
 NAME.json    the protocol, and what it has cost
 NAME.png     at most 100 images, or all points
 NAME.gif     the way there, where asked for
