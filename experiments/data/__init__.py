@@ -1,7 +1,7 @@
 """Data sets: what a model is fitted to, as one array of examples per split.
 
     train = load("digits", "train")                     # scikit-learn's, embedded
-    train = load("npz:faces.npz", "train")              # keys images, labels
+    train = load("npz:faces.npz", "train")              # keys images (or points), labels
     train = load("folder:photos", "test", image_size=64)
     train = load("tfds:cifar10", "train")               # prepared as array_record
     train = load("toy:moons", "train")                  # points of the plane
@@ -11,7 +11,7 @@ What does not fit is opened, and read while the device computes:
 
     photos = open_split("folder:photos", "train", image_size=64)
     with Stream(photos, seed=0, batch_size=128, start=0) as stream:
-        batch = next(stream)                            # batch.values, batch.labels
+        batch = next(stream)                            # batch.values, batch.cond
 
 A source of your own is `data.source=my_module:points`:
 

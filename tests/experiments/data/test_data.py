@@ -507,7 +507,7 @@ def refused(source, message, split="train", **options):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": IMAGES, "y": IMAGES}, "no key 'images'; its keys: x_train, y"),
+        ({"x_train": IMAGES, "y": IMAGES}, "no key 'images' or 'points'; its keys: x_train, y"),
         ({"images": IMAGES / 255}, "key 'images' is float64; takes uint8 grey levels, 0 to 255"),
         ({"images": IMAGES.astype(np.int64)}, "key 'images' is int64; takes uint8"),
         ({"images": IMAGES.astype(object)}, "damaged, or not of plain arrays .*Object arrays"),

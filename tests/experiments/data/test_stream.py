@@ -287,7 +287,7 @@ IMAGES = noise(2, 2, 2, 3)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"image": IMAGES}, "{}/9.npz: no key 'images'; its keys: image"),
+        ({"image": IMAGES}, "{}/9.npz: no key 'images' or 'points'; its keys: image"),
         ({"images": IMAGES / 2}, "{}/9.npz: key 'images' is float64; takes uint8"),
         (
             {"images": IMAGES[..., :1], "labels": [0, 1]},
