@@ -1,6 +1,7 @@
 """Data sets: what a model is fitted to, as one array of examples per split.
 
     train = load("digits", "train")                     # scikit-learn's, embedded
+    train = load("emoji", "train", image_size=32)       # in colour, of two packages
     train = load("npz:faces.npz", "train")              # keys images, labels
     train = load("folder:photos", "test", image_size=64)
     train = load("tfds:cifar10", "train")               # prepared as array_record
@@ -22,7 +23,8 @@ A source of your own is `data.source=my_module:points`:
 Importing this package is cheap: a source imports what it needs when it is loaded.
 """
 
-from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
+# They register themselves.
+from experiments.data import digits, emoji, folder, npz, tfds, toy  # noqa: F401
 from experiments.data.digests import digest
 from experiments.data.order import batches, rows_of_step
 from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model
