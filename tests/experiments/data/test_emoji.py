@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from experiments import data
+from experiments.config_schema.flags import load_experiment
 from experiments.data import emoji
 from experiments.data.emoji_groups import GROUPS
 from experiments.data.emoji_names import list_emoji
+from experiments.data.experiment_split import split_of
 from experiments.data.images import box_filter
 from experiments.errors import UserError
 
@@ -239,6 +241,20 @@ def test_a_digest_knows_the_options(packages):
     digests = {data.digest(split) for split in (*splits, loaded("train"))}
     assert len(digests) == 4
     assert data.digest(data.open_split("emoji", "train", image_size=2)) in digests
+
+
+def test_the_config_has_the_scale_of_its_data(packages):
+    """The denoiser's deviation is the data's, and VE's noise is as large as their distances."""
+    experiment = load_experiment("emoji", [])
+    split = split_of(experiment, "train").load()
+    assert (split.shape, split.class_names) == ((32, 32, 3), GROUPS)
+    assert not any(map(is_toned, split.captions))
+    points = data.to_model(split.values, 256, experiment.data.centered).reshape(split.num, -1)
+    assert np.std(points) == pytest.approx(experiment.data.std, rel=0.02)
+    squares = (points**2).sum(-1)
+    farthest = np.sqrt((squares[:, None] + squares - 2 * points @ points.T).max())
+    largest = load_experiment("emoji", ["--config.sde.name=ve"]).sde.sigma_max
+    assert farthest < largest < 1.05 * farthest
 
 
 # --- what is refused ----------------------------------------------------------------------------
