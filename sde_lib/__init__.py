@@ -1,6 +1,7 @@
 """The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
 
 from sde_lib.condition import Condition
+from sde_lib.conditional_mixture import ConditionalMixture
 from sde_lib.cosine import Cosine
 from sde_lib.edm import EDM, LinearVE
 from sde_lib.flow import Flow
@@ -27,6 +28,7 @@ __all__ = [
     "VP",
     "ClosedForm",
     "Condition",
+    "ConditionalMixture",
     "Cosine",
     "Flow",
     "Gaussian",

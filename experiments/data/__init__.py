@@ -12,7 +12,7 @@ What does not fit is opened, and read while the device computes:
 
     photos = open_split("folder:photos", "train", image_size=64)
     with Stream(photos, seed=0, batch_size=128, start=0) as stream:
-        values, labels = next(stream)
+        batch = next(stream)                            # batch.values, batch.labels
 
 A source of your own is `data.source=my_module:points`:
 
@@ -20,14 +20,19 @@ A source of your own is `data.source=my_module:points`:
         return Split.of(values)                         # float32 [N, D]; or grey levels, uint8
                                                         # [N, H, W, C], with levels=256
 
+What its values are to a model is said by its codec:
+
+    train.codec.encode(train.values)                    # in model units
+    train.codec.decode(x)                               # values again
+
 Importing this package is cheap: a source imports what it needs when it is loaded.
 """
 
 # They register themselves.
 from experiments.data import digits, emoji, folder, npz, tfds, toy  # noqa: F401
+from experiments.data.codec import Codec, ContinuousCodec, PixelCodec, codec_of
 from experiments.data.digests import digest
 from experiments.data.order import batches, rows_of_step
-from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model
 from experiments.data.source import (
     WHOLE,
     Request,
@@ -44,21 +49,21 @@ __all__ = [
     "CROPS",
     "WHOLE",
     "Batch",
+    "Codec",
+    "ContinuousCodec",
+    "PixelCodec",
     "Reader",
     "Request",
     "Split",
     "Stream",
     "absolute",
     "batches",
-    "bin_width",
-    "bits_per_dim",
     "check_crop",
+    "codec_of",
     "digest",
     "is_here",
     "load",
     "open_split",
     "rows_of_step",
     "sources",
-    "to_levels",
-    "to_model",
 ]

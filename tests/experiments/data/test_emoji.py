@@ -116,7 +116,8 @@ def test_labels_are_groups_and_captions_are_names(packages):
     names = {one.name: one.group for one in list_emoji()}
     for split in (loaded("train"), loaded("test")):
         assert split.class_names == GROUPS
-        assert (split.num_classes, split.levels, split.shape) == (9, 256, (72, 72, 3))
+        assert (split.num_classes, split.shape) == (9, (72, 72, 3))
+        assert split.codec == data.PixelCodec(256)
         assert (split.values.dtype, split.labels.dtype) == (np.uint8, np.int32)
         assert not split.crops
         assert [names[caption] for caption in split.captions] == split.labels.tolist()
@@ -249,7 +250,7 @@ def test_the_config_has_the_scale_of_its_data(packages):
     split = split_of(experiment, "train").load()
     assert (split.shape, split.class_names) == ((32, 32, 3), GROUPS)
     assert not any(map(is_toned, split.captions))
-    points = data.to_model(split.values, 256, experiment.data.centered).reshape(split.num, -1)
+    points = split.codec.encode(split.values).reshape(split.num, -1)
     assert np.std(points) == pytest.approx(experiment.data.std, rel=0.02)
     squares = (points**2).sum(-1)
     farthest = np.sqrt((squares[:, None] + squares - 2 * points @ points.T).max())

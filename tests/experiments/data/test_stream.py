@@ -93,15 +93,15 @@ def test_batches_cut_an_endless_stream_of_permutations(num, size):
 def test_a_split_is_the_same_read_and_loaded(source, split, image_size):
     options = {"image_size": image_size, "holdout": 0.3}
     opened, loaded = (open(source, split, **options) for open in (data.open_split, data.load))
-    facts = ("num", "shape", "levels", "source", "name", "num_classes")
+    facts = ("num", "shape", "codec", "source", "name", "num_classes")
     for fact in facts:
         assert getattr(opened, fact) == getattr(loaded, fact), fact
     assert opened.nbytes == loaded.values.nbytes
     rows = np.random.default_rng(1).permutation(loaded.num)
-    values, labels = opened.read(rows)
-    np.testing.assert_array_equal(values, loaded.values[rows])
-    np.testing.assert_array_equal(labels, loaded.labels[rows])
-    assert (values.dtype, labels.dtype) == (np.uint8, np.int32)
+    batch = opened.read(rows)
+    np.testing.assert_array_equal(batch.values, loaded.values[rows])
+    np.testing.assert_array_equal(batch.labels, loaded.labels[rows])
+    assert (batch.values.dtype, batch.labels.dtype) == (np.uint8, np.int32)
 
 
 def test_a_split_is_some_of_the_images_that_were_written_and_their_labels(source):
