@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from experiments.builders.model import build_model, training_t_min
+from experiments.builders.model import build_model, check_outputs, training_t_min
 from experiments.config_schema.sections import Experiment
 from experiments.data import Batch, Codec, Split
 from experiments.errors import UserError
@@ -73,19 +73,13 @@ class Denoising(Objective):
 
     def check(self) -> None:
         """Stop weights that single examples would decide, and flips of what is no image."""
+        check_outputs(self.experiment.model, "states", "training.objective 'denoising'")
         check_weights(self.experiment, self.sde)
         check_flip(self.experiment, self.data.shape)
 
     def draw(self, key: Array, batch: Batch) -> Draws:
         """Times, noise, and the examples in model units; some of them lose their condition."""
-        config = self.experiment.training
-        time_key, noise_key, data_key, cond_key = jax.random.split(key, 4)
-        data = to_model_units(self.experiment, self.data.codec, data_key, batch.values)
-        spread = low_discrepancy if config.low_discrepancy else independent
-        u = spread(time_key, len(data))
-        t, importance = time_samplers[config.times](self.sde, u, self.t_min)
-        cond = drop_some(cond_key, batch.cond, config.cond_dropout)
-        return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape), cond)
+        return draw(self, key, batch, self.t_min, self.experiment.training.cond_dropout)
 
     def losses(self, params: Any, drawn: Draws, key: Array) -> Array:
         """The denoising losses over the times' density [B]."""
@@ -100,6 +94,28 @@ class Denoising(Objective):
             data_std=self.experiment.data.std,
             cond=drawn.cond,
         )
+
+
+def draw(
+    objective: Objective, key: Array, batch: Batch, t_min: float, cond_dropout: float
+) -> Draws:
+    """Times of the section's, noise, and the examples in model units.
+
+    Args:
+      objective: whose data, SDE and experiment they are of.
+      key: of all that is drawn.
+      batch: raw examples [B, ...].
+      t_min: where times start.
+      cond_dropout: fraction of the examples that lose their condition.
+    """
+    config = objective.experiment.training
+    time_key, noise_key, data_key, cond_key = jax.random.split(key, 4)
+    data = to_model_units(objective.experiment, objective.data.codec, data_key, batch.values)
+    spread = low_discrepancy if config.low_discrepancy else independent
+    u = spread(time_key, len(data))
+    t, importance = time_samplers[config.times](objective.sde, u, t_min)
+    cond = drop_some(cond_key, batch.cond, cond_dropout)
+    return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape), cond)
 
 
 def drop_some(key: Array, cond: Condition | None, rate: float) -> Condition | None:
