@@ -1,5 +1,6 @@
 """The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
 
+from sde_lib.bound import Bound, variational_bound
 from sde_lib.condition import Condition
 from sde_lib.cosine import Cosine
 from sde_lib.edm import EDM, LinearVE
@@ -25,6 +26,7 @@ __all__ = [
     "SDE",
     "VE",
     "VP",
+    "Bound",
     "ClosedForm",
     "Condition",
     "Cosine",
@@ -52,5 +54,6 @@ __all__ = [
     "sdes",
     "static",
     "time_samplers",
+    "variational_bound",
     "weightings",
 ]
