@@ -37,12 +37,15 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     mesh = devices.make_mesh(1)
     trained = TrainedModel.open(options.workdir, [], mesh, raw=options.raw, average=options.average)
     output.parent.mkdir(parents=True, exist_ok=True)
+    given = resolve(trained.workdir.load())
+    training = dataclasses.replace(given.training, learn_sde=())
     spec = trained.workdir.data_spec or DataSpec.of(trained.train)
     safetensors_file.write(
         output,
         trained.model.params,
-        # As it was given, and without the place of the data, which is of this machine.
-        resolve(trained.workdir.load()),
+        # As it was given, and without the place of the data, which is of this machine; an SDE that
+        # was learned is one of those numbers.
+        dataclasses.replace(given, sde=trained.experiment.sde, training=training),
         dataclasses.replace(spec, place=""),
         step=trained.step,
         parameters=trained.parameters,
