@@ -34,14 +34,15 @@ from benchmarks.operations import operations
 from benchmarks.parts import keep, some_of
 from benchmarks.report import ROOT, here, into_pages
 from benchmarks.timing import OF_PEAK, in_turns, peak, ratio
-from experiments.builders.model import build_network, build_sde
+from experiments.builders.model import build_network
 from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
+from experiments.data import Batch, Split
 from experiments.runtime import devices
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import TrainState, abstract_state, init_state
 from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming
-from experiments.training.setup import prepare
+from experiments.training.setup import make_objective, prepare
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
@@ -138,28 +139,28 @@ def loop(experiment: Experiment, folder: pathlib.Path, rounds: int) -> dict[str,
 def bare_seconds(experiment: Experiment, steps: int) -> float:
     """Of a step, called one after the other with one batch that is on the devices."""
     step, state, pipeline, block = bare(experiment)
-    state, metrics = step(state, pipeline.values, block)
+    state, metrics = step(state, pipeline.examples, block)
     jax.block_until_ready(metrics)
     start = time.perf_counter()
     calls = steps // len(block)
     for _ in range(calls):
-        state, metrics = step(state, pipeline.values, block)
+        state, metrics = step(state, pipeline.examples, block)
     jax.block_until_ready(metrics)
     pipeline.close()
-    return (time.perf_counter() - start) / (calls * len(block))
+    return (time.perf_counter() - start) / (calls * len(jax.tree.leaves(block)[0]))
 
 
 def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, jax.Array]:
     """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
-    network, data = prepared.network, prepared.train_split
-    step = make_train_step(experiment, build_sde(experiment.sde), network, data.levels, mesh)
+    network, data, size = prepared.network, prepared.train_split, config.batch_size
+    step = make_train_step(config, prepared.objective, network, mesh)
     state = init_state(experiment, network, data.shape, mesh)
     if prepared.resident_split is not None:
-        pipeline: InputPipeline = OnDevice(prepared.resident_split, 0, config.batch_size, 0, mesh)
+        pipeline: InputPipeline = OnDevice(prepared.resident_split, False, 0, size, 0, mesh)
     else:
-        pipeline = Streaming(data, experiment.data, 0, config.batch_size, 0, mesh)
+        pipeline = Streaming(data, False, experiment.data, 0, size, 0, mesh)
     return step, state, pipeline, pipeline.read(steps_per_call(config))
 
 
@@ -208,8 +209,11 @@ def step_operations(sde: str, batch: int) -> int:
     plain = ["--config.model.convolution=xla", "--config.model.attention=xla"]
     experiment, mesh, shape = load_experiment(f"cifar10:{sde}", plain), make_mesh(1), (32, 32, 3)
     net = build_network(experiment.model, training=True)
-    step = make_train_step(experiment, build_sde(experiment.sde), net, 256, mesh)
-    rows = jax.ShapeDtypeStruct((1, batch, *shape), "uint8")
+    objective = make_objective(
+        experiment, net, Split.of(np.zeros((2, *shape), "uint8"), levels=256)
+    )
+    step = make_train_step(experiment.training, objective, net, mesh)
+    rows = Batch(jax.ShapeDtypeStruct((1, batch, *shape), "uint8"))
     return operations(step, abstract_state(experiment, net, shape, mesh), None, rows)
 
 

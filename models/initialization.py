@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
+from sde_lib import Condition
+
 
 def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
     """Fresh parameters of a network for examples of `shape`.
@@ -28,13 +30,13 @@ def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
     return jax.eval_shape(network.init, jax.random.key(0), *_example(network, shape))["params"]
 
 
-def _example(network: nn.Module, shape: tuple[int, ...]) -> tuple[Array, Array, Array | None]:
-    """A batch of one: states, noise conditioning, and a label or embedding where one is taken."""
+def _example(network: nn.Module, shape: tuple[int, ...]) -> tuple[Array, Array, Condition | None]:
+    """A batch of one: states, noise conditioning, and a label or vector where one is taken."""
     condition = None
     if getattr(network, "num_classes", 0):
-        condition = jnp.zeros(1, jnp.int32)
+        condition = Condition(label=jnp.zeros(1, jnp.int32))
     elif cond_dim := getattr(network, "cond_dim", 0):
-        condition = jnp.zeros((1, cond_dim))
+        condition = Condition(vector=jnp.zeros((1, cond_dim)))
     return jnp.zeros((1, *shape)), jnp.zeros(1), condition
 
 

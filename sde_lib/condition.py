@@ -6,6 +6,7 @@ A field more (tokens, a mask, an image) is one line here and one in the networks
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from sde_lib.pytree import Pytree
@@ -20,9 +21,9 @@ class Condition(Pytree):
       keep: bool [B], of which examples the condition holds; None: of all.
     """
 
-    label: Int[Array, "batch"] | None = None
-    vector: Float[Array, "batch features"] | None = None
-    keep: Bool[Array, "batch"] | None = None
+    label: Int[Array | np.ndarray, "batch"] | None = None
+    vector: Float[Array | np.ndarray, "batch features"] | None = None
+    keep: Bool[Array | np.ndarray, "batch"] | None = None
 
     def drop(self, keep: Bool[Array, "batch"]) -> "Condition":
         """The condition with the null in place of what is not to be kept.

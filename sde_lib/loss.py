@@ -25,6 +25,7 @@ References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood traini
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -75,7 +76,7 @@ def denoising_loss(
     *,
     weighting: Weighting | str = "sigma2",
     data_std: float = 0.5,
-    cond: Array | None = None,
+    cond: Any = None,
 ) -> PerExample:
     """The weighted squared error of a model's predictions, for each example.
 

@@ -39,8 +39,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "adaptive steps that start with the prior at any time",
         "samplers/adaptive_sde.py",
-        "z / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))",
-        "z * sde.prior_std() / sde.sigma(t_max)",
+        "latents / (Angle(sde, s).scale(t_max) * sde.sigma(t_max))",
+        "latents * sde.prior_std() / sde.sigma(t_max)",
         (f"{_ADAPTIVE}::test_it_may_start_late",),
     ),
     Mutant(
@@ -123,8 +123,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "renoising and step draw the same noise",
         "samplers/driver.py",
-        "draw(total + now.number)",
-        "draw(now.number)",
+        'draw("renoise", now.number)',
+        'draw("step", now.number)',
         (f"{_DRIVER}::test_evaluations",),
     ),
     Mutant(

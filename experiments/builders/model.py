@@ -4,6 +4,7 @@ The sections `sde` and `model` hold the fields of the class that they name
 (`config_schema.named_sections`).
 """
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
@@ -13,9 +14,10 @@ import jax.numpy as jnp
 from experiments.config_schema.lookup import construct, lookup
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import Experiment, ModelConfig, SDEConfig
+from experiments.data import Split
 from experiments.errors import UserError, as_user_error, blaming
 from models import Parameterization, ScoreModel, networks, parameterizations
-from sde_lib import SDE, declared, sdes
+from sde_lib import SDE, Condition, declared, sdes
 
 
 def build_sde(config: SDEConfig) -> SDE:
@@ -80,16 +82,58 @@ def build_parameterization(name: str, data_std: float) -> Parameterization:
         return cls(**({"data_std": data_std} if "data_std" in declared(cls) else {}))
 
 
-def check_unconditional(config: ModelConfig) -> None:
-    """Stop a network that takes a class or an embedding; they are for programs of one's own.
+def conditioned(experiment: Experiment, data: Split) -> Experiment:
+    """The experiment with the classes, or the width of the vectors, that its data have.
+
+    Args:
+      experiment: the experiment.
+      data: one of its splits.
 
     Raises:
-      UserError: it takes one.
+      UserError: a condition of an unconditional model; or one that the data do not have, or the
+        network does not take.
     """
-    for name in ("num_classes", "cond_dim"):
-        value = config.args.get(name, getattr(config, name, 0))
-        if value:
-            raise UserError(f"model.{name}: got {value}, takes 0: no command gives conditions")
+    model = experiment.model
+    given = {name: _given(model, name) for name in ("num_classes", "cond_dim")}
+    if not model.conditional:
+        for name, value in given.items():
+            if value:
+                raise UserError(f"model.{name}: got {value}, takes 0 unless model.conditional")
+        return experiment
+    name, has = ("cond_dim", data.cond_dim) if data.cond_dim else ("num_classes", data.num_classes)
+    what = "vectors of" if data.cond_dim else "labels below"
+    if not has:
+        raise UserError(
+            f"model.conditional: got True, takes False: {data.source} has neither labels nor "
+            "data.cond"
+        )
+    fits = given[name] >= has if name == "num_classes" else given[name] == has
+    if given[name] and not fits:
+        raise UserError(f"model.{name}: got {given[name]}, {data.source} has {what} {has}")
+    fields: dict[str, Any] = {name: given[name] or has}
+    if name in declared(type(model)):
+        filled = dataclasses.replace(model, **fields)
+    elif name in declared(lookup(networks, model.name, "model.name")):
+        filled = dataclasses.replace(model, args=model.args | fields)
+    else:
+        raise UserError(
+            f"model.conditional: got True, takes False: {model.name} has no field {name}"
+        )
+    return dataclasses.replace(experiment, model=filled)
+
+
+def _given(config: ModelConfig, name: str) -> int:
+    """The field of a network in its section; 0 where it has none."""
+    return config.args.get(name, getattr(config, name, None)) or 0
+
+
+def example_condition(config: ModelConfig, num: int) -> Condition | None:
+    """A condition of `num` examples as the network of the section takes it; None if it does not."""
+    if _given(config, "num_classes"):
+        return Condition(label=jnp.zeros(num, jnp.int32))
+    if width := _given(config, "cond_dim"):
+        return Condition(vector=jnp.zeros((num, width)))
+    return None
 
 
 def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:

@@ -71,12 +71,14 @@ class ModelConfig:
       name: one of `models.networks`, or "module:Class".
       parameterization: what the output is, one of `models.parameterizations`.
       conditioning: what stands for the time, one of `models.conditionings`.
+      conditional: the model learns p(x | condition), of the labels or vectors that the data have.
       args: further fields of a user's own class.
     """
 
     name: str = "ncsnpp"
     parameterization: str
     conditioning: str
+    conditional: bool = False
     args: dict = dataclasses.field(default_factory=dict)
 
 
@@ -85,6 +87,7 @@ class TrainingConfig:
     """How the model is trained.
 
     Args:
+      objective: what the network is trained for, one of `objectives`.
       num_steps: updates.
       batch_size: examples of an update.
       optimizer: one of `optimizers`, which takes those of the next five fields that it has.
@@ -106,6 +109,8 @@ class TrainingConfig:
       adaptive_weighting: every part of the times weighs alike in the loss.
       times: distribution of the times.
       low_discrepancy: spread the times of a batch evenly over it.
+      cond_dropout: fraction of the examples that a conditional model sees without their condition,
+        for guidance.
       t_min: where times start; None for where σ/α is small enough.
       steps_per_call: updates in one compiled call; None for 1 on the CPU and 5 elsewhere.
       max_skipped: updates in a row without a finite gradient that stop the run at its next line of
@@ -118,6 +123,7 @@ class TrainingConfig:
       init_from: a workdir whose averaged parameters are the first ones.
     """
 
+    objective: str = "denoising"
     num_steps: int = ranged(1_300_000, low=1, high=2**31 - 1)
     batch_size: int = ranged(128, low=1)
     optimizer: str = "adam"
@@ -138,6 +144,7 @@ class TrainingConfig:
     adaptive_weighting: bool = False
     times: str
     low_discrepancy: bool = True
+    cond_dropout: float = ranged(0.1, low=0, below=1)
     t_min: float | None = ranged(None, low=0, below=1)
     steps_per_call: int | None = ranged(None, low=1)
     max_skipped: int = ranged(20, low=1)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.data.parallel import in_parallel
@@ -71,6 +72,6 @@ def _of_examples(data: Split) -> str:
     for start in range(0, len(rows), _CHUNK):
         batch = data.read(rows[start : start + _CHUNK])
         content.update(np.ascontiguousarray(batch.values).tobytes())
-        if batch.labels is not None:
-            content.update(np.ascontiguousarray(batch.labels).tobytes())
+        for leaf in jax.tree.leaves(batch.cond):
+            content.update(np.ascontiguousarray(leaf).tobytes())
     return content.hexdigest()[:_LENGTH]

@@ -67,7 +67,7 @@ class _FolderReader(Reader):
         rows = self.rows[rows]
         files = [_file(self.names[row]) for row in rows]
         values = decode_batch(files, self.decoding, self.shape, self.names[0], places)
-        return Batch(values, None if self.labels is None else self.labels[rows])
+        return Batch.of(values, None if self.labels is None else self.labels[rows])
 
     def load(self) -> Batch:
         """Decodes the other split's images too: each split stops for what is wrong in either."""

@@ -123,12 +123,12 @@ class _ShardReader(Reader):
             for position, image in zip(positions, read, strict=True):
                 place = None if places is None else places[position]
                 images[position] = self._resize(image, place)
-        return Batch(np.stack(images), None if self.labels is None else self.labels[rows])
+        return Batch.of(np.stack(images), None if self.labels is None else self.labels[rows])
 
     def load(self) -> Batch:
         """File by file, which are read whole and may be compressed."""
         parts = [resize_images(_read_all(shard), self.image_size) for shard in self.shards]
-        return Batch(np.concatenate(parts), self.labels).take(self.rows)
+        return Batch.of(np.concatenate(parts), self.labels).take(self.rows)
 
     def _resize(self, image: np.ndarray, place: np.ndarray | None) -> np.ndarray:
         size = self.image_size

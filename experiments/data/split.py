@@ -4,12 +4,13 @@ import abc
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from experiments.data.parallel import in_parallel
+from sde_lib import Condition
 
 _CHUNK = 32
 """Examples that a thread reads at a time: records of TFDS come faster by several."""
@@ -22,13 +23,23 @@ class Batch(NamedTuple):
 
     Args:
       values: uint8 [B, H, W, C] grey levels 0..levels-1, or float32 [B, D] of continuous data.
-      labels: int32 [B] classes from 0, or None.
+      cond: what the examples are conditioned on, or could be; None for nothing.
     """
 
-    values: np.ndarray
-    labels: np.ndarray | None
+    values: Any
+    cond: Condition | None = None
 
-    def take(self, rows: np.ndarray) -> "Batch":
+    @classmethod
+    def of(cls, values: np.ndarray, labels: np.ndarray | None = None) -> "Batch":
+        """A batch of examples with labels int32 [B], classes from 0, or with none."""
+        return cls(values, None if labels is None else Condition(label=labels))
+
+    @property
+    def labels(self) -> Any:
+        """The labels int32 [B], or None."""
+        return None if self.cond is None else self.cond.label
+
+    def take(self, rows: Any) -> "Batch":
         """The examples of these rows."""
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
@@ -97,6 +108,7 @@ class Split:
       num_classes: number of classes of the whole source, which a small split may not all contain;
         0 without labels.
       class_names: of the classes in their order; () where they have none.
+      cond_dim: features of the vectors that stand in for labels; 0 for none.
       captions: a text for each example in its order; () where there are none.
       crops: whether reading crops and resizes, so that the place of the crop can be chosen.
       source: the source's name; `open_split` fills it in.
@@ -108,6 +120,7 @@ class Split:
     levels: int | None
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
+    cond_dim: int = 0
     captions: tuple[str, ...] = ()
     crops: bool = False
     source: str = ""
@@ -136,7 +149,7 @@ class Split:
           captions: a text for each example.
         """
         return cls(
-            reader=_InMemory(Batch(values, labels)),
+            reader=_InMemory(Batch.of(values, labels)),
             shape=values.shape[1:],
             levels=levels,
             num_classes=0 if labels is None else max(classes, count_classes(labels)),

@@ -131,7 +131,7 @@ class _RecordReader(Reader):
     def load(self) -> Batch:
         """Without labels where one of the images has none."""
         batch = read_in_threads(self._decode, len(self))
-        return batch if _are_whole(batch.labels) else batch._replace(labels=None)
+        return batch if _are_whole(batch.labels) else batch._replace(cond=None)
 
     def _decode(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
         """Images, and labels that may be −1."""
@@ -139,7 +139,7 @@ class _RecordReader(Reader):
         read = self.records.read(rows)
         files = _files(self.records, rows, read)
         values = decode_batch(files, self.decoding, self.shape, self.first, places)
-        return Batch(values, _labels(self.records, read) if self.labelled else None)
+        return Batch.of(values, _labels(self.records, read) if self.labelled else None)
 
 
 def _open(request: Request) -> tuple[_Records, np.ndarray]:

@@ -9,7 +9,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments.config_schema.sections import DataConfig
-from experiments.data import Split, Stream, batches
+from experiments.data import Batch, Split, Stream, batches
 from experiments.runtime.devices import put, replicated, sharded
 
 _GIB = 2**30
@@ -20,14 +20,24 @@ class OnDevice:
 
     Args:
       split: the examples, in memory.
+      conditional: whether what they are conditioned on is read too.
       seed, batch_size, start: batch k has the rows of `batches`, from k = start on.
       mesh: the devices.
     """
 
     waited = 0.0
 
-    def __init__(self, split: Split, seed: int, batch_size: int, start: int, mesh: Mesh):
-        self.values = put(split.values, replicated(mesh))
+    def __init__(
+        self,
+        split: Split,
+        conditional: bool,
+        seed: int,
+        batch_size: int,
+        start: int,
+        mesh: Mesh,
+    ):
+        examples = _needed(split.reader.load(), conditional)
+        self.examples = jax.tree.map(lambda leaf: put(leaf, replicated(mesh)), examples)
         self._rows = batches(seed, split.num, batch_size, start)
         self._sharding = sharded(mesh, axis=1)
 
@@ -44,16 +54,18 @@ class Streaming:
 
     Args:
       split: the examples.
+      conditional: as of `OnDevice`.
       config: how they are read.
       seed, batch_size, start: as of `OnDevice`.
       mesh: the devices.
     """
 
-    values = None
+    examples = None
 
     def __init__(
         self,
         split: Split,
+        conditional: bool,
         config: DataConfig,
         seed: int,
         batch_size: int,
@@ -61,6 +73,7 @@ class Streaming:
         mesh: Mesh,
     ):
         self._sharding, self._size = sharded(mesh, axis=1), batch_size
+        self._conditional = conditional
         places = sharded(mesh).addressable_devices_indices_map((batch_size,)).values()
         spans = sorted({place[0].indices(batch_size) for place in places if place})
         first, last = spans[0][0], max(span[1] for span in spans)
@@ -81,10 +94,15 @@ class Streaming:
         """Seconds that `read` has waited for data."""
         return self._stream.waited
 
-    def read(self, count: int) -> Array:
-        """The values of the next `count` batches [count, B, ...]."""
-        part = np.stack([next(self._stream).values[self._rows] for _ in range(count)])
-        shape = (count, self._size, *part.shape[2:])
+    def read(self, count: int) -> Batch:
+        """The examples of the next `count` batches [count, B, ...]."""
+        parts = [_needed(next(self._stream), self._conditional) for _ in range(count)]
+        return jax.tree.map(self._put, *(part.take(self._rows) for part in parts))
+
+    def _put(self, *parts: np.ndarray) -> Array:
+        """An array [count, B, ...] over all processes, of which this one has the parts."""
+        part = np.stack(parts)
+        shape = (len(parts), self._size, *part.shape[2:])
         return jax.make_array_from_process_local_data(self._sharding, part, shape)
 
     def close(self) -> None:
@@ -93,6 +111,11 @@ class Streaming:
 
 
 InputPipeline = OnDevice | Streaming
+
+
+def _needed(examples: Batch, conditional: bool) -> Batch:
+    """The examples, without what an unconditional model does not read."""
+    return examples if conditional else examples._replace(cond=None)
 
 
 class Throughput:

@@ -12,11 +12,13 @@ from experiments.builders.model import (
     build_network,
     build_sde,
     check_attention,
-    check_unconditional,
+    conditioned,
+    example_condition,
 )
+from experiments.config_schema.lookup import lookup
 from experiments.config_schema.resolve import resolve
 from experiments.config_schema.sections import Experiment
-from experiments.data import Split, check_crop
+from experiments.data import Batch, Split, check_crop
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
@@ -24,7 +26,8 @@ from experiments.runtime.devices import check_batch
 from experiments.state import averages
 from experiments.state.finite import check_parameters
 from experiments.state.train_state import abstract_state
-from experiments.training.objective import batch_loss, check_flip, check_weights, make_draw
+from experiments.training import denoising  # noqa: F401 (it registers itself)
+from experiments.training.objective import Objective, objectives
 from experiments.workdir.folder import Workdir
 from experiments.workdir.trained_model import begun, restore
 from models import abstract_params
@@ -34,14 +37,18 @@ class Prepared(NamedTuple):
     """What a run needs that may be wrong, before any file is written.
 
     Args:
-      network: the score network, without parameters.
+      experiment: the experiment, with what of its model follows from the data.
+      network: the network, without parameters.
+      objective: what it is trained for.
       train_split: the examples.
       resident_split: the same in memory, where they stay on the devices; None where they are
         streamed.
       params: the first parameters, where they are another run's; None for random ones.
     """
 
+    experiment: Experiment
     network: nn.Module
+    objective: Objective
     train_split: Split
     resident_split: Split | None
     params: Any
@@ -59,20 +66,36 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
       UserError: bad input.
     """
     check(experiment)
-    check_unconditional(experiment.model)
+    lookup(objectives, experiment.training.objective, "training.objective")
     config = experiment.training
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
-    network = build_network(experiment.model, training=True)
-    check_weights(experiment, build_sde(experiment.sde))
     split, resident = _read(experiment)
-    check_flip(experiment, split.shape)
-    _check_fit(experiment, network, split)
+    experiment = conditioned(experiment, split)
+    network = build_network(experiment.model, training=True)
+    objective = make_objective(experiment, network, split)
+    objective.check()
+    _check_fit(objective)
     check_attention(network, split.shape)
     params = None
     if config.init_from is not None and not workdir.has_checkpoints:
         params = _params_of_another(experiment, network, split.shape, mesh)
-    return Prepared(network, split, resident, params)
+    return Prepared(experiment, network, objective, split, resident, params)
+
+
+def make_objective(experiment: Experiment, network: nn.Module, data: Split) -> Objective:
+    """The objective that the section `training` names.
+
+    Args:
+      experiment: the experiment.
+      network: its network, built for training.
+      data: the split that it is trained on.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    cls = lookup(objectives, experiment.training.objective, "training.objective")
+    return cls(experiment, build_sde(experiment.sde), network, data)
 
 
 def _read(experiment: Experiment) -> tuple[Split, Split | None]:
@@ -90,23 +113,21 @@ def _read(experiment: Experiment) -> tuple[Split, Split | None]:
     return resident, resident
 
 
-def _check_fit(experiment: Experiment, network: Any, data: Split) -> None:
+def _check_fit(objective: Objective) -> None:
     """Trace the loss once, so that a network that cannot take the data stops before any file.
 
     Raises:
       UserError: it cannot.
     """
-    sde = build_sde(experiment.sde)
-    draw = make_draw(experiment, sde, data.levels)
-    loss = batch_loss(experiment, sde, network)
+    experiment, data = objective.experiment, objective.data
     dtype = jnp.float32 if data.levels is None else jnp.uint8
 
     def trace(params: Any, key: jax.Array) -> Any:
-        values = jnp.zeros((2, *data.shape), dtype)
-        return loss(params, draw(key, values), jnp.ones(2), key)
+        batch = Batch(jnp.zeros((2, *data.shape), dtype), example_condition(experiment.model, 2))
+        return objective.losses(params, objective.draw(key, batch), key)
 
     try:
-        jax.eval_shape(trace, abstract_params(network, data.shape), seeds.key_of(0))
+        jax.eval_shape(trace, abstract_params(objective.network, data.shape), seeds.key_of(0))
     # Whatever a network's layers raise when a shape, a type or a label does not suit them.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -127,6 +148,8 @@ def _params_of_another(
     other = str(experiment.training.init_from)
     try:
         theirs = resolve(Workdir(other).load())
+        spec = Workdir(other).data_spec
+        theirs = conditioned(theirs, spec.split(theirs)) if spec else theirs
         state = restore(Workdir(other), theirs, shape, mesh)
         first = begun(state, averages.names(theirs.training)[0])
     except UserError as error:

@@ -7,6 +7,7 @@ that was not interrupted, bit for bit, its metrics included.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,41 +16,81 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
-from experiments.config_schema.sections import Experiment, TrainingConfig
+from experiments.config_schema.sections import TrainingConfig
+from experiments.data import Batch
 from experiments.runtime.devices import BATCH_AXES, compiler_options
 from experiments.runtime.sharding import shardings
 from experiments.state import averages
 from experiments.state.optimizers import make_optimizer
 from experiments.state.train_state import Measured, TrainState
-from experiments.training.objective import make_draw, make_gradient
-from sde_lib import SDE, adaptive_weighting
+from experiments.training.objective import Draws, Objective
+from sde_lib import adaptive_weighting
+
+
+def make_gradient(
+    objective: Objective, parts: int
+) -> Callable[[Any, Draws, Array, Array], tuple[Array, Array, Any]]:
+    """The gradient: (params, drawn, weights [B], key) → (loss, losses [B], gradient).
+
+    A part takes every k-th example, so that a batch that is split over devices stays where it is.
+    On the CPU the parts are written out one after the other: its gradients of convolutions are many
+    times slower inside a loop.
+
+    Args:
+      objective: what it is the gradient of.
+      parts: in how many it is computed, one after the other.
+    """
+
+    @partial(jax.value_and_grad, has_aux=True)
+    def part(params: Any, drawn: Draws, weights: Array, key: Array) -> tuple[Array, Array]:
+        losses = objective.losses(params, drawn, key)
+        return jnp.mean(weights * losses), losses
+
+    def split(leaf: Array) -> Array:
+        return jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0)
+
+    def gradient(params: Any, drawn: Draws, weights: Array, key: Array) -> tuple:
+        if parts == 1:
+            (value, losses), slope = part(params, drawn, weights, key)
+            return value, losses, slope
+
+        def add(total: tuple, this: tuple) -> tuple[tuple, Array]:
+            drawn, weights, k = this
+            (value, losses), slope = part(params, drawn, weights, jax.random.fold_in(key, k))
+            return jax.tree.map(jnp.add, total, (value, slope)), losses
+
+        zero = jnp.zeros(()), jax.tree.map(jnp.zeros_like, params)
+        each = (*jax.tree.map(split, (drawn, weights)), jnp.arange(parts))
+        unroll = parts if jax.default_backend() == "cpu" else 1
+        total, losses = jax.lax.scan(add, zero, each, unroll=unroll)
+        value, slope = jax.tree.map(lambda leaf: leaf / parts, total)
+        return value, jnp.moveaxis(losses, 0, 1).ravel(), slope
+
+    return gradient
 
 
 def make_update(
-    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None
-) -> Callable[[TrainState, Array], TrainState]:
-    """The function that makes one update: (state, raw values [B, ...]) → state.
+    config: TrainingConfig, objective: Objective, network: nn.Module
+) -> Callable[[TrainState, Batch], TrainState]:
+    """The function that makes one update: (state, raw examples [B, ...]) → state.
 
     A network that has a method `constrain` (params → params) has it applied to the new parameters.
     Where the loss, the gradient or what it makes of the parameters is not finite, the step is
     counted and the averages go on, and the rest stays.
 
     Args:
-      experiment: the experiment.
-      sde: its SDE.
-      network: its network, built for training.
-      levels: number of grey levels of the data; None for continuous data.
+      config: of the training.
+      objective: what the network is trained for.
+      network: the network.
     """
-    config = experiment.training
     optimizer = make_optimizer(config)
     kept = averages.parse(averages.names(config))
-    draw = make_draw(experiment, sde, levels)
-    gradient = make_gradient(experiment, sde, network)
+    gradient = make_gradient(objective, config.accumulate)
     constrain = getattr(network, "constrain", lambda params: params)
 
-    def update(state: TrainState, values: Array) -> TrainState:
+    def update(state: TrainState, batch: Batch) -> TrainState:
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        drawn = draw(draw_key, values)
+        drawn = objective.draw(draw_key, batch)
         weights = jnp.ones_like(drawn.u)
         if config.adaptive_weighting:
             weights = adaptive_weighting.weights(state.weighting, drawn.u)
@@ -80,31 +121,33 @@ def make_update(
 
 
 def make_train_step(
-    experiment: Experiment, sde: SDE, network: nn.Module, levels: int | None, mesh: Mesh
-) -> Callable[[TrainState, Array | None, Array], tuple[TrainState, dict[str, Array]]]:
-    """The compiled step (state, all values [N, ...], rows [K, B]) → (state, metrics so far).
+    config: TrainingConfig, objective: Objective, network: nn.Module, mesh: Mesh
+) -> Callable[[TrainState, Batch | None, Any], tuple[TrainState, dict[str, Array]]]:
+    """The compiled step (state, all examples [N, ...], rows [K, B]) → (state, metrics so far).
 
-    With None for all values, `rows` are the values themselves [K, B, ...]. It makes K updates,
+    With None for all examples, `rows` are the examples themselves [K, B, ...]. It makes K updates,
     scanned when K > 1. The state is donated. XLA's CPU backend runs the gradients of convolutions
     many times slower inside a loop, so there K is 1.
 
     Args:
-      experiment, sde, network, levels: as of `make_update`.
+      config, objective, network: as of `make_update`.
       mesh: the devices, which share a batch.
     """
-    update = make_update(experiment, sde, network, levels)
-    batch = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
+    update = make_update(config, objective, network)
+    layout = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(BATCH_AXES))
 
     def training_step(
-        state: TrainState, values: Array | None, rows: Array
+        state: TrainState, examples: Batch | None, rows: Any
     ) -> tuple[TrainState, dict]:
-        def one(state: TrainState, rows: Array) -> tuple[TrainState, None]:
-            read = rows if values is None else values[rows]
-            return update(state, jax.lax.with_sharding_constraint(read, batch)), None
+        def one(state: TrainState, rows: Any) -> tuple[TrainState, None]:
+            batch = rows if examples is None else examples.take(rows)
+            return update(state, jax.lax.with_sharding_constraint(batch, layout)), None
 
-        state = one(state, rows[0])[0] if len(rows) == 1 else jax.lax.scan(one, state, rows)[0]
-        layout = shardings(state, mesh)
-        return jax.lax.with_sharding_constraint(state, layout), state.sums.means()
+        num = len(jax.tree.leaves(rows)[0])
+        first = jax.tree.map(lambda leaf: leaf[0], rows)
+        state = one(state, first)[0] if num == 1 else jax.lax.scan(one, state, rows)[0]
+        state = jax.lax.with_sharding_constraint(state, shardings(state, mesh))
+        return state, state.sums.means()
 
     return jax.jit(training_step, donate_argnums=0, compiler_options=compiler_options())
 

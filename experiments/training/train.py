@@ -88,23 +88,24 @@ def train(
         processes.run_on_all(lambda: workdir.check(experiment, accept))
         located = processes.run_on_all(lambda: workdir.located(experiment, given=True))
         prepared = processes.run_on_all(lambda: prepare(located, workdir, mesh))
-        config, data = experiment.training, prepared.train_split
+        located, data = prepared.experiment, prepared.train_split
         spec = processes.run_on_all(lambda: DataSpec.of(data))
         processes.check_same({"data.source": [data.num, *data.shape, spec.digest]})
         processes.run_on_all(lambda: workdir.check_data(spec, accept))
-        abstract = abstract_state(experiment, prepared.network, data.shape, mesh)
+        abstract = abstract_state(located, prepared.network, data.shape, mesh)
         if explain_sharding and processes.is_first():
             print(sharding.explain(abstract.params, mesh))
         held = workdir.claim(experiment, accept)
+        keep, keep_every = experiment.training.keep, experiment.training.keep_every
         processes.run_on_all(lambda: processes.is_first() and stack.enter_context(held))
         checkpoints = stack.enter_context(
-            Checkpoints(workdir.checkpoints, config.keep, config.keep_every, writer=True)
+            Checkpoints(workdir.checkpoints, keep, keep_every, writer=True)
         )
-        state = _begin(experiment, prepared, checkpoints, abstract, workdir, mesh)
+        state = _begin(located, prepared, checkpoints, abstract, workdir, mesh)
         if processes.is_first():
             workdir.record(experiment)
             workdir.record_data_spec(spec)
-        run = _Run(located, workdir, mesh, prepared, checkpoints, stop)
+        run = _Run(workdir, mesh, prepared, checkpoints, stop)
         return run.to_end(state)
 
 
@@ -137,26 +138,19 @@ class _Run:
     """One run of the loop: what it needs, and what it does every so often."""
 
     def __init__(
-        self,
-        experiment: Experiment,
-        workdir: Workdir,
-        mesh: Mesh,
-        prepared: Prepared,
-        checkpoints: Checkpoints,
-        stop: Stop,
+        self, workdir: Workdir, mesh: Mesh, prepared: Prepared, checkpoints: Checkpoints, stop: Stop
     ):
-        self.experiment, self.config, self.workdir = experiment, experiment.training, workdir
-        self.mesh, self.network, self.data = mesh, prepared.network, prepared.train_split
+        self.experiment, self.config = prepared.experiment, prepared.experiment.training
+        self.workdir, self.mesh, self.data = workdir, mesh, prepared.train_split
+        self.network, self.objective = prepared.network, prepared.objective
         self.resident_split = prepared.resident_split
         self.checkpoints, self.stop = checkpoints, stop
-        self.sde = build_sde(experiment.sde)
+        self.sde = build_sde(self.experiment.sde)
 
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
         config, step = self.config, int(state.step)
-        train_step = make_train_step(
-            self.experiment, self.sde, self.network, self.data.levels, self.mesh
-        )
+        train_step = make_train_step(config, self.objective, self.network, self.mesh)
         with contextlib.ExitStack() as stack:
             pipeline = self._pipeline(step)
             stack.callback(pipeline.close)
@@ -165,7 +159,7 @@ class _Run:
             )
             while step < config.num_steps:
                 count = self._count(step)
-                state, metrics = train_step(state, pipeline.values, pipeline.read(count))
+                state, metrics = train_step(state, pipeline.examples, pipeline.read(count))
                 self.stop.must_save()
                 step += count
                 last, save = step == config.num_steps, step % config.save_every == 0
@@ -187,9 +181,10 @@ class _Run:
 
     def _pipeline(self, step: int) -> InputPipeline:
         seed, size = self.experiment.seed, self.config.batch_size
+        conditional = self.experiment.model.conditional
         if self.resident_split is not None:
-            return OnDevice(self.resident_split, seed, size, step, self.mesh)
-        return Streaming(self.data, self.experiment.data, seed, size, step, self.mesh)
+            return OnDevice(self.resident_split, conditional, seed, size, step, self.mesh)
+        return Streaming(self.data, conditional, self.experiment.data, seed, size, step, self.mesh)
 
     def _count(self, step: int) -> int:
         """Updates of the next call: to the next step at which something is due.

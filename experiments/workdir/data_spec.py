@@ -27,6 +27,8 @@ class DataSpec:
       levels: number of grey levels; None for continuous data.
       num: of examples; 0 where nobody has counted them.
       num_classes: 0 without labels.
+      class_names: of the classes in their order; () where they have none.
+      cond_dim: features of the vectors that stand in for labels; 0 for none.
       place: the source, with an absolute path; "" where nobody has said.
       digest: of the source's content; "" where nobody has read it.
     """
@@ -35,6 +37,8 @@ class DataSpec:
     levels: int | None
     num: int = 0
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
+    cond_dim: int = 0
     place: str = ""
     digest: str = ""
 
@@ -50,6 +54,8 @@ class DataSpec:
             levels=data.levels,
             num=data.num,
             num_classes=data.num_classes,
+            class_names=data.class_names,
+            cond_dim=data.cond_dim,
             place=absolute(data.source),
             digest=digest(data),
         )
@@ -67,7 +73,8 @@ class DataSpec:
         """
         try:
             values: dict[str, Any] = json.loads(text)
-            return cls(**values | {"shape": tuple(map(int, values["shape"]))})
+            shape, names = tuple(map(int, values["shape"])), tuple(values.get("class_names", ()))
+            return cls(**values | {"shape": shape, "class_names": names})
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{where}: holds no facts of a data set ({error})") from error
 
@@ -101,6 +108,8 @@ class DataSpec:
             shape=self.shape,
             levels=self.levels,
             num_classes=self.num_classes,
+            class_names=self.class_names,
+            cond_dim=self.cond_dim,
             source=experiment.data.source,
             name="train",
         )

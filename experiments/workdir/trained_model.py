@@ -7,7 +7,7 @@ from typing import Any
 from jax.sharding import Mesh
 
 from experiments.builders.check import check
-from experiments.builders.model import build_model, build_network, build_sde, check_unconditional
+from experiments.builders.model import build_model, build_network, build_sde, conditioned
 from experiments.builders.sampling import named_sde
 from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
@@ -82,9 +82,9 @@ class TrainedModel:
         workdir = Workdir(path)
         experiment = workdir.located(load_experiment(workdir.load(), overrides))
         check(experiment)
-        check_unconditional(experiment.model)
         spec = workdir.data_spec
         train = spec.split(experiment) if spec else split_of(experiment, "train")
+        experiment = conditioned(experiment, train)
         state = restore(workdir, experiment, train.shape, mesh)
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"

@@ -1,4 +1,4 @@
-"""The conditioning of a network: the time, as a real number c, and a class or an embedding.
+"""The conditioning of a network: the time, as a real number c, and a class or a vector.
 
     positional   [sin(ω_k c), cos(ω_k c)],        ω_k = 10^{−4k/(K − s)}, k < K           (1)
     fourier      [sin(2π W_k c), cos(2π W_k c)],  W_k ~ N(0, scale²), drawn once          (2)
@@ -13,15 +13,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from models.layers.basic import linear
 from models.registry import check_choice
+from sde_lib import Condition
 
 EMBEDDINGS = ("positional", "fourier")
-
-Condition = Int[Array, "batch"] | Float[Array, "batch cond_dim"] | None
-"""Labels, embeddings, or nothing."""
 
 
 def sin_cos(angles: Float[Array, "batch half"]) -> Float[Array, "batch 2*half"]:
@@ -76,7 +74,8 @@ class TimeEmbedding(nn.Module):
 
         e = silu(A₁ silu(A₀ features(c)) + condition)
 
-    The condition is the row of a class, a linear map of an embedding, or nothing.
+    The condition is the row of a class, a linear map of a vector, or nothing; for examples that do
+    not keep theirs, a learned null.
 
     Args:
       kind: "positional" or "fourier".
@@ -84,7 +83,7 @@ class TimeEmbedding(nn.Module):
       features: width of e.
       fourier_scale: standard deviation of the frequencies W.
       num_classes: how many labels there are; 0 for none.
-      cond_dim: features of the embeddings that stand in for labels; 0 for none.
+      cond_dim: features of the vectors that stand in for labels; 0 for none.
       freq_shift: s of "positional".
       cos_first: whether "positional" has the cosines before the sines.
       dtype: what to compute in.
@@ -105,7 +104,7 @@ class TimeEmbedding(nn.Module):
 
     @nn.compact
     def __call__(
-        self, c: Float[Array, "batch"], cond: Condition
+        self, c: Float[Array, "batch"], cond: Condition | None
     ) -> Float[Array, "batch {self.features}"]:
         check_choice("embedding", self.kind, EMBEDDINGS)
         if self.kind == "fourier":
@@ -114,11 +113,15 @@ class TimeEmbedding(nn.Module):
             e = positional_features(c, self.dim, self.freq_shift, self.cos_first)
         e = nn.silu(linear(self.features, dtype=self.dtype, name="dense_0")(e))
         e = linear(self.features, dtype=self.dtype, name="dense_1")(e)
-        check_condition(cond, self.num_classes, self.cond_dim)
-        if self.num_classes:
-            e = e + nn.Embed(self.num_classes, self.features, dtype=self.dtype, name="class")(cond)
-        elif self.cond_dim:
-            e = e + linear(self.features, dtype=self.dtype, name="cond")(cond)
+        known = check_condition(cond, self.num_classes, self.cond_dim)
+        if known is not None:
+            if self.num_classes:
+                embed = nn.Embed(self.num_classes, self.features, dtype=self.dtype, name="class")
+                given = embed(known.label)
+            else:
+                given = linear(self.features, dtype=self.dtype, name="cond")(known.vector)
+            null = self.param("null", nn.initializers.zeros, (self.features,))
+            e = e + kept_or_null(given, known, null.astype(e.dtype))
         return nn.silu(e)
 
 
@@ -144,13 +147,20 @@ def time_embedding(network: Any, *, dim: int, features: int, **fields: Any) -> T
     )
 
 
-def check_condition(cond: Condition, num_classes: int, cond_dim: int) -> None:
-    """Stop a condition other than what the network was made for.
+def kept_or_null(
+    given: Float[Array, "batch features"], cond: Condition, null: Float[Array, "features"]
+) -> Float[Array, "batch features"]:
+    """What conditions are embedded as, with the null for the examples that do not keep theirs."""
+    return given if cond.keep is None else jnp.where(cond.keep[:, None], given, null)
+
+
+def check_condition(cond: Condition | None, num_classes: int, cond_dim: int) -> Condition | None:
+    """The condition, if it is what the network was made for; None for a network that takes none.
 
     Args:
-      cond: labels [B], embeddings [B, cond_dim] or None.
+      cond: the condition of each example, or None.
       num_classes: labels that it takes; 0 for none.
-      cond_dim: features that it takes; 0 for none.
+      cond_dim: features of the vectors that it takes; 0 for none.
 
     Raises:
       ValueError: it is of another kind or shape, or both kinds are asked for.
@@ -158,14 +168,24 @@ def check_condition(cond: Condition, num_classes: int, cond_dim: int) -> None:
     if num_classes and cond_dim:
         raise ValueError(f"cond_dim: got {cond_dim}, takes 0 beside {num_classes} classes")
     takes = f"labels [B] below {num_classes}" if num_classes else "None"
-    takes = f"embeddings [B, {cond_dim}]" if cond_dim else takes
-    if cond is None:
-        got, fits = "None", not (num_classes or cond_dim)
-    else:
-        got = f"{cond.dtype}{list(cond.shape)}"
-        whole = jnp.issubdtype(cond.dtype, jnp.integer)
-        fits = (num_classes > 0 and whole and cond.ndim == 1) or (
-            cond_dim > 0 and not whole and cond.shape[1:] == (cond_dim,)
+    takes = f"vectors [B, {cond_dim}]" if cond_dim else takes
+    if cond is not None and not isinstance(cond, Condition):
+        raise ValueError(f"cond: got {_described(cond)}, takes a Condition of {takes}")
+    label, vector = (None, None) if cond is None else (cond.label, cond.vector)
+    fits_label = (label is not None) == (num_classes > 0)
+    if label is not None:
+        fits_label &= jnp.issubdtype(label.dtype, jnp.integer) and label.ndim == 1
+    fits_vector = (vector is not None) == (cond_dim > 0)
+    if vector is not None:
+        fits_vector &= jnp.issubdtype(vector.dtype, jnp.floating) and (
+            vector.shape[1:] == (cond_dim,)
         )
-    if not fits:
-        raise ValueError(f"cond: got {got}, takes {takes}")
+    if not (fits_label and fits_vector):
+        given = [_described(leaf) for leaf in (label, vector) if leaf is not None]
+        raise ValueError(f"cond: got {' and '.join(given) or None}, takes {takes}")
+    return cond if num_classes or cond_dim else None
+
+
+def _described(leaf: Any) -> str:
+    """The type and shape of an array; of something else, what it is."""
+    return f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else repr(leaf)

@@ -17,12 +17,12 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Attention
 from models.layers.basic import Embedding, Head, Image, conv3x3, rematerialised
-from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
+from models.layers.embedding import EMBEDDINGS, time_embedding
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
 from models.registry import check_choices, networks
-from sde_lib import ranged
+from sde_lib import Condition, ranged
 
 
 @networks.register("adm")
@@ -111,7 +111,7 @@ class ADM(nn.Module):
         self,
         x: Image,
         c: Float[Array, "batch"],
-        cond: Condition = None,
+        cond: Condition | None = None,
         *,
         train: bool = False,
     ) -> Image:
@@ -130,7 +130,7 @@ class ADM(nn.Module):
         )
         return out(h).astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Condition) -> Embedding:
+    def _embed(self, c: Array, cond: Condition | None) -> Embedding:
         embed = time_embedding(
             self,
             dim=self.nf,

@@ -31,9 +31,9 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Heads, attend, num_heads, split_heads
 from models.layers.basic import STACKED, Embedding, Image, linear
-from models.layers.embedding import EMBEDDINGS, Condition, sin_cos, time_embedding
+from models.layers.embedding import EMBEDDINGS, sin_cos, time_embedding
 from models.registry import check_choices, networks
-from sde_lib import ranged
+from sde_lib import Condition, ranged
 
 Tokens = Float[Array, "batch tokens width"]
 
@@ -213,7 +213,7 @@ class DiT(nn.Module):
         self,
         x: Image,
         c: Float[Array, "batch"],
-        cond: Condition = None,
+        cond: Condition | None = None,
         *,
         train: bool = False,
     ) -> Image:
@@ -244,7 +244,7 @@ class DiT(nn.Module):
             )
         return height // size, width // size
 
-    def _embed(self, c: Array, cond: Condition) -> Embedding:
+    def _embed(self, c: Array, cond: Condition | None) -> Embedding:
         dim = FEATURES // 2 if self.embedding == "fourier" else FEATURES
         return time_embedding(self, dim=dim, features=self.width)(c, cond)
 

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, attend, num_heads, split_heads
 from models.layers.basic import Embedding, Image, rematerialised
-from models.layers.embedding import Condition, check_condition
+from models.layers.embedding import check_condition, kept_or_null
 from models.layers.magnitude_preserving import (
     MPConv,
     MPFourier,
@@ -37,11 +37,12 @@ from models.layers.magnitude_preserving import (
     mp_silu,
     mp_sum,
     pixel_norm,
+    unit_rms,
 )
 from models.layers.resample import check_size, downsample, upsample
 from models.layers.winograd import CONVOLUTIONS
 from models.registry import check_choices, networks
-from sde_lib import ranged
+from sde_lib import Condition, ranged
 
 # The share t of the second term, as published.
 BRANCH, SKIP, CONDITION = 0.3, 0.5, 0.5
@@ -171,7 +172,7 @@ class EDM2(nn.Module):
         self,
         x: Image,
         c: Float[Array, "batch"],
-        cond: Condition = None,
+        cond: Condition | None = None,
         *,
         train: bool = False,
     ) -> Image:
@@ -183,16 +184,20 @@ class EDM2(nn.Module):
         out = MPConv(x.shape[-1], self.dtype, name="conv_out")(h)
         return gain * out.astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Condition) -> Embedding:
+    def _embed(self, c: Array, cond: Condition | None) -> Embedding:
         features = self.nf * max(self.ch_mult)
         linear = lambda name: MPLinear(features, self.dtype, name=name)  # noqa: E731
         e = linear("time")(MPFourier(self.nf, self.fourier_scale, name="fourier")(c))
-        check_condition(cond, self.num_classes, self.cond_dim)
-        if self.num_classes:
-            one_hot = jax.nn.one_hot(cond, self.num_classes)
-            e = mp_sum(e, linear("class")(one_hot * self.num_classes**0.5), CONDITION)
-        elif cond is not None:
-            e = mp_sum(e, linear("cond")(cond), CONDITION)
+        known = check_condition(cond, self.num_classes, self.cond_dim)
+        if known is not None:
+            if self.num_classes:
+                one_hot = jax.nn.one_hot(known.label, self.num_classes)
+                given = linear("class")(one_hot * self.num_classes**0.5)
+            else:
+                given = linear("cond")(jnp.asarray(known.vector))
+            null = self.param("null", nn.initializers.normal(1.0), (features,))
+            null = unit_rms(null, -1).astype(given.dtype)
+            e = mp_sum(e, kept_or_null(given, known, null), CONDITION)
         return mp_silu(e)
 
     def _encode(self, x: Image, e: Embedding, train: bool) -> tuple[Array, list[Array]]:

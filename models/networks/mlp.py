@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from models.layers.basic import linear
-from models.layers.embedding import EMBEDDINGS, Condition, time_embedding
+from models.layers.embedding import EMBEDDINGS, time_embedding
 from models.registry import check_choices, networks
-from sde_lib import ranged
+from sde_lib import Condition, ranged
 
 
 @networks.register("mlp")
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         self,
         x: Float[Array, "batch dim"],
         c: Float[Array, "batch"],
-        cond: Condition = None,
+        cond: Condition | None = None,
         *,
         train: bool = False,
     ) -> Float[Array, "batch dim"]:
@@ -64,7 +64,7 @@ class MLP(nn.Module):
         out = linear(x.shape[-1], init_scale=self.init_scale, dtype=self.dtype, name="out")
         return out(h).astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Condition) -> Array:
+    def _embed(self, c: Array, cond: Condition | None) -> Array:
         features = 2 * self.embedding_dim
         dim = self.embedding_dim // (2 if self.embedding == "fourier" else 1)
         return time_embedding(self, dim=dim, features=features)(c, cond)

@@ -15,13 +15,13 @@ from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Attention
 from models.layers.basic import Embedding, Head, Image, conv3x3, rematerialised
-from models.layers.embedding import EMBEDDINGS, Condition, check_condition, time_embedding
+from models.layers.embedding import EMBEDDINGS, check_condition, time_embedding
 from models.layers.pyramid import InputPyramid, OutputPyramid
 from models.layers.resample import ConvDownsample, ConvUpsample, check_size, downsample, upsample
 from models.layers.residual import ResidualBlock
 from models.layers.winograd import CONVOLUTIONS
 from models.registry import check_choices, networks
-from sde_lib import ranged
+from sde_lib import Condition, ranged
 
 
 @networks.register("ncsnpp")
@@ -98,7 +98,7 @@ class NCSNpp(nn.Module):
         self,
         x: Image,
         c: Float[Array, "batch"],
-        cond: Condition = None,
+        cond: Condition | None = None,
         *,
         train: bool = False,
     ) -> Image:
@@ -111,7 +111,7 @@ class NCSNpp(nn.Module):
         h = self._residual("middle_block_1", h.shape[-1])(h, e, train)
         return self._decode(h, skips, e, train, x.shape[-1]).astype(jnp.float32)
 
-    def _embed(self, c: Array, cond: Condition) -> Embedding | None:
+    def _embed(self, c: Array, cond: Condition | None) -> Embedding | None:
         if not self.time_conditioned:
             check_condition(cond, 0, 0)
             return None

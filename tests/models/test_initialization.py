@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from models import ADM, DiT, NCSNpp, abstract_params, init_params
+from sde_lib import Condition
 from tests.cases import float32_tolerance
 
 SHAPE = (8, 8, 3)
@@ -22,7 +23,7 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_parameters_are_those_of_init(name):
     network, key = NETWORKS[name], jax.random.key(3)
-    cond = jnp.zeros(1, jnp.int32) if "classes" in name else None
+    cond = Condition(label=jnp.zeros(1, jnp.int32)) if "classes" in name else None
     want = jax.jit(network.init)(key, jnp.zeros((1, *SHAPE)), jnp.zeros(1), cond)["params"]
     got = init_params(key, network, SHAPE)
     # A few roundings of float32: a fused program may contract products and sums.

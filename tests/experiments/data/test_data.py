@@ -488,7 +488,7 @@ class Numbers(data.Reader):
         return 70
 
     def read(self, rows, places=None):
-        return data.Batch(rows[:, None].astype(np.float32), (rows % 3).astype(np.int32))
+        return data.Batch.of(rows[:, None].astype(np.float32), (rows % 3).astype(np.int32))
 
 
 def numbers(request: data.Request) -> data.Split:

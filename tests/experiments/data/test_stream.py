@@ -118,7 +118,7 @@ def test_a_split_is_some_of_the_images_that_were_written_and_their_labels(source
 def test_a_stream_is_the_loaded_split_in_the_order_of_batches(source):
     loaded = data.load(source, "train")
     expected = [
-        data.Batch(loaded.values[rows], loaded.labels[rows])
+        data.Batch.of(loaded.values[rows], loaded.labels[rows])
         for rows in itertools.islice(data.batches(SEED, loaded.num, BATCH, 0), 7)
     ]
     split = data.open_split(source, "train")
@@ -208,7 +208,7 @@ def test_a_random_crop_is_a_function_of_the_step_and_the_position(source):
     assert_same(take(split, 2, start=4, crop="random"), random[4:])
     assert_same(
         take(split, 6, crop="random", part=(1, 3)),
-        [data.Batch(batch.values[1:3], batch.labels[1:3]) for batch in random],
+        [data.Batch.of(batch.values[1:3], batch.labels[1:3]) for batch in random],
     )
     whole = data.load(source, "train").values
     rows = itertools.islice(data.batches(SEED, len(whole), BATCH, 0), 6)
@@ -394,7 +394,7 @@ def test_workers_read_the_same_and_neither_an_error_nor_the_end_hangs(tmp_path):
     assert ended.returncode == 1
     with np.load(tmp_path / "out.npz") as out:
         batches = zip(out["values"], out["labels"], strict=True)
-        assert_same([data.Batch(*batch) for batch in batches], expected)
+        assert_same([data.Batch.of(*batch) for batch in batches], expected)
 
 
 ORPHAN = """

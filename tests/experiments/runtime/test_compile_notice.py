@@ -4,14 +4,17 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import samplers
-from experiments.builders.model import build_network, build_sde
+from experiments.builders.model import build_network
 from experiments.config_schema.resolve import default_config, resolve
+from experiments.data import Split
 from experiments.runtime import compile_notice, devices
 from experiments.runtime.compile_notice import EVENT, NAMES
 from experiments.state import train_state
+from experiments.training.setup import make_objective
 from experiments.training.step import make_train_step
 
 
@@ -68,9 +71,10 @@ def test_what_compiles_quickly_is_not_told(capsys):
 
 def test_the_words_are_those_of_programs_that_there_are():
     experiment = resolve(default_config())
-    sde, mesh = build_sde(experiment.sde), devices.make_mesh(1)
+    mesh, data = devices.make_mesh(1), Split.of(np.zeros((2, 8, 8, 1), np.float32))
     network = build_network(experiment.model)
-    step = make_train_step(experiment, sde, network, None, mesh)
+    objective = make_objective(experiment, network, data)
+    step = make_train_step(experiment.training, objective, network, mesh)
     programs = (
         train_state._start,
         step,

@@ -21,20 +21,15 @@ from experiments.config_schema.sections import (
     SDEConfig,
     TrainingConfig,
 )
+from experiments.data import Batch, Split
 from experiments.errors import UserError
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
-from experiments.training.objective import (
-    Draws,
-    check_flip,
-    check_weights,
-    make_draw,
-    make_gradient,
-    to_model_units,
-)
-from experiments.training.step import make_update
+from experiments.training.denoising import Denoising, check_flip, check_weights, to_model_units
+from experiments.training.objective import Draws
+from experiments.training.step import make_gradient, make_update
 from experiments.workdir.trained_model import TrainedModel
-from sde_lib import VP, adaptive_weighting, sdes, time_samplers, weightings
+from sde_lib import VP, Condition, adaptive_weighting, sdes, time_samplers, weightings
 from tests.experiments.conftest import state_of
 
 STD, MEAN = 0.6, 0.4
@@ -78,6 +73,12 @@ def experiment(sde="vp", data=None, parameterization="v", **training):
         sampling=SamplingConfig(),
         likelihood=LikelihoodConfig(),
     )
+
+
+def denoising(config, sde=None, network=None, levels=None):
+    """The objective of an experiment on data of some grey levels."""
+    data = Split.of(np.zeros((2, 1)), levels=levels)
+    return Denoising(config, sde or VP(), network or Line(), data)
 
 
 # --- expected loss and gradient -----------------------------------------------------------------
@@ -162,7 +163,9 @@ def test_expected_loss_and_gradient_are_quadrature(name):
         ]  # fmt: skip
         for times in time_samplers:
             drawn, weights = quadrature(sde, times, t_min)
-            gradient = make_gradient(experiment(weighting=weighting, times=times), sde, Line())
+            gradient = make_gradient(
+                denoising(experiment(weighting=weighting, times=times), sde), 1
+            )
             got, losses, by_params = gradient(params, drawn, weights, jax.random.key(0))
             note = f"{weighting}, {times}"
             assert_allclose(got, want, rtol=2e-5, err_msg=note)
@@ -176,14 +179,11 @@ def test_a_batch_in_parts_is_the_batch():
 
     Float32 sums of 12 terms of up to 10: a few times 12 · 6e-8 of them where they cancel.
     """
-    draw = make_draw(experiment(), VP(), None)
-    drawn = draw(jax.random.key(0), jnp.linspace(-1, 1, 12)[:, None])
+    objective = denoising(experiment())
+    drawn = objective.draw(jax.random.key(0), Batch(jnp.linspace(-1, 1, 12)[:, None]))
     params, weights = {"a": 0.7, "b": -0.3}, jnp.arange(1.0, 13.0)
     once, parts = (
-        make_gradient(experiment(accumulate=k), VP(), Line())(
-            params, drawn, weights, jax.random.key(1)
-        )
-        for k in (1, 3)
+        make_gradient(objective, k)(params, drawn, weights, jax.random.key(1)) for k in (1, 3)
     )
     jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-5), parts, once)
 
@@ -195,7 +195,7 @@ def test_a_batch_in_parts_is_the_batch():
 @pytest.mark.parametrize("times", list(time_samplers))
 def test_times_and_importance_are_of_the_drawn_u(times, low_discrepancy):
     config = experiment(times=times, low_discrepancy=low_discrepancy)
-    drawn = make_draw(config, VP(), None)(jax.random.key(3), jnp.zeros((64, 1)))
+    drawn = denoising(config).draw(jax.random.key(3), Batch(jnp.zeros((64, 1))))
     t, importance = time_samplers[times](VP(), drawn.u, 0.01)
     assert_array_equal(drawn.t, t)
     assert_array_equal(drawn.importance, importance)
@@ -209,13 +209,13 @@ def test_all_that_is_drawn_is_independent():
     One that is not, with one key for two of them, is above 0.9 after the ranks are taken.
     """
     config = experiment(data={"flip": True, "dequantization": True}, low_discrepancy=False)
-    draw = make_draw(config, VP(), 256)
+    draw = denoising(config, levels=256).draw
     values = jnp.zeros((2, 1, 2, 1), jnp.uint8).at[:, :, 1].set(128)
 
     @jax.jit
     @jax.vmap
     def numbers(key):
-        drawn = draw(key, values)
+        drawn = draw(key, Batch(values))
         flipped = (drawn.data[:, 0, 0, 0] > drawn.data[:, 0, 1, 0]).astype(float)
         place = (drawn.data + 1) * 128 % 1
         return jnp.concatenate([drawn.u, drawn.noise.ravel(), place.ravel(), flipped])
@@ -244,12 +244,43 @@ def test_dequantization_fills_the_bins_in_training():
     values = jnp.asarray(np.random.default_rng(0).integers(0, 16, (1000, 1)), jnp.uint8)
     for asked in (True, False):
         config = experiment(data={"dequantization": asked})
-        drawn = make_draw(config, VP(), 16)(jax.random.key(1), values)
+        drawn = denoising(config, levels=16).draw(jax.random.key(1), Batch(values))
         place = np.asarray((drawn.data + 1) * 8 - values).ravel()
         if asked:
             assert stats.kstest(place, "uniform").pvalue > 1e-4
         else:
             assert_allclose(place, 0.5, atol=1e-5)
+
+
+class Given(nn.Module):
+    """The label over 10, or 7 where it is not kept, whatever x is."""
+
+    @nn.compact
+    def __call__(self, x, c, cond=None, *, train=False):
+        """The network's output."""
+        kept = cond.label / 10 if cond.keep is None else jnp.where(cond.keep, cond.label / 10, 7.0)
+        return self.param("a", nn.initializers.ones, ()) * jnp.broadcast_to(kept[:, None], x.shape)
+
+
+def test_a_condition_stays_with_its_example_and_some_lose_theirs():
+    """Through parts of a batch, too; a tenth of 2000 within 5 √(2000 · 0.09), anew each step."""
+    labels = jnp.arange(2000, dtype=jnp.int32) % 10
+    config = experiment(parameterization="noise", weighting="sigma2", cond_dropout=0.1)
+    objective = denoising(config, network=Given())
+    batch = Batch(jnp.zeros((2000, 1)), Condition(label=labels))
+    drawn, other = (objective.draw(jax.random.key(k), batch) for k in (0, 1))
+    assert_array_equal(drawn.cond.label, labels)
+    assert 200 - 67 < np.sum(~drawn.cond.keep) < 200 + 67
+    assert np.any(drawn.cond.keep != other.cond.keep)
+    want = (jnp.where(drawn.cond.keep, labels / 10, 7.0) - drawn.noise[:, 0]) ** 2
+    got = make_gradient(objective, 4)({"a": 1.0}, drawn, jnp.ones(2000), jax.random.key(0))[1]
+    assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    without = denoising(experiment(cond_dropout=0.0)).draw(jax.random.key(0), batch)
+    assert without.cond.keep is None
+    # What else is drawn does not depend on there being a condition.
+    plain = objective.draw(jax.random.key(0), Batch(batch.values))
+    assert plain.cond is None
+    jax.tree.map(assert_array_equal, plain[:-1], drawn[:-1])
 
 
 # --- an update ----------------------------------------------------------------------------------
@@ -270,7 +301,8 @@ DESCENT = {
 def update(adaptive=False):
     """The compiled update of `start`'s state."""
     config = experiment(**DESCENT, adaptive_weighting=adaptive)
-    return jax.jit(make_update(config, VP(), Line(), None))
+    run = jax.jit(make_update(config.training, denoising(config), Line()))
+    return lambda state, values: run(state, Batch(values))
 
 
 @functools.cache
@@ -345,8 +377,8 @@ def test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter():
 
 def test_dropout_is_on_in_training_and_new_at_every_step():
     """Half of the outputs are 0, the others twice as large: not the same half in two parts."""
-    config = experiment(parameterization="noise", accumulate=2)
-    gradient = make_gradient(config, VP(), Line(dropout=0.5))
+    config = experiment(parameterization="noise")
+    gradient = make_gradient(denoising(config, network=Line(dropout=0.5)), 2)
     zero = jnp.zeros((64, 1))
     drawn = Draws(zero, jnp.full(64, 0.5), jnp.ones(64), jnp.full(64, 0.5), zero)
     losses = [

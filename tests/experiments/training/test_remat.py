@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from experiments.builders.model import build_network, build_sde
+from experiments.builders.model import build_network
 from experiments.config_schema.flags import load_experiment
+from experiments.data import Batch, Split
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
+from experiments.training.setup import make_objective
 from experiments.training.step import make_train_step
 
 SMALL = [
@@ -20,9 +22,12 @@ def memory(*arguments: str) -> int:
     """Bytes that a step on one device takes besides its arguments."""
     experiment = load_experiment("digits", [*SMALL, *arguments])
     network, mesh, shape = build_network(experiment.model, training=True), make_mesh(1), (16, 16, 1)
-    step = make_train_step(experiment, build_sde(experiment.sde), network, 17, mesh)
+    data = Split.of(np.zeros((2, *shape), np.uint8), levels=17)
+    step = make_train_step(
+        experiment.training, make_objective(experiment, network, data), network, mesh
+    )
     state = init_state(experiment, network, shape, mesh)
-    rows = np.zeros((1, 32, *shape), np.uint8)
+    rows = Batch(np.zeros((1, 32, *shape), np.uint8))
     return step.lower(state, None, rows).compile().memory_analysis().temp_size_in_bytes
 
 

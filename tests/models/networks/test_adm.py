@@ -17,6 +17,7 @@ from models.layers.resample import ConvDownsample
 from models.layers.residual import ResidualBlock
 from models.networks.adm import ADM
 from models.registry import networks
+from sde_lib import Condition
 from tests.models.networks.test_ncsnpp import (
     bordered,
     correlated,
@@ -39,7 +40,7 @@ FLAT = TINY | {"ch_mult": (1,), "middle": "none"}
 
 def shapes(size, fields):
     struct = jax.ShapeDtypeStruct
-    label = struct((1,), "int32") if "num_classes" in fields else None
+    label = Condition(label=struct((1,), "int32")) if "num_classes" in fields else None
     x, c = struct((1, size, size, 3), "float32"), struct((1,), "float32")
     return jax.eval_shape(ADM(**fields).init, jax.random.key(0), x, c, label)["params"]
 
@@ -47,7 +48,7 @@ def shapes(size, fields):
 @pytest.mark.parametrize(
     ("size", "fields", "published"),
     [
-        # EDM's ADM for ImageNet-64, published as 295.9 M.
+        # EDM's ADM for ImageNet-64, published as 295.9 M; the null, 768 wide, is ours.
         (
             64,
             {
@@ -56,7 +57,7 @@ def shapes(size, fields):
                 "attn_resolutions": (32, 16, 8),
                 "num_classes": 1000,
             },
-            295_899_267,
+            295_899_267 + 768,
         ),
         # ADM's for 256×256 pixels has three more outputs, the variances: 552,814,086 in all.
         (

@@ -18,6 +18,7 @@ from models.networks.dit import (
     to_patches,
 )
 from models.registry import networks
+from sde_lib import Condition
 from tests.cases import float32_tolerance
 from tests.models.networks.test_ncsnpp import normal, random_params
 
@@ -100,8 +101,9 @@ def test_is_its_equations_with_one_program_for_all_blocks():
 
 def num_parameters(**fields):
     x = jax.ShapeDtypeStruct((1, 32, 32, 4), "float32")
-    c, label = jax.ShapeDtypeStruct((1,), "float32"), jax.ShapeDtypeStruct((1,), "int32")
-    shapes = jax.eval_shape(DiT(**fields, num_classes=1001).init, jax.random.key(0), x, c, label)
+    c = jax.ShapeDtypeStruct((1,), "float32")
+    label = Condition(label=jax.ShapeDtypeStruct((1,), "int32"))
+    shapes = jax.eval_shape(DiT(**fields, num_classes=1000).init, jax.random.key(0), x, c, label)
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
@@ -128,7 +130,7 @@ def test_starts_at_zero():
 @pytest.mark.parametrize("positions", ["learned", "rope"])
 def test_gradients_are_finite_differences_and_reach_every_parameter(positions):
     net = DiT(**TINY, positions=positions, qk_norm=True, remat=positions == "rope", num_classes=3)
-    (x, c), label = inputs(), np.array([0, 2])
+    (x, c), label = inputs(), Condition(label=np.array([0, 2]), keep=np.array([True, False]))
     params = random_params(net, x, c, label)
     tangent, cotangent, step = normal(101, *x.shape), normal(102, *x.shape), 1e-2
 

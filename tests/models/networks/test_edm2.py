@@ -20,6 +20,7 @@ from models.layers.magnitude_preserving import (
 )
 from models.networks.edm2 import EDM2
 from models.registry import networks
+from sde_lib import Condition
 from tests.cases import float32_tolerance
 from tests.models.networks.test_ncsnpp import normal, random_params
 
@@ -83,7 +84,8 @@ def test_the_convolution_is_of_unit_weights_over_the_root_of_the_inputs():
 def num_parameters(nf, **fields):
     net = EDM2(nf=nf, num_classes=1000, **fields)
     x = jax.ShapeDtypeStruct((1, 64, 64, 4), "float32")
-    c, label = jax.ShapeDtypeStruct((1,), "float32"), jax.ShapeDtypeStruct((1,), "int32")
+    c = jax.ShapeDtypeStruct((1,), "float32")
+    label = Condition(label=jax.ShapeDtypeStruct((1,), "int32"))
     shapes = jax.eval_shape(net.init, jax.random.key(0), x, c, label)
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
@@ -106,7 +108,7 @@ def test_starts_at_zero_and_what_comes_before_has_unit_size():
 
 def test_is_blind_to_the_scale_of_weights_and_constrain_sets_it():
     net, (x, c) = EDM2(**TINY), inputs()
-    label = np.array([0, 2])
+    label = Condition(label=np.array([0, 2]))
     net = EDM2(**TINY, num_classes=3)
     params = random_params(net, x, c, label)
     run = quick_jit(net.apply)
@@ -135,7 +137,8 @@ def test_is_blind_to_the_scale_of_weights_and_constrain_sets_it():
 
 def test_gradients_are_finite_differences_and_reach_every_parameter():
     net = EDM2(**TINY, num_classes=3, remat=True)
-    (x, c), label = inputs(), np.array([0, 2])
+    x, c = inputs()
+    label = Condition(label=np.array([0, 2]), keep=np.array([True, False]))
     params = random_params(net, x, c, label)
     tangent, cotangent, step = normal(101, *x.shape), normal(102, *x.shape), 1e-2
 
@@ -157,12 +160,12 @@ def test_gradients_are_finite_differences_and_reach_every_parameter():
 
 def test_listens_to_time_and_embedding_and_bfloat16_is_close():
     net, (x, c) = EDM2(**TINY, cond_dim=5), inputs()
-    cond = normal(103, 2, 5)
+    cond = Condition(vector=normal(103, 2, 5))
     params = random_params(net, x, c, cond)
     run = quick_jit(lambda c, cond: net.apply({"params": params}, x, c, cond))
     out = run(c, cond)
     other_time = run(c + np.float32([1, 0]), cond)
-    other_cond = run(c, cond * np.float32([[-1], [1]]))
+    other_cond = run(c, Condition(vector=cond.vector * np.float32([[-1], [1]])))
     for other in (other_time, other_cond):
         assert np.abs(other[0] - out[0]).max() > 1e-3 * np.abs(out).max()
         np.testing.assert_array_equal(other[1], out[1])

@@ -8,6 +8,7 @@ import pytest
 
 from models.networks.mlp import MLP
 from models.registry import networks
+from sde_lib import Condition
 
 
 def pairs(seed, *shape):
@@ -52,13 +53,14 @@ def test_learns_the_score_of_a_blurred_pair():
 def test_starts_at_zero_and_listens_to_time_and_class():
     net, x = MLP(num_classes=3), jax.random.normal(jax.random.key(0), (4, 2))
     c, label = jnp.array([0.0, 300.0, 600.0, 999.0]), jnp.array([0, 1, 2, 0])
-    params = jax.jit(net.init)(jax.random.key(1), x, c, label)["params"]
-    assert jnp.abs(net.apply({"params": params}, x, c, label)).max() < 1e-3
+    cond, other = Condition(label=label), Condition(label=(label + 1) % 3)
+    params = jax.jit(net.init)(jax.random.key(1), x, c, cond)["params"]
+    assert jnp.abs(net.apply({"params": params}, x, c, cond)).max() < 1e-3
     params["out"]["kernel"] = jnp.ones_like(params["out"]["kernel"])
-    out = net.apply({"params": params}, x, c, label)
-    assert (jnp.abs(net.apply({"params": params}, x, c + 50, label) - out) > 1e-3).all()
-    assert (jnp.abs(net.apply({"params": params}, x, c, (label + 1) % 3) - out) > 1e-3).all()
-    jitted = jax.jit(net.apply)({"params": params}, x, c, label)
+    out = net.apply({"params": params}, x, c, cond)
+    assert (jnp.abs(net.apply({"params": params}, x, c + 50, cond) - out) > 1e-3).all()
+    assert (jnp.abs(net.apply({"params": params}, x, c, other) - out) > 1e-3).all()
+    jitted = jax.jit(net.apply)({"params": params}, x, c, cond)
     np.testing.assert_allclose(jitted, out, atol=1e-4)
 
 
@@ -67,7 +69,9 @@ def test_bad_input_stops_with_one_line():
         MLP(embedding="furier")
     x, c = jnp.zeros((2, 2)), jnp.zeros(2)
     with pytest.raises(ValueError, match=r"cond: got int32\[2\], takes None"):
-        MLP().init(jax.random.key(0), x, c, jnp.array([0, 1]))
+        MLP().init(jax.random.key(0), x, c, Condition(label=jnp.array([0, 1])))
+    with pytest.raises(ValueError, match=r"cond: got int32\[2\], takes a Condition"):
+        MLP(num_classes=2).init(jax.random.key(0), x, c, jnp.array([0, 1]))
     with pytest.raises(ValueError, match="cond: got None, takes labels"):
         MLP(num_classes=2).init(jax.random.key(0), x, c)
 

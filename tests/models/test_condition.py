@@ -1,0 +1,46 @@
+"""Networks that take a condition: by its kind, and the learned null of what does not keep one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from models import EDM2, MLP, abstract_params
+from sde_lib import Condition
+
+NETWORKS = {
+    "mlp": (MLP, {"hidden": (8,), "embedding_dim": 8}, (2,)),
+    "edm2": (
+        EDM2,
+        {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "head_dim": 8},
+        (4, 4, 1),
+    ),
+}
+LABEL, VECTOR = jnp.array([0, 2, 1]), jnp.array([[1.0, 2.0], [0.0, 1.0], [3.0, 3.0]])
+GIVEN = {"num_classes": Condition(label=LABEL), "cond_dim": Condition(vector=VECTOR)}
+
+
+@pytest.mark.parametrize("field", GIVEN)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_null_stands_for_what_is_not_kept(name, field):
+    """Example by example; it is one learned vector, whatever the condition was."""
+    cls, fields, shape = NETWORKS[name]
+    net, given = cls(**fields, **{field: 3 if field == "num_classes" else 2}), GIVEN[field]
+    leaves, tree = jax.tree.flatten(abstract_params(net, shape))
+    rng = np.random.RandomState(0)
+    params = tree.unflatten([jnp.asarray(rng.normal(size=leaf.shape), float) for leaf in leaves])
+    x, c = jnp.asarray(rng.normal(size=(3, *shape)), float), jnp.array([0.1, 0.5, 0.9])
+    run = jax.jit(lambda params, cond: net.apply({"params": params}, x, c, cond))
+    kept, null = run(params, given), run(params, given.null)
+    mixed = run(params, given.drop(jnp.array([True, False, True])))
+    np.testing.assert_array_equal(mixed[1], null[1])
+    np.testing.assert_array_equal(mixed[::2], kept[::2])
+    other = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), given)
+    np.testing.assert_array_equal(run(params, other.null), null)
+    learned = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf[::-1] if path[-1].key == "null" else leaf, params
+    )
+    np.testing.assert_array_equal(run(learned, given), kept)
+    assert (np.abs(run(learned, given.null) - null).max(axis=tuple(range(1, x.ndim))) > 1e-4).all()
+    dropped_twice = given.drop(jnp.array([True, False, True])).drop(jnp.array([False, True, True]))
+    np.testing.assert_array_equal(dropped_twice.keep, [False, False, True])
