@@ -97,7 +97,11 @@ def check_learned(experiment: Experiment, process: SDE) -> None:
     if not names:
         return
     _check_fields(process, names)
-    takes: dict[str, Any] = {"weighting": "likelihood", "times": "uniform"}
+    takes: dict[str, Any] = {
+        "objective": "denoising",
+        "weighting": "likelihood",
+        "times": "uniform",
+    }
     for field, value in (takes | {"adaptive_weighting": False}).items():
         if (got := getattr(training, field)) != value:
             raise UserError(

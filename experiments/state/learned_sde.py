@@ -9,14 +9,16 @@ and otherwise the network's alone.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from experiments.config_schema.lookup import construct, lookup
-from experiments.config_schema.sections import Experiment
+from experiments.config_schema.sections import Experiment, TrainingConfig
 from experiments.runtime.devices import fetch
 from sde_lib import SDE, Range, declared, sdes
 
@@ -65,27 +67,52 @@ def _plain(value: Any) -> float | tuple[float, ...]:
     return tuple(map(float, array)) if array.ndim else float(array)
 
 
-def valid_or_before(sde: SDE, params: Any, before: Any) -> Any:
-    """The parameters after an update, with the SDE's of before it where the new ones are none.
+def learned_numbers(config: TrainingConfig, params: Any) -> dict[str, Array]:
+    """The numbers that are learned, as "sde.FIELD"; none where none are."""
+    return {f"sde.{name}": params[LEARNED][name] for name in config.learn_sde}
+
+
+def constraint(config: TrainingConfig, sde: SDE, network: nn.Module) -> Callable[[Any, Any], Any]:
+    """The function (new parameters, those before) → the new ones as they may be.
+
+    Args:
+      config: of the training.
+      sde: the config's.
+      network: whose method `constrain`, if it has one, applies to its parameters.
+    """
+    of_network = getattr(network, "constrain", lambda params: params)
+    if not config.learn_sde:
+        return lambda params, before: of_network(params)
+
+    def constrain(params: Any, before: Any) -> Any:
+        learned = valid_or_before(sde, params[LEARNED], before[LEARNED])
+        return {MODEL: of_network(params[MODEL]), LEARNED: learned}
+
+    return constrain
+
+
+def valid_or_before(
+    sde: SDE, numbers: dict[str, Array], before: dict[str, Array]
+) -> dict[str, Array]:
+    """The SDE's numbers after an update, or those of before it where the new ones make no SDE.
 
     A number that leaves its field's range stays as it was; all of them do where log-SNR is not
     finite any more, or would rise.
 
     Args:
       sde: the config's.
-      params, before: eq. 1.
+      numbers, before: by field.
     """
-    takes, old = declared(type(sde)), before[LEARNED]
+    takes = declared(type(sde))
     inside = {
-        name: jnp.where(_holds(takes[name].range, value), value, old[name])
-        for name, value in params[LEARNED].items()
+        name: jnp.where(_holds(takes[name].range, value), value, before[name])
+        for name, value in numbers.items()
     }
     log_snr = dataclasses.replace(sde, **inside).log_snr(jnp.linspace(1e-3, 1.0, 64))
     # An interval of its curve that is learned to be short may be flat in float32, not all of it.
     falls = (jnp.diff(log_snr) <= 0).all() & (log_snr[0] > log_snr[-1])
     valid = falls & jnp.isfinite(log_snr).all()
-    new = {name: jnp.where(valid, value, old[name]) for name, value in inside.items()}
-    return {**params, LEARNED: new}
+    return {name: jnp.where(valid, value, before[name]) for name, value in inside.items()}
 
 
 def _holds(takes: Range, value: Array) -> Array:
