@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.host_loop import HostLoop
 from benchmarks.likelihood_problem import Problem
-from experiments.data import to_model
 from experiments.likelihood.control_variate import data_gaussian
 from experiments.runtime import devices
 from experiments.workdir.trained_model import TrainedModel
@@ -24,7 +23,7 @@ def trained(workdir: str) -> tuple[Problem, Gaussian]:
     test, sde = opened.dataset("test"), opened.sde
     values = jnp.asarray(test.values[:32])
     u = jax.random.uniform(jax.random.key(0), values.shape)
-    x = to_model(values, test.levels, bool(opened.experiment.data.centered), u)
+    x = test.codec.encode(values, u)
     problem = Problem(
         sde,
         opened.model,
@@ -35,7 +34,7 @@ def trained(workdir: str) -> tuple[Problem, Gaussian]:
         Adams(history=3, steps=Equal(num=600, grading=0.8)),
         5,
     )
-    return problem, data_gaussian(opened.experiment, opened.dataset("train"))
+    return problem, data_gaussian(opened.dataset("train"))
 
 
 def probe_variances(problem: Problem, control: Gaussian) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import samplers
-from experiments.data import to_levels
 from experiments.runtime import devices
 from experiments.workdir.trained_model import TrainedModel
 from samplers import Adams, ByTolerance, Solver
@@ -25,7 +24,7 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
     """
     opened = TrainedModel.open(workdir, [], devices.make_mesh(1))
     train, sde, model = opened.dataset("train"), opened.sde, opened.model
-    std, centered = opened.experiment.data.std, bool(opened.experiment.data.centered)
+    std, codec = opened.experiment.data.std, train.codec
     z = jax.random.normal(jax.random.key(0), (_NUM, *train.shape))
     t_min = float(sde.time_of_noise_to_signal(1e-2))
     flow = samplers.ProbabilityFlow(
@@ -35,12 +34,13 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
         data_std=std,
         integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
     )
+    white = codec.levels - 1
+    real = np.asarray(train.values, float) / white
     fine = flow.decode(sde.prior_std() * z, denoise=True).x
 
     def distance(x: Any) -> float:
         """Of grey levels, as fractions of white."""
-        images = np.asarray(to_levels(x, train.levels, centered), float) / (train.levels - 1)
-        return frechet(images, np.asarray(train.values, float) / (train.levels - 1))
+        return frechet(np.asarray(codec.decode(x), float) / white, real)
 
     def measure(solver: Solver, grid: str, calls: int) -> list[float]:
         fields = {"data_std": std} if grid in ("rectified", "cosine") else {}
@@ -50,7 +50,6 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
         return [float(jnp.sqrt(jnp.mean((x - fine) ** 2))), distance(x)]
 
     half = len(train.values) // 2
-    real = np.asarray(train.values, float) / (train.levels - 1)
     result: dict[str, Any] = {
         "fine": distance(fine),
         "real halves": frechet(real[:half], real[half:]),

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from experiments.config_schema.flags import load_experiment
-from experiments.data import to_levels
 from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
 from experiments.likelihood.measure import measure
@@ -60,8 +59,7 @@ def _draw(trained: TrainedModel) -> Samples:
 def _judge(trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
     train: Any = trained.dataset("train")
-    levels = to_levels(samples.x, train.levels, trained.experiment.data.centered)
-    seen = recognise(np.asarray(levels), train, trained.dataset("test"))
+    seen = recognise(np.asarray(train.codec.decode(samples.x)), train, trained.dataset("test"))
     print(
         f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "
         f"{seen.confident:.1%} of them a probability above 0.9 "

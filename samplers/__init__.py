@@ -2,6 +2,15 @@
 
 from samplers.adaptive_sde import AdaptiveSDESampler
 from samplers.coefficients.tableaux import pairs, tableaux
+from samplers.control.constraint import Constraint
+from samplers.control.transform import (
+    ClassifierGuidance,
+    Guidance,
+    Transform,
+    classifier_guided,
+    guided,
+    transforms,
+)
 from samplers.coordinates.forms import forms
 from samplers.divergence import Divergence, Exact, Hutchinson, probe_kinds
 from samplers.driver import GridSampler, SamplePath, sample
@@ -50,6 +59,8 @@ __all__ = [
     "AnyRungeKutta",
     "ByTolerance",
     "Churn",
+    "ClassifierGuidance",
+    "Constraint",
     "Corrector",
     "DPMSolverPP2M",
     "DPMSolverPP2S",
@@ -64,6 +75,7 @@ __all__ = [
     "FlowSampler",
     "FlowState",
     "GridSampler",
+    "Guidance",
     "Heun",
     "Hutchinson",
     "Integrator",
@@ -86,16 +98,20 @@ __all__ = [
     "Samples",
     "Solver",
     "Steps",
+    "Transform",
     "UniPC",
     "Update",
+    "classifier_guided",
     "correctors",
     "elbo",
     "fit_grid",
     "forms",
     "grids",
+    "guided",
     "pairs",
     "probe_kinds",
     "sample",
     "solvers",
     "tableaux",
+    "transforms",
 ]

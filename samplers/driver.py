@@ -3,8 +3,8 @@
     for each step of the grid:   corrector (m times), then solver (e evaluations)
     then, when asked for:        x ← E[x_0 | x_t_min]
 
-The first correction's evaluation, or that of the denoising, is the first at its state, so what the
-solver still has to say of the step that ended there (`Solver.settle`) comes before either.
+What is done after an evaluation is in `actions`; a constraint (`control.constraint`) acts on what
+each step and each correction ends with, and on what is returned.
 
 It is one scan over the network evaluations, whatever each of them is for, in one compiled program
 with one copy of the network.
@@ -20,6 +20,8 @@ from jax import Array
 from jaxtyping import Float, Int, Key
 
 from samplers import noise
+from samplers.actions import Actions
+from samplers.control.constraint import Constraint
 from samplers.coordinates.angle import Angle
 from samplers.progress import report
 from samplers.sampler import Sampler, Samples
@@ -50,6 +52,7 @@ class GridSampler(Sampler):
       data_std: s, the data's standard deviation in model units: the state at grid[0] has the
         deviation √(α²s² + σ²), wherever the grid starts.
       denoise: end with E[x_0 | x] at grid[-1], which is one evaluation more.
+      constraint: what is known of the state, put into it after each step; or None.
     """
 
     remedy = "more steps, or another solver"
@@ -59,6 +62,7 @@ class GridSampler(Sampler):
     corrector: Corrector | None = None
     data_std: Array | float = 0.5
     denoise: bool = static(default=False)
+    constraint: Constraint | None = None
 
     def num_evaluations(self, sde: SDE) -> int:
         """How often a sample evaluates the model under an SDE. Nothing is computed."""
@@ -83,12 +87,14 @@ class GridSampler(Sampler):
         """Samples of `shape` [B, ...]: `Sampler.draw`, as one compiled program.
 
         Raises:
-          ValueError: there is neither a solver nor a corrector.
+          ValueError: there is neither a solver nor a corrector, or the solver takes no constraint.
         """
         keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
-        streams = {name: noise.stream(keys, name) for name in ("latent", "step", "renoise")}
+        names: list[noise.Stream] = ["latent", "step", "renoise"]
+        names += ["constraint"] if self.constraint is not None else []
+        streams = {name: noise.stream(keys, name) for name in names}
 
-        def draw(name: str, number: Array | int) -> Array:
+        def draw(name: noise.Stream, number: Array | int) -> Array:
             return noise.normal(streams[name], number, shape[1:])
 
         latents = draw("latent", 0) if latents is None else latents
@@ -101,7 +107,7 @@ class GridSampler(Sampler):
 
     def integrate(
         self,
-        draw: Callable[[str, Array], Array],
+        draw: Callable[[noise.Stream, Array], Array],
         sde: SDE,
         predict: Callable[[Array, Array], Prediction],
         x: Float[Array, "batch *shape"],
@@ -112,8 +118,8 @@ class GridSampler(Sampler):
         """The loop from a given state, with a given source of noise.
 
         Args:
-          draw: (stream, number of an evaluation) → standard normal [B, ...]. The streams are "step"
-            and "renoise".
+          draw: (stream, number of an evaluation) → standard normal [B, ...]. The streams are
+            "step", "renoise" and "constraint".
           sde: the SDE.
           predict: (x, t) → Prediction.
           x: the state at grid[0], [B, ...].
@@ -121,28 +127,36 @@ class GridSampler(Sampler):
           progress: show a progress bar.
         """
         schedule = schedule_of(
-            sde, self.solver, jnp.asarray(self.grid), self.corrector, self.denoise
+            sde,
+            self.solver,
+            jnp.asarray(self.grid),
+            self.corrector,
+            self.denoise,
+            self.constraint is not None,
         )
         total = len(schedule.evaluations.number)
-        actions = _Actions(draw, sde, self.solver, self.corrector, schedule.final_correction)
-        branches = [getattr(actions, purpose) for purpose in schedule.purposes]
+        actions = Actions(
+            draw, sde, self.solver, self.corrector, self.constraint, schedule.final_correction
+        )
+        branches = [actions.of(purpose) for purpose in schedule.purposes]
 
         def body(carry: tuple, now: Evaluation) -> tuple[tuple, None]:
             if progress:
                 report(now.number, total)
-            (x, *rest), kept = carry
+            carried, kept = carry
             if self.solver.renoises:
                 scale, std = now.renoise
-                x = scale * x + std * draw("renoise", now.number)
-            prediction = predict(x, now.t)
+                x = scale * carried.x + std * draw("renoise", now.number)
+                carried = carried._replace(x=x)
+            prediction = predict(carried.x, now.t)
             if keep:
                 kept = kept.at[now.number * keep // total].set(prediction.data)
-            moved = jax.lax.switch(now.purpose, branches, now, prediction, _Carry(x, *rest))
+            moved = jax.lax.switch(now.purpose, branches, now, prediction, carried)
             return (moved, kept), None
 
-        start = _Carry(x, x, self.solver.init(x)), jnp.zeros((keep, *x.shape), x.dtype)
+        start = actions.start(x), jnp.zeros((keep, *x.shape), x.dtype)
         (end, kept), _ = jax.lax.scan(body, start, schedule.evaluations)
-        return SamplePath(end.mean, kept)
+        return SamplePath(actions.end(schedule.evaluations, end, self.denoise), kept)
 
     def not_finite(self, sde: SDE) -> tuple[str, float] | None:
         """The first coefficients of the solver, else of the corrector, that are not finite."""
@@ -176,6 +190,7 @@ def sample(
     corrector: Corrector | None = None,
     data_std: Array | float = 0.5,
     denoise: bool = False,
+    constraint: Constraint | None = None,
     cond: Any = None,
     indices: Int[Array, "batch"] | None = None,
     latents: Float[Array, "batch *shape"] | None = None,
@@ -186,16 +201,21 @@ def sample(
 
     Args:
       key, sde, model, shape, cond, indices, latents, keep, progress: as for `Sampler.draw`.
-      solver, grid, corrector, data_std, denoise: as for `GridSampler`.
+      solver, grid, corrector, data_std, denoise, constraint: as for `GridSampler`.
 
     Returns:
       The samples, x [B, ...], and what came with them.
 
     Raises:
-      ValueError: there is neither a solver nor a corrector.
+      ValueError: there is neither a solver nor a corrector, or the solver takes no constraint.
     """
     sampler = GridSampler(
-        solver=solver, grid=grid, corrector=corrector, data_std=data_std, denoise=denoise
+        solver=solver,
+        grid=grid,
+        corrector=corrector,
+        data_std=data_std,
+        denoise=denoise,
+        constraint=constraint,
     )
     return sampler.draw(
         key,
@@ -208,59 +228,3 @@ def sample(
         keep=keep,
         progress=progress,
     )
-
-
-class _Carry(NamedTuple):
-    """The state, without the noise of its last update, and what the solver keeps."""
-
-    x: Array
-    mean: Array
-    state: Any
-
-
-class _Actions(NamedTuple):
-    """What is done after an evaluation: a method for each purpose that `schedule` knows."""
-
-    draw: Callable[[str, Array], Array]
-    sde: SDE
-    solver: Solver
-    corrector: Corrector | None
-    final_correction: bool
-
-    def _settle(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        x, state = self.solver.settle(prediction, carry.x, now.solver, carry.state)
-        return _Carry(x, carry.mean, state)
-
-    def correct(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        """A correction."""
-        assert self.corrector is not None
-        fresh = partial(self.draw, "step", now.number)
-        moved = self.corrector.update(fresh, prediction, carry.x, now.corrector)
-        return _Carry(*moved, carry.state)
-
-    def settle_and_correct(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        """The first correction after a step, whose evaluation is the first at the step's end."""
-        return self.correct(now, prediction, self._settle(now, prediction, carry))
-
-    def solve(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        """An update of the solver."""
-        fresh = partial(self.draw, "step", now.number)
-        return _Carry(*self.solver.update(fresh, prediction, carry.x, now.solver, carry.state))
-
-    def solve_corrected(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        """The first update of the solver after corrections."""
-        fresh = partial(self.draw, "step", now.number)
-        return _Carry(
-            *self.solver.update_moved(fresh, prediction, carry.x, now.solver, carry.state)
-        )
-
-    def finish(self, now: Evaluation, prediction: Prediction, carry: _Carry) -> _Carry:
-        """The denoised end."""
-        if not self.final_correction:
-            return _Carry(prediction.data, prediction.data, carry.state)
-        x = self._settle(now, prediction, carry).x
-        # Where σ = 0 there is no noise to remove, and none to know.
-        sigma = self.sde.sigma(now.t)
-        removed = jnp.where(sigma > 0, sigma * prediction.noise, 0.0)
-        data = (x - removed) / self.sde.alpha(now.t)
-        return _Carry(data, data, carry.state)

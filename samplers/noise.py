@@ -14,7 +14,16 @@ from jax import Array
 from jaxtyping import Float, Int, Key
 
 Stream = Literal[
-    "latent", "step", "renoise", "path", "probe", "time", "perturbation", "radius", "dequantization"
+    "latent",
+    "step",
+    "renoise",
+    "path",
+    "probe",
+    "time",
+    "perturbation",
+    "radius",
+    "dequantization",
+    "constraint",
 ]
 """What noise is drawn for. A name's place is its number, so new ones come last."""
 

@@ -2,6 +2,7 @@
 
 from sde_lib.bound import Bound, variational_bound
 from sde_lib.condition import Condition
+from sde_lib.conditional_mixture import ConditionalMixture
 from sde_lib.cosine import Cosine
 from sde_lib.edm import EDM, LinearVE
 from sde_lib.flow import Flow
@@ -29,6 +30,7 @@ __all__ = [
     "Bound",
     "ClosedForm",
     "Condition",
+    "ConditionalMixture",
     "Cosine",
     "Flow",
     "Gaussian",

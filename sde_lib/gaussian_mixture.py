@@ -24,7 +24,7 @@ class GaussianMixture(Pytree):
     """Gaussian-mixture data: examples of D numbers from K isotropic components.
 
     Args:
-      weights: w [K], positive, summing to 1.
+      weights: w [K], positive, summing to 1; or [B, K], of each example its own, none negative.
       means: m [K, D].
       stds: s [K].
     """

@@ -41,9 +41,17 @@ ROOMS = {
         "coordinates": "",
         "integrators": "coefficients",
         "solvers": "coefficients coordinates",
+        "control": "",
     },
     "models": {"registry": "", "layers": "registry", "networks": "registry layers"},
 }
+# Who speaks of grey levels: the codec, the sources that declare them, what a workdir's files say of
+# them, and the fields of a config. A U-Net's levels, in `conversion`, are others.
+KNOW_LEVELS = {
+    "data": "codec digests digits experiment_split npz npz_keys npz_shards split",
+    "workdir": "data_spec trained_model",
+}
+ROOMS_THAT_KNOW_LEVELS = {"config_schema", "configs", "conversion"}
 # Files, flags, configs and globals are the experiments' matter.
 SIDE_EFFECTS = {"absl", "argparse", "ml_collections", "os", "pathlib", "sys", "orbax"}
 
@@ -132,6 +140,24 @@ def test_no_branch_on_the_type_of_an_sde():
                     n.id for arg in node.args[1:] for n in ast.walk(arg) if isinstance(n, ast.Name)
                 }
                 assert not used & names, f"{path}:{node.lineno}"
+
+
+def named(node: ast.AST) -> str | None:
+    """The name of an argument, a field or an attribute."""
+    if isinstance(node, ast.AnnAssign):
+        return getattr(node.target, "id", None)
+    return getattr(node, "arg", None) or getattr(node, "attr", None)
+
+
+def test_grey_levels_and_their_range_are_a_codecs_matter():
+    """Elsewhere no argument, field or attribute says how many there are, or what the range is."""
+    knowing = set()
+    for path in (ROOT / "experiments").rglob("*.py"):
+        if path.relative_to(ROOT).parts[1] not in ROOMS_THAT_KNOW_LEVELS:
+            names = {named(node) for node in ast.walk(tree(path))}
+            knowing |= {name(path)} if names & {"levels", "centered"} else set()
+    known = [(room, stem) for room, stems in KNOW_LEVELS.items() for stem in stems.split()]
+    assert knowing == {f"experiments/{room}/{stem}.py" for room, stem in known}
 
 
 def is_text(call: ast.Call) -> bool:

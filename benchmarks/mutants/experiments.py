@@ -78,7 +78,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         name="a digest of arrays without their grey levels",
         file="experiments/data/digests.py",
-        old="json.dumps([shape, data.levels, data.num_classes])",
+        old="json.dumps([shape, data.codec.levels, data.num_classes])",
         new="json.dumps([shape, data.num_classes])",
         tests=(f"{_CHANGED}::test_a_digest_of_arrays_knows_values_labels_and_levels",),
     ),

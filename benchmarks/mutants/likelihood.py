@@ -29,23 +29,22 @@ MUTANTS = [
     Mutant(
         "bin centres instead of dequantized data",
         "experiments/likelihood/estimator.py",
-        "x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)",
-        "_, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)\n"
-        "            x = to_model(values, *bins)",
+        "self._log_prob(key, drawn.x, indices, integrator)",
+        "self._log_prob(key, dataset.codec.encode(values), indices, integrator)",
         _IN_A_BIN,
     ),
     Mutant(
         "the bin's volume with the wrong sign",
         "experiments/likelihood/estimator.py",
-        "-(log_prob + entropy)",
-        "-(log_prob - entropy)",
+        "-(log_prob + drawn.entropy)",
+        "-(log_prob - drawn.entropy)",
         _IN_A_BIN,
     ),
     Mutant(
         "bits of an example, not of a dimension",
         "experiments/likelihood/estimator.py",
-        '"draws": -(log_prob + entropy) / dim / math.log(2)',
-        '"draws": -(log_prob + entropy) / math.log(2)',
+        '"draws": -(log_prob + drawn.entropy) / dim / math.log(2)',
+        '"draws": -(log_prob + drawn.entropy) / math.log(2)',
         _IN_A_BIN,
     ),
     Mutant(
@@ -65,8 +64,8 @@ MUTANTS = [
     Mutant(
         "an entropy that does not count the dimensions",
         "experiments/data/dequantization.py",
-        "math.prod(values.shape[1:]) * math.log(levels.width)",
-        "math.log(levels.width)",
+        "math.prod(values.shape[1:]) * math.log(codec.bin_width)",
+        "math.log(codec.bin_width)",
         _IN_A_BIN,
     ),
     Mutant(

@@ -101,7 +101,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "a correction of a state that is not settled",
-        "samplers/driver.py",
+        "samplers/actions.py",
         "return self.correct(now, prediction, self._settle(now, prediction, carry))",
         "return self.correct(now, prediction, carry)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[unipc]",),
@@ -129,7 +129,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "the last denoising forgets the last step's noise",
-        "samplers/driver.py",
+        "samplers/actions.py",
         "data = (x - removed) / self.sde.alpha(now.t)",
         "data = x / self.sde.alpha(now.t)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[adams]",),

@@ -7,7 +7,8 @@ from jax import Array
 from experiments.builders.model import t_min_of
 from experiments.config_schema.lookup import lookup, one_of
 from experiments.config_schema.sections import LikelihoodConfig
-from experiments.data.dequantization import Levels, dequantizations, noise_to_signal_min
+from experiments.data import Codec
+from experiments.data.dequantization import dequantizations, noise_to_signal_min
 from experiments.errors import UserError
 from samplers import (
     REPLICATES,
@@ -73,7 +74,7 @@ def make_divergence(
     )
 
 
-def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | None) -> float:
+def likelihood_t_min(config: LikelihoodConfig, process: SDE, codec: Codec) -> float:
     """The time at which the flow of a likelihood starts.
 
     It is where σ/α has the value of the config, else the value that the dequantization takes. Under
@@ -84,7 +85,7 @@ def likelihood_t_min(config: LikelihoodConfig, process: SDE, levels: Levels | No
     """
     asked = config.noise_to_signal_min
     if asked is None:
-        asked = noise_to_signal_min(config.dequantization, levels)
+        asked = noise_to_signal_min(config.dequantization, codec)
     most = float(process.noise_to_signal(1.0))
     if asked >= most:
         raise UserError(

@@ -26,6 +26,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--grid", help="NAME[:field=value], fitted:NAME, or times in a .npy")
     parser.add_argument("--sde", help="sample under another SDE: NAME[:field=value,…]")
     parser.add_argument("--num", type=positive, help="number of samples")
+    parser.add_argument("--classes", help="of a conditional model: 3, or cat,dog, or all")
+    parser.add_argument("--cond", metavar="V,…", help="of a model of vectors: the vector's numbers")
+    parser.add_argument("--guidance", type=float, metavar="W", help="scale of guidance; 1 is none")
     parser.add_argument(
         "--denoise", action=argparse.BooleanOptionalAction, help="end with the denoiser"
     )
@@ -44,11 +47,20 @@ def add_to(commands: Any) -> None:
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.display.pictures import provenance
+    from experiments.sampling.conditions import condition_of, parse_classes, parse_vector
     from experiments.sampling.draw import draw, with_flags
 
     trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
     trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
+    experiment, data = trained.experiment, trained.train
+    cond = condition_of(
+        experiment,
+        data,
+        num if latents is None else len(latents),
+        classes=parse_classes(options.classes, experiment, data),
+        vector=parse_vector(options.cond, experiment, data),
+    )
     drawn = draw(
         trained,
         num=num,
@@ -57,6 +69,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         sde=options.sde,
         keep=options.trajectory or 0,
         latents=latents,
+        cond=cond,
         output=options.output,
         progress=sys.stderr.isatty() and not options.trajectory,
     )
@@ -73,6 +86,7 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
         "sampling.rtol": options.rtol,
         "sampling.atol": options.rtol,
         "sampling.denoise": options.denoise,
+        "sampling.guidance": options.guidance,
         "sampling.num": options.num,
         "sampling.batch_size": options.batch,
         "sampling.log_prob": options.log_prob or None,

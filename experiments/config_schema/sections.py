@@ -29,6 +29,7 @@ class DataConfig:
 
     Args:
       source: "digits", "npz:FILE", "folder:DIR", "tfds:NAME" or "toy:NAME".
+      cond: key of an .npz whose vectors the model is conditioned on; None for the labels.
       image_size: images are resized to this height and width; None leaves them as they are.
       holdout: fraction that is the test split, where the source has none.
       centered: the model's range is [−1, 1], else [0, 1].
@@ -46,6 +47,7 @@ class DataConfig:
     """
 
     source: str = "digits"
+    cond: str | None = None
     image_size: int | None = ranged(None, low=1)
     holdout: float = ranged(0.1, above=0, below=1)
     centered: bool
@@ -173,6 +175,8 @@ class SamplingConfig:
       num_steps: steps on the grid; None for what suits the solver.
       t_min: where the grid ends; None for where σ/α is small enough.
       denoise: end with the denoiser.
+      guidance: scale w of classifier-free guidance, by which the score is that without the
+        condition plus w times what the condition adds; 1 is the model's own.
       rtol: relative tolerance of probability_flow.
       atol: absolute tolerance of probability_flow.
       tableau: Runge–Kutta pair of probability_flow.
@@ -193,6 +197,7 @@ class SamplingConfig:
     num_steps: int | None = ranged(None, low=1)
     t_min: float | None = ranged(None, low=0, below=1)
     denoise: bool = True
+    guidance: float = ranged(1.0)
     rtol: float = ranged(1e-5, above=0)
     atol: float = ranged(1e-5, above=0)
     tableau: str = "dopri5"

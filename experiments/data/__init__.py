@@ -19,13 +19,18 @@ A source of your own is `data.source=my_module:points`:
         return Split.of(values)                         # float32 [N, D]; or grey levels, uint8
                                                         # [N, H, W, C], with levels=256
 
+What its values are to a model is said by its codec:
+
+    train.codec.encode(train.values)                    # in model units
+    train.codec.decode(x)                               # values again
+
 Importing this package is cheap: a source imports what it needs when it is loaded.
 """
 
 from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
+from experiments.data.codec import Codec, ContinuousCodec, PixelCodec, codec_of
 from experiments.data.digests import digest
 from experiments.data.order import batches, rows_of_step
-from experiments.data.scaling import bin_width, bits_per_dim, to_levels, to_model
 from experiments.data.source import (
     WHOLE,
     Request,
@@ -42,21 +47,21 @@ __all__ = [
     "CROPS",
     "WHOLE",
     "Batch",
+    "Codec",
+    "ContinuousCodec",
+    "PixelCodec",
     "Reader",
     "Request",
     "Split",
     "Stream",
     "absolute",
     "batches",
-    "bin_width",
-    "bits_per_dim",
     "check_crop",
+    "codec_of",
     "digest",
     "is_here",
     "load",
     "open_split",
     "rows_of_step",
     "sources",
-    "to_levels",
-    "to_model",
 ]

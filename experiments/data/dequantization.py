@@ -1,6 +1,6 @@
 """Dequantization: from a density of continuous states to the probability of a discrete image.
 
-Level k is the bin of width Δ around its centre m (`data.scaling`). For any q whose support is the
+Level k is the bin of width Δ around its centre m (`data.codec`). For any q whose support is the
 bin, by Jensen's inequality and its K-sample form (Burda et al. 2016),
 
     log P(k) = log ∫_bin p ≥ E_q[log p(x) − log q(x)]                             (1)
@@ -27,7 +27,7 @@ from jax import Array
 from jax.scipy.special import erf, ndtri
 from jax.typing import ArrayLike
 
-from experiments.data import Split, bin_width, to_model
+from experiments.data import Codec, PixelCodec
 from samplers import noise
 from sde_lib import SDE, Registry
 
@@ -50,47 +50,29 @@ class Draw(NamedTuple):
     entropy: Array
 
 
-class Levels(NamedTuple):
-    """The grey levels of the data.
-
-    Args:
-      num: how many there are.
-      centered: whether the model's range is [−1, 1], not [0, 1].
-    """
-
-    num: int
-    centered: bool
-
-    @property
-    def width(self) -> float:
-        """The width Δ of a grey level's bin, in model units."""
-        return bin_width(self.num, self.centered)
-
-
-Dequantize = Callable[[Array, Array, Levels, SDE, ArrayLike], Draw]
-"""A function (keys [B], grey levels [B, ...], levels, SDE, t_min) → Draw."""
+Dequantize = Callable[[Array, Array, PixelCodec, SDE, ArrayLike], Draw]
+"""A function (keys [B], grey levels [B, ...], their codec, SDE, t_min) → Draw."""
 
 
 @dequantizations.register("uniform")
-def uniform(keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike) -> Draw:
+def uniform(keys: Array, values: Array, codec: PixelCodec, sde: SDE, t_min: ArrayLike) -> Draw:
     """Uniform noise in each bin, eq. 3 of this module; the arguments are those of `Dequantize`."""
     del sde, t_min
     u = noise.uniform(keys, 0, values.shape[1:])
-    entropy = jnp.asarray(math.prod(values.shape[1:]) * math.log(levels.width))
-    x = to_model(values, levels.num, levels.centered, u)
-    return Draw(x, jnp.full(len(values), -entropy), entropy)
+    entropy = jnp.asarray(math.prod(values.shape[1:]) * math.log(codec.bin_width))
+    return Draw(codec.encode(values, u), jnp.full(len(values), -entropy), entropy)
 
 
 @dequantizations.register("truncated_normal")
 def truncated_normal(
-    keys: Array, values: Array, levels: Levels, sde: SDE, t_min: ArrayLike
+    keys: Array, values: Array, codec: PixelCodec, sde: SDE, t_min: ArrayLike
 ) -> Draw:
     """The model's own noise at t_min, cut off at the bin's ends: eq. 4 and 5 of this module.
 
     The arguments are those of `Dequantize`.
     """
     alpha, sigma = sde.alpha(t_min), sde.sigma(t_min)
-    tau = alpha * levels.width / (2 * sigma)
+    tau = alpha * codec.bin_width / (2 * sigma)
     inside = erf(tau / math.sqrt(2))
     # Off 0, which is one draw in 2²³ and would be −∞ where Z rounds to 1.
     u = jnp.maximum(noise.uniform(keys, 0, values.shape[1:]), 2.0**-24)
@@ -101,19 +83,26 @@ def truncated_normal(
     squares = jnp.sum(eps**2, axis=tuple(range(1, values.ndim)))
     density = jnp.exp(-(tau**2) / 2) / math.sqrt(2 * math.pi)
     return Draw(
-        x=alpha * to_model(values, levels.num, levels.centered) + sigma * eps,
+        x=alpha * codec.encode(values) + sigma * eps,
         log_q=-dim * log_norm - squares / 2,
         entropy=dim * (log_norm + 0.5 - tau * density / inside),
     )
 
 
-def noise_to_signal_min(name: str, levels: Levels | None) -> float:
+def dequantize(
+    name: str, keys: Array, values: Array, codec: Codec, sde: SDE, t_min: ArrayLike
+) -> Draw:
+    """Examples as states at t_min, by the dequantization of that name; continuous ones as they are.
+
+    The other arguments are those of `Dequantize`.
+    """
+    if codec.bin_width is None:
+        return Draw(codec.encode(values), jnp.zeros(len(values)), jnp.zeros(()))
+    return dequantizations[name](keys, values, codec, sde, t_min)
+
+
+def noise_to_signal_min(name: str, codec: Codec) -> float:
     """The σ/α at t_min that suits: Δ/(2τ) for the truncated normal, 1e-3 otherwise."""
-    if name == "truncated_normal" and levels is not None:
-        return levels.width / (2 * _TAU)
+    if name == "truncated_normal" and codec.bin_width is not None:
+        return codec.bin_width / (2 * _TAU)
     return 1e-3
-
-
-def levels(split: Split, centered: bool) -> Levels | None:
-    """The grey levels of a data set; None for continuous data."""
-    return None if split.levels is None else Levels(split.levels, centered)

@@ -67,7 +67,7 @@ def _of_content(path: Path) -> str:
 
 def _of_examples(data: Split) -> str:
     shape = [data.num, *data.shape]
-    content = hashlib.sha256(json.dumps([shape, data.levels, data.num_classes]).encode())
+    content = hashlib.sha256(json.dumps([shape, data.codec.levels, data.num_classes]).encode())
     rows = np.arange(0, data.num, max(1, math.ceil(data.nbytes / LIMIT)))
     for start in range(0, len(rows), _CHUNK):
         batch = data.read(rows[start : start + _CHUNK])

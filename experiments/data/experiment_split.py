@@ -1,7 +1,9 @@
 """The splits of an experiment's data."""
 
+import dataclasses
+
 from experiments.config_schema.sections import Experiment
-from experiments.data import Split, open_split
+from experiments.data import Split, codec_of, open_split
 
 
 def split_of(experiment: Experiment, name: str, source: str | None = None) -> Split:
@@ -16,7 +18,7 @@ def split_of(experiment: Experiment, name: str, source: str | None = None) -> Sp
       UserError: it cannot be opened.
     """
     config = experiment.data
-    return open_split(
+    opened = open_split(
         source or config.source,
         name,
         image_size=config.image_size,
@@ -24,3 +26,5 @@ def split_of(experiment: Experiment, name: str, source: str | None = None) -> Sp
         alpha=config.alpha,
         background=config.background,
     )
+    codec = codec_of(opened.codec.levels, config.centered)
+    return dataclasses.replace(opened, codec=codec)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.data.codec import PixelCodec
 from experiments.data.decoding import Decoding, ImageFile, decode_image
 from experiments.data.digests import digests, of_files
 from experiments.data.folder_search import search
@@ -36,7 +37,7 @@ def open_folder(request: Request) -> Split:
     return Split(
         reader=_FolderReader(names, labels, rows, decoding, shape),
         shape=shape,
-        levels=256,
+        codec=PixelCodec(256),
         num_classes=count_classes(labels),
         crops=request.image_size is not None,
     )

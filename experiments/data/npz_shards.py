@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from experiments.data.codec import PixelCodec
 from experiments.data.images import different_sizes, resize_image, resize_images
 from experiments.data.npz_keys import (
     check_images,
@@ -81,7 +82,7 @@ def open_shards(request: Request) -> Split:
     return Split(
         reader=_ShardReader(shards, labels, rows, size),
         shape=(size or height, size or width, channels),
-        levels=shards[0].levels,
+        codec=PixelCodec(shards[0].levels),
         num_classes=count_classes(labels),
         crops=size is not None,
     )

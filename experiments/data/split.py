@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from experiments.data.codec import Codec, codec_of
 from experiments.data.parallel import in_parallel
 from sde_lib import Condition
 
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
     A field that is added here travels from the reader to the training step with the others.
 
     Args:
-      values: uint8 [B, H, W, C] grey levels 0..levels-1, or float32 [B, D] of continuous data.
+      values: uint8 [B, H, W, C] grey levels, or float32 [B, D] of continuous data.
       cond: what the examples are conditioned on, or could be; None for nothing.
     """
 
@@ -104,11 +105,13 @@ class Split:
     Args:
       reader: reads the examples.
       shape: of one example.
-      levels: number of grey levels (256 for 8-bit images); None for continuous data.
+      codec: what the examples are to a model. As a source opens it, in the range [-1, 1];
+        `split_of` fills in an experiment's.
       num_classes: number of classes of the whole source, which a small split may not all contain;
         0 without labels.
       class_names: of the classes in their order; () where they have none.
-      cond_dim: features of the vectors that stand in for labels; 0 for none.
+      cond_mean: of the training split's vectors that stand in for labels, [D]; () for none.
+      cond_std: their standard deviations, by which they are standardised.
       captions: a text for each example in its order; () where there are none.
       crops: whether reading crops and resizes, so that the place of the crop can be chosen.
       source: the source's name; `open_split` fills it in.
@@ -117,10 +120,11 @@ class Split:
 
     reader: Reader
     shape: tuple[int, ...]
-    levels: int | None
+    codec: Codec
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
-    cond_dim: int = 0
+    cond_mean: tuple[float, ...] = ()
+    cond_std: tuple[float, ...] = ()
     captions: tuple[str, ...] = ()
     crops: bool = False
     source: str = ""
@@ -151,10 +155,21 @@ class Split:
         return cls(
             reader=_InMemory(Batch.of(values, labels)),
             shape=values.shape[1:],
-            levels=levels,
+            codec=codec_of(levels),
             num_classes=0 if labels is None else max(classes, count_classes(labels)),
             class_names=class_names,
             captions=captions,
+        )
+
+    @property
+    def cond_dim(self) -> int:
+        """Features of the vectors that stand in for labels; 0 for none."""
+        return len(self.cond_mean)
+
+    def standardised(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors [..., D] in the units of the source as the model sees them, float32."""
+        return ((vectors - np.asarray(self.cond_mean)) / np.asarray(self.cond_std)).astype(
+            np.float32
         )
 
     @property
@@ -165,8 +180,7 @@ class Split:
     @property
     def nbytes(self) -> int:
         """The size of all the examples when they are decoded."""
-        itemsize = 4 if self.levels is None else 1
-        return self.num * math.prod(self.shape) * itemsize
+        return self.num * math.prod(self.shape) * np.dtype(self.codec.dtype).itemsize
 
     def read(self, rows: np.ndarray, places: np.ndarray | None = None) -> Batch:
         """Some of the examples; the arguments and errors are those of `Reader.read`."""
@@ -186,6 +200,11 @@ class Split:
     def values(self) -> np.ndarray:
         """The values of all the examples [N, ...]; `load` them first, or they are read now."""
         return self.reader.load().values
+
+    @property
+    def conditions(self) -> Condition | None:
+        """Those of all the examples; `load` them first, or they are read now."""
+        return self.reader.load().cond
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.data.codec import PixelCodec
 from experiments.data.decoding import Decoding, ImageFile, decode_image
 from experiments.data.digests import digests, of_files
 from experiments.data.images import decode_batch
@@ -48,7 +49,7 @@ def open_tfds(request: Request) -> Split:
     return Split(
         reader=_RecordReader(records, rows, file.name, labelled, decoding, shape),
         shape=shape,
-        levels=256,
+        codec=PixelCodec(256),
         num_classes=_count_classes(records, rows) if labelled else 0,
         crops=request.image_size is not None,
     )

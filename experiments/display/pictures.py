@@ -17,19 +17,18 @@ from experiments.runtime.versions import versions
 _COLOURS = {"data": "0.75", "samples": "C0"}
 
 
-def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.ndarray:
-    """Images uint8 [N, H, W, C] as one picture uint8 [., ., 3], near-square, one pixel between.
+def image_grid(images: np.ndarray, *, columns: int | None = None, pixels: int = 640) -> np.ndarray:
+    """Images uint8 [N, H, W, C] as one picture uint8 [., ., 3], one pixel between.
 
     Args:
-      levels: grey levels 0 … num_levels − 1.
-      num_levels: number of grey levels; they are stretched to 0 … 255.
+      images: from 0 for black to 255 for white.
+      columns: images of a row; None for a near-square picture.
       pixels: small images are enlarged, by a whole factor, to about this width in all.
     """
-    num, height, width, channels = levels.shape
-    columns = math.ceil(math.sqrt(num))
+    num, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(num))
     rows = math.ceil(num / columns)
     scale = max(1, pixels // (columns * width))
-    images = (levels.astype(np.float32) * 255 / (num_levels - 1)).round().astype(np.uint8)
     if channels < 3:
         images = images[..., :1].repeat(3, axis=-1)
     images = images[..., :3].repeat(scale, axis=1).repeat(scale, axis=2)
@@ -39,14 +38,6 @@ def image_grid(levels: np.ndarray, num_levels: int, *, pixels: int = 640) -> np.
         top, left = i // columns * height + 1, i % columns * width + 1
         picture[top : top + height - 1, left : left + width - 1] = image
     return picture
-
-
-def stretched(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Continuous values as 256 grey levels uint8, from the least of `reference` to its largest."""
-    low, high = float(reference.min()), float(reference.max())
-    span = (high - low) or 1.0
-    scaled = (values.astype(np.float64) - low) / span
-    return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def plot(points: np.ndarray, *, reference: np.ndarray | None = None) -> np.ndarray:

@@ -48,6 +48,6 @@ def recognise(samples: np.ndarray, train: Split, test: Split) -> Recognition:
     )
 
 
-def _features(levels: np.ndarray) -> np.ndarray:
+def _features(values: np.ndarray) -> np.ndarray:
     """Grey levels 0 … 16 as numbers in [0, 1], [N, 64]."""
-    return levels.reshape(len(levels), -1) / 16.0
+    return values.reshape(len(values), -1) / 16.0

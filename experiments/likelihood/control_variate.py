@@ -3,8 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.config_schema.sections import Experiment
-from experiments.data import Split, bin_width, to_model
+from experiments.data import Split
 from sde_lib import Gaussian
 
 MAX_DIMENSIONS = 4096
@@ -13,19 +12,18 @@ MAX_DIMENSIONS = 4096
 _MAX_EXAMPLES = 10_000
 
 
-def data_gaussian(experiment: Experiment, dataset: Split) -> Gaussian:
+def data_gaussian(dataset: Split) -> Gaussian:
     """Fitted to the first 10,000 examples in model units, with the variance of dequantization.
 
     Whatever it is, the control variate leaves the mean of the divergence as it is; a good fit takes
     out more of its variance.
     """
-    centered = experiment.data.centered
-    values = np.asarray(to_model(dataset.values[:_MAX_EXAMPLES], dataset.levels, centered))
+    values = np.asarray(dataset.codec.encode(dataset.values[:_MAX_EXAMPLES]))
     flat = values.reshape(len(values), -1).astype(np.float64)
     mean = flat.mean(axis=0)
     covariance = (flat - mean).T @ (flat - mean) / len(flat)
     eigenvalues, eigenvectors = np.linalg.eigh(covariance)
-    noise = bin_width(dataset.levels, centered) ** 2 / 12 if dataset.levels else 0.0
+    noise = (dataset.codec.bin_width or 0.0) ** 2 / 12
     return Gaussian(
         mean=jnp.asarray(mean, dtype=float),
         eigenvectors=jnp.asarray(eigenvectors, dtype=float),

@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 import samplers
 from experiments.builders.likelihood import build_integrator, likelihood_t_min, make_divergence
 from experiments.config_schema.sections import Experiment
-from experiments.data import Split, to_model
-from experiments.data.dequantization import dequantizations, levels
+from experiments.data import Split
+from experiments.data.dequantization import dequantize
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.likelihood.control_variate import MAX_DIMENSIONS, data_gaussian
@@ -22,7 +22,7 @@ from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, replicated, sharded
 from samplers import Hutchinson, noise
 from samplers.divergence import value_and_divergence
-from sde_lib import SDE, Gaussian, Model
+from sde_lib import SDE, Condition, Gaussian, Model
 
 
 class Estimator:
@@ -50,9 +50,9 @@ class Estimator:
         check_batch(mesh, config.batch_size, "likelihood.batch_size")
         self.config, self.sde, self.mesh = config, sde, mesh
         self.model = jax.device_put(model, replicated(mesh))
+        self.conditional = experiment.model.conditional
         self.data_std, self.key = experiment.data.std, seeds.key_of(seed)
-        self.centered = experiment.data.centered
-        self.t_min = likelihood_t_min(config, sde, levels(train, self.centered))
+        self.t_min = likelihood_t_min(config, sde, train.codec)
         self.control = _control(experiment, train)
         self.time_std = (
             self.data_std if self.control is None else jnp.sqrt(self.control.eigenvalues)
@@ -70,18 +70,27 @@ class Estimator:
             return samplers.REPLICATES - 1
         return self.config.probes - 1
 
-    def batch(self, dataset: Split, rows: np.ndarray, *, finer: bool = False) -> dict:
+    def batch(
+        self,
+        dataset: Split,
+        rows: np.ndarray,
+        *,
+        cond: Condition | None = None,
+        finer: bool = False,
+    ) -> dict:
         """The fields of a `Likelihood` for some rows of a data set.
 
         Args:
           dataset: whose examples.
           rows: their numbers [B].
+          cond: what a conditional model is given, [B]; None for the examples' own.
           finer: solve twice as finely.
         """
         start = time.perf_counter()
         integrator = build_integrator(self.config, finer=finer)
-        values = dataset.values[np.minimum(rows, dataset.num - 1)]
-        inputs = jax.device_put((values, jnp.asarray(rows)), sharded(self.mesh))
+        examples = dataset.read(np.minimum(rows, dataset.num - 1))
+        cond = (examples.cond if cond is None else cond) if self.conditional else None
+        inputs = jax.device_put((examples.values, cond, jnp.asarray(rows)), sharded(self.mesh))
         draws = [
             jax.device_get(
                 self._draw(jax.random.fold_in(self.key, r), dataset, integrator, *inputs)
@@ -96,28 +105,29 @@ class Estimator:
         }
 
     def _draw(
-        self, key: Array, dataset: Split, integrator: Any, values: Array, indices: Array
+        self,
+        key: Array,
+        dataset: Split,
+        integrator: Any,
+        values: Array,
+        cond: Condition | None,
+        indices: Array,
     ) -> dict[str, Array]:
-        bins = levels(dataset, self.centered)
-        dim = math.prod(dataset.shape)
-        if bins is None:
-            x, log_q, entropy = values, jnp.zeros(len(values)), jnp.zeros(())
-        else:
-            dequantize = dequantizations[self.config.dequantization]
-            keys = noise.stream(noise.example_keys(key, indices), "dequantization")
-            x, log_q, entropy = dequantize(keys, values, bins, self.sde, self.t_min)
-        log_prob, error, evaluations = self._log_prob(key, x, indices, integrator)
+        dim, name = math.prod(dataset.shape), self.config.dequantization
+        keys = noise.stream(noise.example_keys(key, indices), "dequantization")
+        drawn = dequantize(name, keys, values, dataset.codec, self.sde, self.t_min)
+        log_prob, error, evaluations = self._log_prob(key, drawn.x, cond, indices, integrator)
         return {
-            "draws": -(log_prob + entropy) / dim / math.log(2),
+            "draws": -(log_prob + drawn.entropy) / dim / math.log(2),
             "probe_errors": error / dim / math.log(2),
-            "log_weights": log_prob - log_q,
+            "log_weights": log_prob - drawn.log_q,
             "evaluations": evaluations,
         }
 
     def _log_prob(
-        self, key: Array, x: Array, indices: Array, integrator: Any
+        self, key: Array, x: Array, cond: Condition | None, indices: Array, integrator: Any
     ) -> tuple[Array, Array, Array]:
-        """log p(x) in nats, its standard error and evaluations, [B] each."""
+        """log p(x | cond) in nats, its standard error and evaluations, [B] each."""
         if self.config.estimator == "elbo":
             return samplers.elbo(
                 key,
@@ -127,11 +137,13 @@ class Estimator:
                 t_min=self.t_min,
                 num_times=self.config.num_times,
                 data_std=self.time_std,
+                cond=cond,
                 indices=indices,
             )
         flow = samplers.ProbabilityFlow(
             sde=self.sde,
             model=self.model,
+            cond=cond,
             t_min=self.t_min,
             data_std=self.data_std,
             integrator=integrator,
@@ -143,7 +155,7 @@ class Estimator:
     def exact_hours(self, dataset: Split, num: int) -> float:
         """How long the exact divergence of `num` examples takes, from the time of one product."""
         size = self.config.batch_size
-        x = to_model(jnp.asarray(dataset.values[:size]), dataset.levels, self.centered)
+        x = dataset.codec.encode(jnp.asarray(dataset.values[:size]))
         probe = Hutchinson.draw(self.key, x.shape)
 
         @jax.jit
@@ -168,7 +180,7 @@ def _control(experiment: Experiment, train: Split) -> Gaussian | None:
     if not (config.control and uses) or math.prod(train.shape) > MAX_DIMENSIONS:
         return None
     try:
-        return data_gaussian(experiment, split_of(experiment, "train").load())
+        return data_gaussian(split_of(experiment, "train").load())
     except UserError as error:
         raise UserError(
             f"{error}; or --config.likelihood.control=False, which needs no training data"

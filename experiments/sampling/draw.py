@@ -16,6 +16,7 @@ from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result
 from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
+from sde_lib import Condition
 
 
 class Drawn(NamedTuple):
@@ -39,6 +40,7 @@ def draw(
     sde: str | None = None,
     keep: int = 0,
     latents: np.ndarray | None = None,
+    cond: Condition | None = None,
     output: str | None = None,
     progress: bool = False,
     again: bool = False,
@@ -53,6 +55,7 @@ def draw(
       sde: another SDE to sample under, NAME[:field=value,…].
       keep: frames of an animation of the way there.
       latents: standard normal [num, ...] to start from, instead of draws.
+      cond: what each is conditioned on, NumPy arrays [num, ...]; None for nothing.
       output: a name for the files; by default they are in the workdir, named by their protocol.
       progress: show a bar.
       again: draw them also where their files are there.
@@ -62,16 +65,18 @@ def draw(
         a sample is not finite.
     """
     sampler = BatchedSampler.of(trained, sde)
-    protocol = files.protocol(sampler, trained, seed=seed, num=num, latents=latents, frames=keep)
+    protocol = files.protocol(
+        sampler, trained, seed=seed, num=num, latents=latents, cond=cond, frames=keep
+    )
     result = _result(trained, files.words(sampler, trained, sde, seed), protocol, output)
     is_there = result.is_there(*files.suffixes(keep))
     if is_there and not again:
         return Drawn(None, files.drawn_before(result))
     start = time.perf_counter()
-    samples = sampler.draw(num, seed, progress=progress, keep=keep, latents=latents)
+    samples = sampler.draw(num, seed, progress=progress, keep=keep, latents=latents, cond=cond)
     seconds = time.perf_counter() - start
     if not is_there:
-        files.save(samples, seconds, trained.experiment, trained.train, result, about)
+        files.save(samples, cond, seconds, trained.train, result, about)
     return Drawn(samples, files.summary(samples, seconds, result))
 
 

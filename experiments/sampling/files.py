@@ -1,8 +1,9 @@
 """What the command `sample` writes: all samples, what decided them, and how they look.
 
 NAME.npz     all samples: `images` uint8 grey levels [N, H, W, C], or `points` float32 [N, ...] of
-             continuous data; `evaluations` [N]; where asked for `log_prob` [N], in nats of the
-             states in model units, with its standard error `log_prob_error`
+             continuous data; `evaluations` [N]; where the model is conditional `labels` [N] or
+             `cond` [N, D]; where asked for `log_prob` [N], in nats of the states in model units,
+             with its standard error `log_prob_error`
 NAME.json    the protocol, and what it has cost
 NAME.png     at most 100 images, or all points
 NAME.gif     the way there, where asked for
@@ -13,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config_schema.sections import Experiment
-from experiments.data import Split, to_levels
-from experiments.display.pictures import image_grid, plot, save_gif, save_png, stretched
+from experiments.data import Split
+from experiments.display.pictures import image_grid, plot, save_gif, save_png
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import file_at_once
 from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result, digest
 from experiments.workdir.trained_model import TrainedModel
 from samplers import Samples
+from sde_lib import Condition
 
 _SHOWN = 100
 """At most so many images are in a picture: ten rows of ten are seen at a glance."""
@@ -37,6 +38,7 @@ def protocol(
     seed: int,
     num: int,
     latents: np.ndarray | None = None,
+    cond: Condition | None = None,
     frames: int = 0,
 ) -> dict[str, Any]:
     """Everything that samples follow from; of arrays, digests.
@@ -47,6 +49,7 @@ def protocol(
       seed: sample i depends on (seed, i) alone.
       num: how many there are.
       latents: what they start from, where it is not drawn.
+      cond: what each is conditioned on; None for nothing.
       frames: how many an animation has; 0 for none.
     """
     return {
@@ -55,6 +58,7 @@ def protocol(
         "seed": seed,
         "num": num,
         "latents_digest": None if latents is None else digest(latents),
+        **({} if cond is None else {"condition_digest": digest(cond)}),
         "frames": frames,
     }
 
@@ -89,8 +93,8 @@ def suffixes(frames: int) -> tuple[str, ...]:
 
 def save(
     samples: Samples,
+    cond: Condition | None,
     seconds: float,
-    experiment: Experiment,
     dataset: Split,
     result: Result,
     about: dict[str, str],
@@ -99,14 +103,14 @@ def save(
 
     Args:
       samples: what was drawn, as NumPy arrays [N, ...].
+      cond: what it is conditioned on; None for nothing.
       seconds: how long it took.
-      experiment: by whose data they are grey levels.
-      dataset: what they are compared with.
+      dataset: of whose values they are, and what they are compared with.
       result: its name and protocol.
       about: goes into the picture's metadata.
     """
     with file_at_once(result.file(".npz")) as file:
-        np.savez_compressed(file, **_arrays(samples, experiment, dataset.levels))
+        np.savez_compressed(file, **_arrays(samples, cond, dataset))
     calls = samples.evaluations
     result.record(
         {
@@ -116,39 +120,60 @@ def save(
             "seconds": round(seconds, 2),
         }
     )
-    shown = _SHOWN if _are_images(dataset) else len(samples.x)
-    frames = [np.asarray(samples.x[:shown])]
-    save_png(result.file(".png"), picture(frames[0], experiment, dataset), **about)
+    labels = None if cond is None else cond.label
+    save_png(result.file(".png"), picture(samples.x, dataset, labels), **about)
     if samples.path is not None:
-        frames = [*np.moveaxis(np.asarray(samples.path[:shown]), 1, 0), *frames]
-        save_gif(result.file(".gif"), [picture(frame, experiment, dataset) for frame in frames])
+        frames = [*np.moveaxis(np.asarray(samples.path), 1, 0), samples.x]
+        save_gif(result.file(".gif"), [picture(frame, dataset, labels) for frame in frames])
 
 
-def _arrays(samples: Samples, experiment: Experiment, levels: int | None) -> dict[str, Any]:
-    if levels is None:
-        content: dict[str, Any] = {"points": samples.x}
-    else:
-        images = to_levels(samples.x, levels, experiment.data.centered)
-        content = {"images": np.asarray(images), "levels": np.asarray(levels)}
+def _arrays(samples: Samples, cond: Condition | None, dataset: Split) -> dict[str, Any]:
+    content = dataset.codec.arrays(samples.x)
+    if cond is not None and cond.label is not None:
+        content["labels"] = cond.label
+        if dataset.class_names:
+            content["label_names"] = np.asarray(dataset.class_names)
+    if cond is not None and cond.vector is not None:
+        content["cond"] = cond.vector * np.asarray(dataset.cond_std) + np.asarray(dataset.cond_mean)
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
         if getattr(samples, name) is not None:
             content[name] = getattr(samples, name)
     return content
 
 
-def picture(values: np.ndarray, experiment: Experiment, dataset: Split) -> np.ndarray:
+def picture(x: Any, dataset: Split, labels: Any = None) -> np.ndarray:
     """Samples in model units as one picture uint8 [., ., 3]: of images a grid, else a plot.
 
     Continuous images are black where the data, if they are here, are least, and white where most.
+
+    Args:
+      x: the samples [N, ...], of which at most 100 are shown where they are images.
+      dataset: of whose values they are, and what they are compared with.
+      labels: their classes [N], which have a row each; None for none.
     """
-    if dataset.levels is not None:
-        levels = to_levels(values, dataset.levels, experiment.data.centered)
-        return image_grid(np.asarray(levels), dataset.levels)
+    codec, columns = dataset.codec, None
+    if _are_images(dataset):
+        shown, columns = _shown(len(x), labels)
+        x = np.asarray(x)[shown]
+    values = np.asarray(codec.decode(x))
+    if codec.bin_width is not None:
+        return image_grid(codec.brightness(values), columns=columns)
     reference = _some(dataset, len(values))
     if _are_images(dataset):
-        return image_grid(stretched(values, values if reference is None else reference), 256)
+        return image_grid(codec.brightness(values, reference), columns=columns)
     flat = values.reshape(len(values), -1)
     return plot(flat, reference=None if reference is None else reference.reshape(-1, flat.shape[1]))
+
+
+def _shown(num: int, labels: Any) -> tuple[np.ndarray, int | None]:
+    """The samples that a picture shows, and its columns: a row a class, where there are several."""
+    labels = np.zeros(num, int) if labels is None else np.asarray(labels)
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) == 1:
+        return np.arange(min(num, _SHOWN)), None
+    classes = classes[:_SHOWN]
+    columns = max(1, min(counts[: len(classes)].min(), _SHOWN // len(classes)))
+    return np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes]), int(columns)
 
 
 def _are_images(dataset: Split) -> bool:

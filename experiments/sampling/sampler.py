@@ -13,11 +13,12 @@ from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, fetch, put, replicated, sharded
+from experiments.sampling.conditions import check_guidance
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import digest
 from experiments.workdir.trained_model import TrainedModel
-from samplers import Samples
-from sde_lib import SDE, Model
+from samplers import Samples, guided
+from sde_lib import SDE, Condition, Model
 
 
 class BatchedSampler:
@@ -46,7 +47,9 @@ class BatchedSampler:
         mesh: Mesh,
         grids: pathlib.Path | None = None,
     ):
-        self.config, self.sde, self.model = experiment.sampling, sde, model
+        check_guidance(experiment)
+        self.config, self.sde = experiment.sampling, sde
+        self.model = guided(model, sde, scale=self.config.guidance)
         self.shape, self.mesh = shape, mesh
         check_batch(mesh, self.config.batch_size, "sampling.batch_size")
         self.method = method_of(experiment, sde, grids)
@@ -79,6 +82,7 @@ class BatchedSampler:
             **{name: value for name, value in named.items() if name not in arrays},
             **{f"{name}_digest": digest(value) for name, value in arrays.items()},
             "denoise": self.config.denoise,
+            "guidance": self.config.guidance,
             "sampled_under": repr(self.sde),
             "sampled_under_digest": digest(self.sde),
             "batch_size": self.config.batch_size,
@@ -92,6 +96,7 @@ class BatchedSampler:
         progress: bool = False,
         keep: int = 0,
         latents: np.ndarray | None = None,
+        cond: Condition | None = None,
     ) -> Samples:
         """`num` samples as NumPy arrays [num, ...]; the last batch is filled up and cut.
 
@@ -101,6 +106,7 @@ class BatchedSampler:
           progress: show a bar.
           keep: how many states of the way to keep.
           latents: standard normal [num, ...] to start from, instead of draws.
+          cond: what each is conditioned on, NumPy arrays [num, ...]; None for nothing.
 
         Raises:
           UserError: a sample is not finite.
@@ -110,14 +116,17 @@ class BatchedSampler:
         batches = []
         for first in range(0, num, size):
             rows = np.arange(first, first + size)
-            given = None if latents is None else put(latents[np.minimum(rows, num - 1)], split)
+            given = jax.tree.map(
+                lambda leaf, rows=rows: put(leaf[np.minimum(rows, num - 1)], split), (latents, cond)
+            )
             batch = self.sampler.draw(
                 key,
                 self.sde,
                 self.model,
                 (size, *self.shape),
+                cond=given[1],
                 indices=put(rows, split),
-                latents=given,
+                latents=given[0],
                 keep=keep,
                 progress=progress,
             )

@@ -10,7 +10,7 @@ from jax import Array
 
 from experiments.builders.model import build_model, training_t_min
 from experiments.config_schema.sections import Experiment
-from experiments.data import Batch, Split, to_model
+from experiments.data import Batch, Codec, Split
 from experiments.errors import UserError
 from experiments.state.learned_sde import apart
 from experiments.training.objective import Draws, Objective, objectives
@@ -89,20 +89,21 @@ class Denoising(Objective):
         Raises:
           UserError: these; or the bound of data that have no density.
         """
-        check_weights(self.experiment, self.sde)
-        discrete = self.data.levels is not None and not self.experiment.data.dequantization
-        if self.experiment.training.learn_sde and discrete:
+        config = self.experiment
+        check_weights(config, self.sde)
+        has_bins = self.data.codec.bin_width is not None
+        if config.training.learn_sde and has_bins and not config.data.dequantization:
             raise UserError(
                 "data.dequantization: got False, takes True with training.learn_sde, which learns "
                 "by a bound on a density"
             )
-        check_flip(self.experiment, self.data.shape)
+        check_flip(config, self.data.shape)
 
     def draw(self, key: Array, batch: Batch) -> Draws:
         """Times, noise, and the examples in model units; some of them lose their condition."""
         config = self.experiment.training
         time_key, noise_key, data_key, cond_key = jax.random.split(key, 4)
-        data = to_model_units(self.experiment, self.data.levels, data_key, batch.values)
+        data = to_model_units(self.experiment, self.data.codec, data_key, batch.values)
         spread = low_discrepancy if config.low_discrepancy else independent
         u = spread(time_key, len(data))
         t, importance = time_samplers[config.times](self.sde, u, self.t_min)
@@ -145,12 +146,12 @@ def drop_some(key: Array, cond: Condition | None, rate: float) -> Condition | No
     return cond.drop(jax.random.bernoulli(key, 1 - rate, (cond.num,)))
 
 
-def to_model_units(experiment: Experiment, levels: int | None, key: Array, values: Array) -> Array:
+def to_model_units(experiment: Experiment, codec: Codec, key: Array, values: Array) -> Array:
     """Raw values [B, ...] in model units: dequantized and flipped at random where asked for.
 
     Args:
       experiment: its section `data` says what is done.
-      levels: number of grey levels; None leaves continuous values as they are.
+      codec: of the values.
       key: of what is drawn.
       values: uint8 [B, H, W, C] or float32 [B, ...].
 
@@ -162,7 +163,5 @@ def to_model_units(experiment: Experiment, levels: int | None, key: Array, value
     if config.flip:
         mirror = jax.random.bernoulli(flip_key, shape=(len(values), 1, 1, 1))
         values = jnp.where(mirror, values[:, :, ::-1], values)
-    if levels is None:
-        return values
     u = jax.random.uniform(noise_key, values.shape) if config.dequantization else 0.5
-    return to_model(values, levels, config.centered, u)
+    return codec.encode(values, u)

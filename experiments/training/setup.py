@@ -121,10 +121,10 @@ def _check_fit(objective: Objective) -> None:
       UserError: it cannot.
     """
     experiment, data = objective.experiment, objective.data
-    dtype = jnp.float32 if data.levels is None else jnp.uint8
 
     def trace(params: Any, key: jax.Array) -> Any:
-        batch = Batch(jnp.zeros((2, *data.shape), dtype), example_condition(experiment.model, 2))
+        values = jnp.zeros((2, *data.shape), data.codec.dtype)
+        batch = Batch(values, example_condition(experiment.model, 2))
         return objective.losses(params, objective.draw(key, batch), key)
 
     try:

@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 from typing import NamedTuple
 
-import numpy as np
 from jax.sharding import Mesh
 
 from experiments.builders.model import build_model, build_network, build_sde
@@ -21,6 +20,7 @@ from experiments.errors import UserError
 from experiments.runtime import processes, sharding
 from experiments.runtime.devices import fetch
 from experiments.runtime.stopping import Stop
+from experiments.sampling.conditions import condition_of
 from experiments.sampling.files import picture
 from experiments.sampling.sampler import BatchedSampler
 from experiments.state import averages
@@ -205,12 +205,14 @@ class _Run:
         grids, shape = self.workdir.grids, self.data.shape
         try:
             sampler = BatchedSampler(experiment, sde, model, shape, self.mesh, grids)
-            samples = sampler.draw(self.experiment.sampling.num, self.experiment.seed)
+            num = experiment.sampling.num
+            cond = condition_of(experiment, self.data, num)
+            samples = sampler.draw(num, experiment.seed, cond=cond)
         except UserError as error:  # of a model that has hardly begun: it may still learn
             _say(f"step {step}: {error}")
             return
         if processes.is_first():
-            drawn = picture(np.asarray(samples.x), self.experiment, self.data)
+            drawn = picture(samples.x, self.data, None if cond is None else cond.label)
             result = self._grid(step, average)
             save_png(result.file(".png"), drawn, protocol=json.dumps(result.protocol))
             log.image(step, drawn)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config_schema.sections import Experiment
-from experiments.data import Batch, Reader, Split, absolute, digest
+from experiments.data import Batch, Reader, Split, absolute, codec_of, digest
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 
@@ -28,7 +28,7 @@ class DataSpec:
       num: of examples; 0 where nobody has counted them.
       num_classes: 0 without labels.
       class_names: of the classes in their order; () where they have none.
-      cond_dim: features of the vectors that stand in for labels; 0 for none.
+      cond_mean, cond_std: of the vectors that stand in for labels; () for none.
       place: the source, with an absolute path; "" where nobody has said.
       digest: of the source's content; "" where nobody has read it.
     """
@@ -38,7 +38,8 @@ class DataSpec:
     num: int = 0
     num_classes: int = 0
     class_names: tuple[str, ...] = ()
-    cond_dim: int = 0
+    cond_mean: tuple[float, ...] = ()
+    cond_std: tuple[float, ...] = ()
     place: str = ""
     digest: str = ""
 
@@ -51,11 +52,12 @@ class DataSpec:
         """
         return cls(
             shape=data.shape,
-            levels=data.levels,
+            levels=data.codec.levels,
             num=data.num,
             num_classes=data.num_classes,
             class_names=data.class_names,
-            cond_dim=data.cond_dim,
+            cond_mean=data.cond_mean,
+            cond_std=data.cond_std,
             place=absolute(data.source),
             digest=digest(data),
         )
@@ -73,8 +75,8 @@ class DataSpec:
         """
         try:
             values: dict[str, Any] = json.loads(text)
-            shape, names = tuple(map(int, values["shape"])), tuple(values.get("class_names", ()))
-            return cls(**values | {"shape": shape, "class_names": names})
+            tuples = {n: tuple(v) for n, v in values.items() if isinstance(v, list)}
+            return cls(**values | tuples | {"shape": tuple(map(int, values["shape"]))})
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{where}: holds no facts of a data set ({error})") from error
 
@@ -106,10 +108,11 @@ class DataSpec:
         return Split(
             reader=_Opens(experiment, self.num),
             shape=self.shape,
-            levels=self.levels,
+            codec=codec_of(self.levels, experiment.data.centered),
             num_classes=self.num_classes,
             class_names=self.class_names,
-            cond_dim=self.cond_dim,
+            cond_mean=self.cond_mean,
+            cond_std=self.cond_std,
             source=experiment.data.source,
             name="train",
         )

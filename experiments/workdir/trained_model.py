@@ -108,7 +108,7 @@ class TrainedModel:
             "data_std": self.experiment.data.std,
             "centered": self.experiment.data.centered,
             "shape": self.train.shape,
-            "grey_levels": self.train.levels,
+            "grey_levels": self.train.codec.levels,
             "versions": versions(),
         }
 
@@ -151,8 +151,13 @@ class TrainedModel:
                 "--data measures others"
             )
 
-    def examples(self, source: str | None, split: str | None) -> Split:
+    def examples(self, source: str | None, split: str | None, *, conditions: bool = True) -> Split:
         """What to measure: a split of the experiment's data, or of another source, or all of that.
+
+        Args:
+          source: another source; None for the experiment's.
+          split: of that; None for all of it.
+          conditions: whether a conditional model is given those of the examples.
 
         Raises:
           UserError: examples that the model does not take.
@@ -160,16 +165,40 @@ class TrainedModel:
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
         given = split_of(self.experiment, split or WHOLE, source).load()
-        return self._checked(given, "--data")
+        return self._checked(given, "--data", conditions)
 
-    def _checked(self, given: Split, field: str) -> Split:
-        for name in ("shape", "levels"):
-            got, takes = getattr(given, name), getattr(self.train, name)
+    def _checked(self, given: Split, field: str, conditions: bool = True) -> Split:
+        for name, got, takes in (
+            ("shape", given.shape, self.train.shape),
+            ("levels", given.codec.levels, self.train.codec.levels),
+        ):
             if got != takes:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
                 )
+        if self.experiment.model.conditional and conditions:
+            self._check_conditions(given, field)
         return given
+
+    def _check_conditions(self, given: Split, field: str) -> None:
+        """Stop examples without the conditions that the model takes.
+
+        Raises:
+          UserError: they have none, other classes, or other vectors.
+        """
+        has, takes = given.num_classes, self.train.num_classes
+        if width := self.train.cond_dim:
+            if given.cond_dim != width:
+                raise UserError(
+                    f"{field}: {given.source} has vectors of {given.cond_dim} numbers, takes "
+                    f"{width}, the model's"
+                )
+        elif not has:
+            raise UserError(f"{field}: {given.source} has no labels, which the model takes")
+        elif has > takes:
+            raise UserError(
+                f"{field}: {given.source} has {has} classes, takes at most {takes}, the model's"
+            )
 
 
 def restore(

@@ -42,6 +42,11 @@ class Renoising(Solver):
         """Always: noise is added between the steps."""
         return True
 
+    @property
+    def carries_moves(self) -> bool:
+        """What the solver does."""
+        return self.solver.carries_moves
+
     @abc.abstractmethod
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """The steps on a grid, some of which start above the end of the one before."""

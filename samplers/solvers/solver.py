@@ -154,6 +154,11 @@ class Solver(Pytree, abc.ABC):
         """Whether a step uses evaluations of earlier steps."""
         return False
 
+    @property
+    def carries_moves(self) -> bool:
+        """Whether it goes on from a state that a constraint has moved between its steps."""
+        return True
+
     def steps(self, sde: SDE, grid: Array) -> Steps:
         """The steps on a grid of N + 1 decreasing times; more than N, if some go up again."""
         del sde
@@ -176,7 +181,8 @@ class Solver(Pytree, abc.ABC):
     ) -> tuple[Array, Any]:
         """The end x of a step, corrected by the network's evaluation there.
 
-        The driver calls it before anything but the solver moves x (a corrector, the denoising).
+        The driver calls it before anything but the solver moves x (a corrector, a constraint, the
+        denoising).
 
         Returns:
           x and what the solver keeps. Methods that correct no step return both as they are.

@@ -1,4 +1,4 @@
-"""Data sets: scaling against its definition, splits, every source, and every message."""
+"""Data sets: splits, every source, and every message."""
 
 import io
 import json
@@ -7,87 +7,12 @@ import re
 import subprocess
 import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import data
 from experiments.errors import UserError
-
-# --- scaling ------------------------------------------------------------------------------------
-
-SCALES = [(levels, centered) for levels in (2, 17, 256) for centered in (True, False)]
-
-
-@pytest.mark.parametrize(("levels", "centered"), SCALES)
-@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
-def test_every_level_survives_the_way_to_model_units_and_back(levels, centered, array):
-    k = array(np.arange(levels, dtype=np.uint8))
-    x = data.to_model(k, levels, centered)
-    assert x.dtype == np.float32
-    low, high = (-1, 1) if centered else (0, 1)
-    edges = np.linspace(low, high, levels + 1)
-    np.testing.assert_allclose(x, (edges[1:] + edges[:-1]) / 2, atol=1e-6)
-    back = data.to_levels(x, levels, centered)
-    assert back.dtype == np.uint8
-    np.testing.assert_array_equal(back, k)
-
-
-@pytest.mark.parametrize(("levels", "centered"), SCALES)
-def test_noise_fills_the_bin_and_is_undone(levels, centered):
-    k = np.repeat(np.arange(levels, dtype=np.uint8), 50)
-    u = np.random.default_rng(0).uniform(1e-3, 1 - 1e-3, k.shape).astype(np.float32)
-    x = data.to_model(k, levels, centered, u)
-    edges = np.linspace(-1 if centered else 0, 1, levels + 1)
-    assert np.all((edges[:-1][k] < x) & (x < edges[1:][k]))
-    np.testing.assert_allclose((x - edges[k]) / (edges[1] - edges[0]), u, atol=1e-4)
-    np.testing.assert_array_equal(data.to_levels(x, levels, centered), k)
-
-
-def test_scaling_is_the_same_under_jit():
-    k = np.arange(256, dtype=np.uint8)
-    x = jax.jit(lambda k: data.to_model(k, 256, True))(k)
-    np.testing.assert_array_equal(x, data.to_model(k, 256, True))
-    assert jax.jit(lambda x: data.to_levels(x, 256, True))(x).tolist() == k.tolist()
-    bits = jax.jit(lambda log_prob: data.bits_per_dim(log_prob, 3, 256, True))(jnp.zeros(2))
-    np.testing.assert_allclose(bits, 7.0, rtol=1e-6)
-
-
-@pytest.mark.parametrize("centered", [True, False])
-def test_values_outside_the_range_get_the_first_and_the_last_level(centered):
-    x = np.array([-7.0, 1.0, 7.0], np.float32)
-    assert data.to_levels(x, 17, centered).tolist() == [0, 16, 16]
-
-
-def test_continuous_data_pass_unchanged_and_are_counted_by_their_density():
-    x = np.array([[0.3, -4.0]], np.float32)
-    assert data.to_model(x, None, True) is x
-    assert data.to_levels(x, None, True) is x
-    normal = -math.log(2 * math.pi) - (x**2).sum(-1) / 2
-    np.testing.assert_allclose(
-        data.bits_per_dim(normal, 2, None, True), -np.log2(np.exp(normal)) / 2
-    )
-
-
-@pytest.mark.parametrize(("centered", "offset"), [(True, 7), (False, 8)])
-def test_the_offset_of_8_bit_images(centered, offset):
-    nats = np.array([-5.0, 0.0, 20.0])
-    bits = data.bits_per_dim(nats, 4, 256, centered)
-    np.testing.assert_allclose(bits, -nats / (4 * math.log(2)) + offset)
-
-
-@pytest.mark.parametrize(("levels", "centered"), SCALES)
-def test_bits_of_a_density_constant_on_each_bin_are_those_of_its_probabilities(levels, centered):
-    width = (2 if centered else 1) / levels
-    uniform = -12 * math.log(2 if centered else 1)
-    np.testing.assert_allclose(data.bits_per_dim(uniform, 12, levels, centered), math.log2(levels))
-    probability = np.random.default_rng(0).dirichlet(np.ones(levels))
-    log_prob = np.log(probability / width)
-    bits = data.bits_per_dim(log_prob, 1, levels, centered)
-    np.testing.assert_allclose(bits, -np.log2(probability))
-
 
 # --- digits and points --------------------------------------------------------------------------
 
@@ -99,7 +24,7 @@ def test_digits_are_split_into_disjoint_parts_that_make_the_whole():
     train, test = (data.load("digits", split) for split in ("train", "test"))
     assert (train.num, test.num) == (1437, 360)
     assert train.shape == test.shape == (8, 8, 1)
-    assert train.levels == test.levels == 17
+    assert train.codec == test.codec == data.PixelCodec(17)
     assert train.num_classes == test.num_classes == 10
     assert set(train.labels) == set(test.labels) == set(range(10))
     assert train.values.dtype == np.uint8
@@ -121,7 +46,7 @@ def test_points_are_centred_and_of_unit_scale(name):
     assert train.values.shape == (20000, 2)
     assert test.values.shape == (5000, 2)
     assert train.values.dtype == np.float32
-    assert train.levels is None
+    assert train.codec == data.ContinuousCodec()
     for part in (train, test):
         np.testing.assert_allclose(part.values.mean(0), 0, atol=0.05)
         np.testing.assert_allclose(np.sqrt((part.values**2).mean()), 1, atol=0.02)
@@ -185,7 +110,7 @@ def test_one_pool_is_split_by_a_fixed_permutation(tmp_path):
     assert train.labels.tolist() == [1, 4, 2, 4, 0, 3, 3, 1, 0]
     assert train.labels.dtype == np.int32
     assert (train.num_classes, test.num_classes) == (5, 5)
-    assert (train.levels, train.source, test.name) == (256, source, "test")
+    assert (train.codec, train.source, test.name) == (data.PixelCodec(256), source, "test")
 
 
 @pytest.mark.parametrize("num", [2, 3, 17, 100])
@@ -225,7 +150,7 @@ def test_npz_names_the_keys_that_it_does_not_take(tmp_path, capsys):
 
 def test_npz_levels(tmp_path):
     source = save(tmp_path, images=numbered(4, 2, 2), levels=4)
-    assert data.load(source, "train").levels == 4
+    assert data.load(source, "train").codec == data.PixelCodec(4)
     assert data.load(source, "train", image_size=2).shape == (2, 2, 1)
 
 
@@ -494,12 +419,13 @@ class Numbers(data.Reader):
 def numbers(request: data.Request) -> data.Split:
     """A source of more than fits into memory, as a user would write one."""
     del request
-    return data.Split(reader=Numbers(), shape=(1,), levels=None, num_classes=3)
+    return data.Split(reader=Numbers(), shape=(1,), codec=data.ContinuousCodec(), num_classes=3)
 
 
 def test_a_source_may_be_a_users_own():
     split = data.load(f"{__name__}:own", "train")
-    assert (split.num, split.shape, split.levels, split.num_classes) == (2, (1, 1, 1), 256, 0)
+    assert (split.num, split.shape, split.num_classes) == (2, (1, 1, 1), 0)
+    assert split.codec == data.PixelCodec(256)
     assert (split.source, split.name) == (f"{__name__}:own", "train")
 
 

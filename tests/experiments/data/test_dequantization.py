@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose
 from scipy.special import ndtr
 from scipy.stats import kstest, truncnorm
 
-from experiments.data.dequantization import Levels, dequantizations, noise_to_signal_min
+from experiments.data import ContinuousCodec, PixelCodec
+from experiments.data.dequantization import dequantizations, noise_to_signal_min
 from samplers import noise
 from sde_lib import VP
 from tests.cases import every_sde, float32_tolerance, line_mixture
@@ -25,19 +26,19 @@ def probability(oracle, sde, t, low, high):
 
 
 @every_sde
-@pytest.mark.parametrize("levels", [Levels(17, True), Levels(256, False), Levels(2, True)])
+@pytest.mark.parametrize("codec", [PixelCodec(17), PixelCodec(256, False), PixelCodec(2)])
 @pytest.mark.parametrize("name", list(dequantizations))
-def test_the_bound_and_its_importance_weights(name, levels, sde):
+def test_the_bound_and_its_importance_weights(name, codec, sde):
     """E_q[p/q] is the probability of the level, and E_q[log p/q] is below its logarithm."""
     oracle = line_mixture()
-    t_min = float(sde.time_of_noise_to_signal(noise_to_signal_min(name, levels)))
-    for level in (0, levels.num // 2, levels.num - 1):
+    t_min = float(sde.time_of_noise_to_signal(noise_to_signal_min(name, codec)))
+    for level in (0, codec.levels // 2, codec.levels - 1):
         values = np.full((NUM, 1), level, np.uint8)
         keys = noise.example_keys(jax.random.key(level), jnp.arange(NUM))
-        draw = dequantizations[name](keys, values, levels, sde, t_min)
-        low = (-1.0 if levels.centered else 0.0) + level * levels.width
+        draw = dequantizations[name](keys, values, codec, sde, t_min)
+        low = (-1.0 if codec.centered else 0.0) + level * codec.bin_width
         scale = float(sde.alpha(t_min)) if name == "truncated_normal" else 1.0
-        low, high = scale * low, scale * (low + levels.width)
+        low, high = scale * low, scale * (low + codec.bin_width)
         assert draw.x.min() >= low - 1e-6
         assert draw.x.max() <= high + 1e-6
 
@@ -53,11 +54,11 @@ def test_the_bound_and_its_importance_weights(name, levels, sde):
 
 def test_the_truncated_normal_is_scipys():
     """At τ = 1, where its ends count: the law of its draws, their densities and their entropy."""
-    sde, levels = VP(), Levels(2, True)
-    t = float(sde.time_of_noise_to_signal(levels.width / 2))
+    sde, codec = VP(), PixelCodec(2)
+    t = float(sde.time_of_noise_to_signal(codec.bin_width / 2))
     alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
     keys = noise.example_keys(jax.random.key(2), jnp.arange(4000))
-    draw = dequantizations["truncated_normal"](keys, np.zeros((4000, 1), int), levels, sde, t)
+    draw = dequantizations["truncated_normal"](keys, np.zeros((4000, 1), int), codec, sde, t)
     law = truncnorm(-1, 1, loc=-0.5 * alpha, scale=sigma)
     x = np.asarray(draw.x, np.float64)[:, 0]
     # Within the ends, which float32 rounds.
@@ -70,10 +71,10 @@ def test_the_truncated_normal_is_scipys():
 def test_more_samples_are_a_tighter_bound():
     """−log of the mean of K ratios falls with K towards −log P."""
     (sde,) = (case for case in every_sde.args[1] if type(case).__name__ == "VP")
-    oracle, levels = line_mixture(), Levels(2, True)
+    oracle, codec = line_mixture(), PixelCodec(2)
     t_min = float(sde.time_of_noise_to_signal(1e-3))
     keys = noise.example_keys(jax.random.key(1), jnp.arange(NUM))
-    draw = dequantizations["uniform"](keys, np.zeros((NUM, 1), np.uint8), levels, sde, t_min)
+    draw = dequantizations["uniform"](keys, np.zeros((NUM, 1), np.uint8), codec, sde, t_min)
     ratio = np.exp(np.asarray(oracle.log_prob(sde, draw.x, t_min) - draw.log_q))
     bounds = [np.log(ratio.reshape(-1, k).mean(axis=1)).mean() for k in (1, 4, 16)]
     true = np.log(probability(oracle, sde, t_min, -1.0, 0.0))
@@ -83,6 +84,6 @@ def test_more_samples_are_a_tighter_bound():
 
 def test_tau_is_three():
     """σ/α at t_min is Δ/6, so that the bin ends three deviations from its centre."""
-    assert noise_to_signal_min("truncated_normal", Levels(256, True)) == pytest.approx(2 / 256 / 6)
-    assert noise_to_signal_min("uniform", Levels(256, True)) == 1e-3
-    assert noise_to_signal_min("truncated_normal", None) == 1e-3
+    assert noise_to_signal_min("truncated_normal", PixelCodec(256)) == pytest.approx(2 / 256 / 6)
+    assert noise_to_signal_min("uniform", PixelCodec(256)) == 1e-3
+    assert noise_to_signal_min("truncated_normal", ContinuousCodec()) == 1e-3

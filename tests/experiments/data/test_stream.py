@@ -93,7 +93,7 @@ def test_batches_cut_an_endless_stream_of_permutations(num, size):
 def test_a_split_is_the_same_read_and_loaded(source, split, image_size):
     options = {"image_size": image_size, "holdout": 0.3}
     opened, loaded = (open(source, split, **options) for open in (data.open_split, data.load))
-    facts = ("num", "shape", "levels", "source", "name", "num_classes")
+    facts = ("num", "shape", "codec", "source", "name", "num_classes")
     for fact in facts:
         assert getattr(opened, fact) == getattr(loaded, fact), fact
     assert opened.nbytes == loaded.values.nbytes

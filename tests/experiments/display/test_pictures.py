@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.config_schema.resolve import default_config, resolve
-from experiments.data import Split
-from experiments.display.pictures import _principal, image_grid, plot, stretched
+from experiments.data import ContinuousCodec, Split
+from experiments.display.pictures import _principal, image_grid, plot
 from experiments.sampling.files import picture
 
-EXPERIMENT = resolve(default_config())
 BLUE = (0x1F, 0x77, 0xB4)  # matplotlib's C0
 
 
@@ -27,17 +25,18 @@ def test_continuous_images_are_images():
     """Black where the data are least, white where most, grey in between, clipped beyond."""
     data = np.array([[-3.0, 1.0]], np.float32).reshape(1, 1, 2, 1)
     values = np.array([[-3.0, 1.0], [-1.0, 9.0]], np.float32).reshape(1, 2, 2, 1)
-    grey = stretched(values, data)[0, ..., 0]
-    np.testing.assert_array_equal(grey, [[0, 255], [128, 255]])
-    drawn = picture(values, EXPERIMENT, continuous(np.broadcast_to(data, (4, 1, 2, 1))))
-    np.testing.assert_array_equal(drawn, image_grid(stretched(values, data), 256))
-    np.testing.assert_array_equal(stretched(np.ones(3), np.ones(3)), 0)  # no contrast, no NaN
+    grey = ContinuousCodec().brightness(values, data)
+    np.testing.assert_array_equal(grey[0, ..., 0], [[0, 255], [128, 255]])
+    drawn = picture(values, continuous(np.broadcast_to(data, (4, 1, 2, 1))))
+    np.testing.assert_array_equal(drawn, image_grid(grey))
+    # No contrast, no NaN.
+    np.testing.assert_array_equal(ContinuousCodec().brightness(np.ones(3)), 0)
 
 
 def test_numbers_are_a_histogram():
     """Of samples in the left eighth of the data's range, nothing blue lies to the right."""
     data = np.linspace(0, 1, 500, dtype=np.float32)[:, None]
-    drawn = picture(data / 8, EXPERIMENT, continuous(data))
+    drawn = picture(data / 8, continuous(data))
     columns = blue(drawn)[:, 1]
     assert len(columns)
     # The axes begin within a fifth of the width, for their ticks.
@@ -61,4 +60,4 @@ def test_points_of_many_dimensions_lie_along_their_two_largest_directions():
 @pytest.mark.parametrize("num", [1, 3])
 def test_every_shape_can_be_drawn(shape, num):
     values = np.random.default_rng(1).normal(size=(num, *shape)).astype(np.float32)
-    assert picture(values, EXPERIMENT, continuous(values)).dtype == np.uint8
+    assert picture(values, continuous(values)).dtype == np.uint8

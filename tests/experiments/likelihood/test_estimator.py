@@ -7,24 +7,24 @@ import pytest
 from numpy.testing import assert_allclose
 
 from experiments.config_schema.flags import load_experiment
-from experiments.data import Split, to_levels, to_model
+from experiments.data import PixelCodec, Split
 from experiments.likelihood.estimator import Estimator
 from experiments.runtime import devices
 from sde_lib import VP
 from tests.cases import gaussian
 
-NUM, LEVELS, WIDTH = 2048, 4, 0.5  # four grey levels in [-1, 1]
+NUM, CODEC, WIDTH = 2048, PixelCodec(4), 0.5  # four grey levels in [-1, 1]
 SDE, ORACLE = VP(), gaussian()
 # Where the density is not low, so that the place in the bin does not matter too much.
-VALUES = to_levels(np.asarray(ORACLE.sample(jax.random.key(0), (NUM, 2))), LEVELS, centered=True)
-PIXELS = Split.of(VALUES, levels=LEVELS)
+VALUES = CODEC.decode(np.asarray(ORACLE.sample(jax.random.key(0), (NUM, 2))))
+PIXELS = Split.of(VALUES, levels=4)
 
 
 def measure(**likelihood):
     """What an estimator says of `PIXELS`, each with a draw of its dequantization."""
     options = {"control": False, "num_steps": 20, "repeats": 1, **likelihood}
     overrides = [f"--config.likelihood.{name}={value}" for name, value in options.items()]
-    overrides += ["--config.data.centered=True", f"--config.likelihood.batch_size={NUM}"]
+    overrides += [f"--config.likelihood.batch_size={NUM}"]
     experiment = load_experiment("digits", overrides)
     mesh = devices.make_mesh(1)
     estimator = Estimator(experiment, SDE, ORACLE.model(SDE), PIXELS, 0, mesh)
@@ -39,7 +39,7 @@ def expected(t_min):
     """
     alpha, sigma = float(SDE.alpha(t_min)), float(SDE.sigma(t_min))
     curvature = np.sum(1 / (alpha**2 * np.asarray(ORACLE.eigenvalues) + sigma**2))
-    centres = jnp.asarray(to_model(VALUES, LEVELS, centered=True))
+    centres = jnp.asarray(CODEC.encode(VALUES))
     log_prob = np.asarray(ORACLE.log_prob(SDE, centres, t_min)) - WIDTH**2 / 24 * curvature
     return -(log_prob / 2 + np.log(WIDTH)) / np.log(2)
 

@@ -21,7 +21,7 @@ from experiments.config_schema.sections import (
     SDEConfig,
     TrainingConfig,
 )
-from experiments.data import Batch, Split
+from experiments.data import Batch, ContinuousCodec, PixelCodec, Split
 from experiments.errors import UserError
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
@@ -225,12 +225,12 @@ def test_all_that_is_drawn_is_independent():
     assert np.abs(found).max() < 5 / np.sqrt(900)
 
 
-@pytest.mark.parametrize("levels", [64, None])
-def test_flips_are_left_to_right_and_of_each_image_alone(levels):
-    image = np.arange(6, dtype=np.uint8 if levels else np.float32).reshape(1, 2, 3, 1)
+@pytest.mark.parametrize("codec", [PixelCodec(64), ContinuousCodec()], ids=["grey", "continuous"])
+def test_flips_are_left_to_right_and_of_each_image_alone(codec):
+    image = np.arange(6, dtype=codec.dtype).reshape(1, 2, 3, 1)
     values = np.repeat(image, 200, axis=0)
     units = [
-        np.asarray(to_model_units(experiment(data={"flip": f}), levels, jax.random.key(0), values))
+        np.asarray(to_model_units(experiment(data={"flip": f}), codec, jax.random.key(0), values))
         for f in (False, True)
     ]
     mirrored = np.all(units[1] == units[0][:, :, ::-1], axis=(1, 2, 3))
