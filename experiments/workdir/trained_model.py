@@ -178,6 +178,7 @@ class TrainedModel:
                 )
         if self.experiment.model.conditional and conditions:
             self._check_conditions(given, field)
+            return given.standardised_as(self.train)
         return given
 
     def _check_conditions(self, given: Split, field: str) -> None:
