@@ -10,6 +10,9 @@ import pytest
 from scipy import integrate, stats
 
 from experiments import data
+from experiments.builders.model import conditioned
+from experiments.config_schema.flags import load_experiment
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.workdir.data_spec import DataSpec
 from tests.experiments.data.test_data import draw, examples, numbered, prepare, save
@@ -230,6 +233,19 @@ def test_a_column_of_a_source_that_has_none():
     source = f"{__name__}:own"
     assert data.load(source, "train", cond="z").cond_dim == 1
     refused(f"data.cond: got 'zz', takes None with {source}", source, cond="zz")
+
+
+def test_a_column_is_of_a_conditional_model(tmp_path):
+    source = save(tmp_path, points=np.ones((6, 2)), z=np.ones((6, 3)))
+    fields = [f"--config.data.source={source}", "--config.data.cond=z"]
+    experiment = load_experiment("toy2d", fields)
+    train = split_of(experiment, "train")
+    with pytest.raises(
+        UserError, match=r"^data.cond: got 'z', takes None unless model.conditional"
+    ):
+        conditioned(experiment, train)
+    experiment = load_experiment("toy2d", [*fields, "--config.model.conditional=True"])
+    assert conditioned(experiment, train).model.cond_dim == 3
 
 
 # --- points of an .npz --------------------------------------------------------------------------
