@@ -4,6 +4,7 @@ from benchmarks.mutants import Mutant
 
 _ADAPTIVE = "tests/samplers/test_adaptive_sde.py"
 _COMPOSITIONS = "tests/samplers/test_compositions.py"
+_CONSTRAINT = "tests/samplers/control/test_constraint.py"
 _DRIVER = "tests/samplers/test_driver.py"
 _FITTED = "tests/samplers/test_fitted_grid.py"
 _FLAGS = "tests/experiments/sampling/test_sampling_flags.py"
@@ -11,6 +12,7 @@ _GOLDEN = "tests/samplers/solvers/test_golden_steps.py"
 _GRIDS = "tests/samplers/test_grids.py"
 _LANGEVIN = "tests/samplers/solvers/test_langevin.py"
 _LIMITS = "tests/samplers/solvers/test_solver_limits.py"
+_TRANSFORM = "tests/samplers/control/test_transform.py"
 _ORDERS = "tests/samplers/solvers/test_solver_orders.py"
 _WEAK = "tests/samplers/test_orders.py"
 
@@ -105,6 +107,69 @@ MUTANTS: list[Mutant] = [
         "return self.correct(now, prediction, self._settle(now, prediction, carry))",
         "return self.correct(now, prediction, carry)",
         (f"{_COMPOSITIONS}::test_corrections_are_carried_along[unipc]",),
+    ),
+    Mutant(
+        "a settled state that forgets its constraint",
+        "samplers/actions.py",
+        "if carry.free is not None:\n            # As",
+        "if False:\n            # As",
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[unipc]",),
+    ),
+    Mutant(
+        "a step that is settled from the constrained state",
+        "samplers/actions.py",
+        "free = None if carry.free is None else carry.x",
+        "free = carry.free",
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[sa_solver]",),
+    ),
+    Mutant(
+        "a constraint at the time at which its step began",
+        "samplers/schedule.py",
+        "jnp.where(np.isin(order, _SOLVING), steps.end[step], steps.start[step])",
+        "steps.start[step]",
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[rk]",),
+    ),
+    Mutant(
+        "a constraint in the middle of a step",
+        "samplers/schedule.py",
+        "(stage < solver.evaluations - 1)",
+        "(stage < 0)",
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[rk]",),
+    ),
+    Mutant(
+        "a result without its constraint",
+        "samplers/actions.py",
+        "if self.constraint is None:\n            return carry.mean",
+        "if True:\n            return carry.mean",
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[heun]",),
+    ),
+    Mutant(
+        "a constraint that draws the step's noise",
+        "samplers/actions.py",
+        'partial(self.draw, "constraint", number)',
+        'partial(self.draw, "step", number)',
+        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[ancestral]",),
+    ),
+    Mutant(
+        "guidance with the copies of an example apart",
+        "samplers/control/transform.py",
+        "jnp.stack([first, second], axis=1)",
+        "jnp.stack([first, second], axis=0)",
+        (f"{_TRANSFORM}::test_guidance_is_of_data_and_noise",),
+    ),
+    Mutant(
+        "guidance from the condition instead of the null",
+        "samplers/control/transform.py",
+        "return null + scale * (kept - null)",
+        "return kept + scale * (kept - null)",
+        (f"{_TRANSFORM}::test_guidance_is_of_data_and_noise",),
+    ),
+    Mutant(
+        "a classifier's gradient on the data without its scale",
+        "samplers/control/transform.py",
+        "jnp.where(told, sigma**2 / jnp.where(told, alpha, 1.0), 0.0)",
+        "jnp.where(told, sigma**2, 0.0)",
+        (f"{_TRANSFORM}::test_guidance_is_of_data_and_noise",),
     ),
     Mutant(
         "noise of the prior wherever a grid starts",

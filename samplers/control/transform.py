@@ -102,7 +102,7 @@ def guided(
     model: Model,
     sde: SDE,
     *,
-    scale: Annotated[float, Range(low=-math.inf)] = 2.0,
+    scale: float = 2.0,
     low: Annotated[float, Range(low=0)] = 0.0,
     high: Annotated[float, Range(low=0, infinite=True)] = math.inf,
 ) -> Model:
@@ -135,7 +135,7 @@ class ClassifierGuidance(Transform):
     Reference: Dhariwal & Nichol 2021, Algorithms 1 and 2.
     """
 
-    log_prob: Callable[[Array, Time, Any], Array]
+    log_prob: Callable[..., Array]
     scale: Array | float = 1.0
     conditional: bool = static(default=False)
 
@@ -155,13 +155,14 @@ def classifier_guided(
     model: Model,
     sde: SDE,
     *,
-    log_prob: Callable[[Array, Time, Any], Array],
-    scale: Annotated[float, Range(low=-math.inf)] = 1.0,
+    log_prob: Callable[..., Array],
+    scale: float = 1.0,
     conditional: bool = False,
 ) -> Model:
     """A model guided by a classifier: `ClassifierGuidance`, or at scale 0 the model itself.
 
-    A plain function is part of the program; a callable pytree is an argument of it.
+    A classifier that is a plain function is part of the program; a callable pytree, such as a
+    `jax.tree_util.Partial`, is an argument of it.
 
     Args:
       model: the model.

@@ -13,7 +13,7 @@ from experiments.config_schema.resolve import default_config, resolve
 from experiments.config_schema.sections import Experiment, TrainingConfig
 from experiments.state.optimizers import optimizers
 from models import networks
-from samplers import correctors, grids, solvers
+from samplers import correctors, grids, solvers, transforms
 from sde_lib import Pytree, Range, check_ranges, declared, number, sdes, static
 
 
@@ -94,7 +94,7 @@ OPTIMIZERS = [optimizers[name] for name in optimizers]
 
 def entries():
     """Everything that a config or a flag gives numbers to."""
-    for registry in (solvers, correctors, grids, sdes, networks, optimizers):
+    for registry in (solvers, correctors, grids, transforms, sdes, networks, optimizers):
         for name in registry:
             yield f"{registry.kind} {name}", registry[name]
     for section in sections():
@@ -110,7 +110,7 @@ def with_defaults(make):
 
 # The value of one follows from another's, which `validate` says, or any will do.
 FREE = {"beta_min", "beta_max", "sigma_min", "sigma_max", "log_snr_min", "log_snr_max", "high"}
-FREE |= {"increments", "seed", "freq_shift"}
+FREE |= {"increments", "seed", "freq_shift", "scale", "guidance"}
 
 
 @pytest.mark.parametrize(("name", "make"), list(entries()))

@@ -1,4 +1,7 @@
-"""Constraints on the state: when they act, that every solver goes on from there, what they cost."""
+"""Constraints on the state: when they act, and that every solver goes on from there.
+
+With a model that is transformed, since both are the tests' own and one program has both.
+"""
 
 import dataclasses
 from functools import cache, partial
@@ -20,12 +23,13 @@ from samplers import (
     Langevin,
     NoPredictor,
     SASolver,
+    Transform,
     UniPC,
     grids,
     sample,
     solvers,
 )
-from sde_lib import SDE, VP, Prediction, static
+from sde_lib import SDE, VP, Prediction, expand, static
 from tests.cases import gaussian, mixture
 
 KEY, VARIANCE_PRESERVING = jax.random.key(0), VP()
@@ -54,6 +58,16 @@ class Known(Constraint):
         return x + self.share * (alpha * self.to + self.spread * sigma * z - x)
 
 
+class Moved(Transform):
+    """The model of data that are moved by b: of data at x − α b, and b added."""
+
+    by: Any
+
+    def __call__(self, x, t, cond=None):
+        data, noise = self.model(x - expand(self.sde.alpha(t), x) * self.by, t, cond)
+        return Prediction(data=data + self.by, noise=noise)
+
+
 # --- the law, without sampling ------------------------------------------------------------------
 
 NUM, TO, STD = 40, jnp.array([1.2, 0.0]), 0.5
@@ -63,8 +77,9 @@ NUM, TO, STD = 40, jnp.array([1.2, 0.0]), 0.5
 def program(name: str):
     """(grid, constraint) → mean [2] and covariance [2, 2] of denoised samples of Gaussian data.
 
-    Everything is affine in the first state and in the draws, so one run with a row of the batch for
-    each number among them carries the moments through the driver.
+    The model is that of data around 0, transformed. Everything is affine in the first state and in
+    the draws, so one run with a row of the batch for each number among them carries the moments
+    through the driver.
     """
     sde, solver = VARIANCE_PRESERVING, solvers[name]()
 
@@ -80,8 +95,10 @@ def program(name: str):
             return rows.at[place, 0].set(1.0).at[place + 1, 1].set(1.0)
 
         start = jnp.hypot(STD * sde.alpha(grid[0]), sde.sigma(grid[0])) * units(1)
-        predict = partial(gaussian().predict, sde)
-        x = sampler.integrate(lambda s, k: units(first[s] + 2 * k), sde, predict, start).x
+        data = gaussian()
+        centred = dataclasses.replace(data, mean=jnp.zeros(2)).model(sde)
+        model = Moved(model=centred, sde=sde, by=data.mean)
+        x = sampler.integrate(lambda s, k: units(first[s] + 2 * k), sde, model, start).x
         return x[0], (x[1:] - x[0]).T @ (x[1:] - x[0])
 
     return run
