@@ -3,6 +3,7 @@
 from benchmarks.mutants import Mutant
 
 _FILES = "tests/experiments/data/test_image_files.py"
+_EMOJI = "tests/experiments/data/test_emoji.py"
 _CHANGED = "tests/experiments/workdir/test_changed_data.py"
 _SURVIVING = "tests/experiments/training/test_surviving.py"
 
@@ -74,6 +75,34 @@ MUTANTS: list[Mutant] = [
         old='HELD_OUT = ("test", "validation", "valid", "val")',
         new='HELD_OUT = ("test",)',
         tests=(f"{_FILES}::test_what_is_held_out_is_the_test_split[val]",),
+    ),
+    Mutant(
+        name="skin tones of an emoji on both sides of the split",
+        file="experiments/data/emoji_names.py",
+        old='return _TONE.sub("", self.name).removesuffix(" person person")',
+        new="return self.name",
+        tests=(f"{_EMOJI}::test_splits_are_disjoint_and_complete_and_share_no_subject",),
+    ),
+    Mutant(
+        name="emoji with the same picture on both sides of the split",
+        file="experiments/data/emoji.py",
+        old="number_parts(subjects, [picture.tobytes() for picture in visible])",
+        new="number_parts(subjects)",
+        tests=(f"{_EMOJI}::test_splits_are_disjoint_and_complete_and_share_no_subject",),
+    ),
+    Mutant(
+        name="colours that nobody sees tint the edges of an emoji",
+        file="experiments/data/emoji.py",
+        old="box_filter(picture[..., :3] * alpha, side)",
+        new="box_filter(picture[..., :3].astype(np.int64), side) * box_filter(alpha, side)",
+        tests=(f"{_EMOJI}::test_pictures_are_composed_over_the_background",),
+    ),
+    Mutant(
+        name="a box filter of whole pixels",
+        file="experiments/data/images.py",
+        old="ends = num * total[row] + part * rows[row]",
+        new="ends = num * total[row]",
+        tests=(f"{_EMOJI}::test_the_box_filter_is_the_mean_over_areas",),
     ),
     Mutant(
         name="a digest of arrays without their grey levels",

@@ -99,6 +99,9 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
         for name, value in given.items():
             if value:
                 raise UserError(f"model.{name}: got {value}, takes 0 unless model.conditional")
+        if experiment.data.cond is not None:
+            cond = experiment.data.cond
+            raise UserError(f"data.cond: got {cond!r}, takes None unless model.conditional")
         return experiment
     name, has = ("cond_dim", data.cond_dim) if data.cond_dim else ("num_classes", data.num_classes)
     what = "vectors of" if data.cond_dim else "labels below"

@@ -24,10 +24,12 @@ def add_to(commands: Any) -> None:
     finer = parser.add_mutually_exclusive_group()
     finer.add_argument("--steps", type=positive, metavar="N", help="number of steps, for all alike")
     finer.add_argument("--rtol", type=float, help="tolerance of steps that fit each example")
+    add("--classify", action="store_true", help="the likeliest class of each, by Bayes' rule")
     add("--check_solver", action="store_true", help="measure the solver's error on one batch")
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
+    from experiments.likelihood.classify import classify
     from experiments.likelihood.measure import measure
 
     by_field = {
@@ -46,5 +48,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.batch_size": options.batch,
     }
     trained = open_trained(options, overrides, by_field, "likelihood", divergence=True)
-    dataset = trained.examples(options.data, options.split)
-    print(measure(trained, dataset, seed=options.seed, limit=options.limit)[0])
+    dataset = trained.examples(options.data, options.split, conditions=not options.classify)
+    if options.classify:
+        print(classify(trained, dataset, seed=options.seed, limit=options.limit))
+    else:
+        print(measure(trained, dataset, seed=options.seed, limit=options.limit)[0])

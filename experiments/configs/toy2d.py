@@ -3,7 +3,8 @@
     scoresde train --config=toy2d --workdir=runs/toy2d
     scoresde likelihood --workdir=runs/toy2d
 
-`--config.data.source=toy:NAME` chooses the points: moons, rings, checkerboard, mixture, spiral.
+`--config.data.source=toy:NAME` chooses the points: moons, rings, checkerboard, mixture, spiral,
+regression.
 Bits/dim are of the density (differential), by the exact trace.
 """
 

@@ -1,7 +1,8 @@
 """Data sets: what a model is fitted to, as one array of examples per split.
 
     train = load("digits", "train")                     # scikit-learn's, embedded
-    train = load("npz:faces.npz", "train")              # keys images, labels
+    train = load("emoji", "train", image_size=32)       # in colour, of two packages
+    train = load("npz:faces.npz", "train")              # keys images (or points), labels
     train = load("folder:photos", "test", image_size=64)
     train = load("tfds:cifar10", "train")               # prepared as array_record
     train = load("toy:moons", "train")                  # points of the plane
@@ -11,7 +12,7 @@ What does not fit is opened, and read while the device computes:
 
     photos = open_split("folder:photos", "train", image_size=64)
     with Stream(photos, seed=0, batch_size=128, start=0) as stream:
-        values, labels = next(stream)
+        batch = next(stream)                            # batch.values, batch.cond
 
 A source of your own is `data.source=my_module:points`:
 
@@ -27,7 +28,8 @@ What its values are to a model is said by its codec:
 Importing this package is cheap: a source imports what it needs when it is loaded.
 """
 
-from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
+# They register themselves.
+from experiments.data import digits, emoji, folder, npz, tfds, toy  # noqa: F401
 from experiments.data.codec import Codec, ContinuousCodec, PixelCodec, codec_of
 from experiments.data.digests import digest
 from experiments.data.order import batches, rows_of_step

@@ -1,10 +1,10 @@
 """Digests of data sources: the same data have the same, other data almost surely another.
 
-    npz            size and CRC-32 of each key, which the archives keep: all of the content
+    npz            size and CRC-32 of each key that is read, which the archives keep: all of it
     folder, tfds   names and sizes of all files, and content: all of it up to LIMIT, of every k-th
                    file beyond, k = ⌈total/LIMIT⌉
-    any other      values and labels of the training split: all of them up to LIMIT, every k-th
-                   beyond
+    any other      values and conditions of the training split: all of them up to LIMIT, every
+                   k-th beyond
 
 Neither the place of the files nor their dates count, so data may be moved and copied.
 """
@@ -29,7 +29,7 @@ LIMIT = 2**28
 _CHUNK = 4096
 _LENGTH = 32
 
-# From what follows a source's prefix to the digest of all its splits.
+# From a split of a source to the digest of all its splits.
 digests = Registry("data source")
 
 
@@ -40,9 +40,9 @@ def digest(data: Split) -> str:
       UserError: it cannot be read.
       OSError: a file cannot be read.
     """
-    prefix, _, argument = data.source.partition(":")
+    prefix = data.source.partition(":")[0]
     if prefix in list(digests):
-        return digests[prefix](argument)
+        return digests[prefix](data)
     return _of_examples(data)
 
 

@@ -31,4 +31,5 @@ def open_digits(request: Request) -> Split:
     order = np.random.RandomState(0).permutation(len(bunch.images))
     rows = order[-NUM_TEST:] if request.split == "test" else order[:-NUM_TEST]
     values = bunch.images[rows, :, :, None].astype(np.uint8)
-    return Split.of(values, bunch.target[rows].astype(np.int32), levels=17, classes=10)
+    labels = bunch.target[rows].astype(np.int32)
+    return Split.of(values, labels, levels=17, class_names=tuple("0123456789"))

@@ -25,6 +25,7 @@ def split_of(experiment: Experiment, name: str, source: str | None = None) -> Sp
         holdout=config.holdout,
         alpha=config.alpha,
         background=config.background,
+        cond=config.cond,
     )
     codec = codec_of(opened.codec.levels, config.centered)
     return dataclasses.replace(opened, codec=codec)

@@ -28,7 +28,7 @@ def open_folder(request: Request) -> Split:
     root, pools = found = search(request.argument)
     # Relative paths begin with the class, and with the split before it where there is one.
     relative = [str(path.relative_to(root)) for path in found.images]
-    labels = _label(relative, level=len(pools) - 1)
+    labels, class_names = _label(relative, level=len(pools) - 1)
     rows = _rows([len(pool) for pool in pools], request, root)
     names = [str(path) for path in found.images]
     decoding = Decoding.of(request)
@@ -39,6 +39,7 @@ def open_folder(request: Request) -> Split:
         shape=shape,
         codec=PixelCodec(256),
         num_classes=count_classes(labels),
+        class_names=class_names,
         crops=request.image_size is not None,
     )
 
@@ -87,17 +88,20 @@ def _rows(nums: list[int], request: Request, root: Path) -> np.ndarray:
     return np.split(np.arange(sum(nums)), nums[:1])[SPLITS.index(request.split)]
 
 
-def _label(names: list[str], level: int) -> np.ndarray | None:
-    """Classes by the folder at `level` of a path, in the order of names; None if one has none."""
+def _label(names: list[str], level: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Classes by the folder at `level` of a path, and the folders in their order, that of names.
+
+    Neither where a path has no such folder.
+    """
     parts = [Path(name).parts for name in names]
     if any(len(part) < level + 2 for part in parts):
-        return None
-    _, labels = np.unique([part[level] for part in parts], return_inverse=True)
-    return labels.astype(np.int32)
+        return None, ()
+    folders, labels = np.unique([part[level] for part in parts], return_inverse=True)
+    return labels.astype(np.int32), tuple(folders.tolist())
 
 
 @digests.register("folder")
-def digest_folder(argument: str) -> str:
+def digest_folder(data: Split) -> str:
     """The digest of the image files of both splits."""
-    found = search(argument)
+    found = search(data.argument)
     return of_files(found.root, found.images)

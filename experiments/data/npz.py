@@ -1,5 +1,7 @@
-"""Images in a NumPy .npz file, or in several."""
+"""Images or points in a NumPy .npz file, or images in several."""
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +11,39 @@ from experiments.data.images import resize_images
 from experiments.data.npz_keys import (
     check_images,
     check_labels,
+    check_points,
     check_size,
+    check_vectors,
     fingerprints,
+    keys_read,
+    kind_of,
+    opened,
     read_arrays,
+    read_class_names,
     read_levels,
     say_what_is_left_out,
 )
 from experiments.data.npz_shards import are_shards, find_shards, open_shards
-from experiments.data.source import WHOLE, Request, sources, split_rows
-from experiments.data.split import Split, count_classes
+from experiments.data.source import WHOLE, Request, sources, split_rows, training_rows
+from experiments.data.split import Batch, Split, count_classes
+from experiments.data.vectors import moments
 from experiments.errors import UserError
 from experiments.paths import expand
+from sde_lib import Condition
 
 
 @sources.register("npz")
 def open_npz(request: Request) -> Split:
     """Key `images`, uint8 [N, H, W] or [N, H, W, C] with 1 to 4 channels, and optional keys.
 
-    `labels` [N]: classes from 0. `levels`: the number of grey levels, 256 without it. `test_images`
-    and `test_labels`: the test split; without them a random one is held out of the one pool. A
-    folder, or a pattern (`npz:faces/part-*.npz`), is of shards: files that share out one pool. The
-    images of shards are read when they are asked for; one file is read at once.
+    Or key `points`, float [N, ...]: continuous data. `labels` [N]: classes from 0; `label_names`:
+    a string a class. `levels`: the number of grey levels of images, 256 without it. `test_images`
+    (or `test_points`) and `test_labels`: the test split; without them a random one is held out of
+    the one pool. `request.cond` names a key of numbers [N] or [N, D] that stand in for labels,
+    with its `test_` where there is a test split.
+
+    A folder, or a pattern (`npz:faces/part-*.npz`), is of shards: files that share out one pool of
+    images, which are read when they are asked for; one file is read at once.
 
     Raises:
       UserError: no file, not an .npz, or arrays that are not as above.
@@ -38,55 +52,121 @@ def open_npz(request: Request) -> Split:
 
 
 @digests.register("npz")
-def digest_npz(argument: str) -> str:
+def digest_npz(data: Split) -> str:
     """The digest of every key that counts in the one file, or in each of the shards."""
-    files = find_shards(argument) if are_shards(argument) else [expand(argument)]
-    return of_facts([fingerprints(path) for path in files])
+    shards = are_shards(data.argument)
+    files = find_shards(data.argument) if shards else [expand(data.argument)]
+    return of_facts([fingerprints(path, data.cond_key) for path in files])
 
 
 def _load_file(request: Request) -> Split:
     """The split asked for of one file."""
     if not request.argument:
         raise UserError("data.source: got 'npz:', which names no file; takes npz:FILE")
-    path = expand(request.argument)
-    arrays = read_arrays(path)
-    say_what_is_left_out(path)
-    levels = read_levels(arrays, path)
-    images, labels, classes = _split(arrays, request, levels, path)
-    size = request.image_size
-    check_size(size, images.shape[1:], levels, str(path))
-    return Split.of(resize_images(images, size), labels, levels=levels, classes=classes)
+    path, cond, size = expand(request.argument), request.cond, request.image_size
+    with opened(path, cond):
+        file = _File(path, read_arrays(path, keys_read(cond)), cond)
+    say_what_is_left_out(path, cond)
+    pools = file.pools()
+    examples, train = _split(pools, request, str(path))
+    levels = file.levels
+    if levels is None:
+        if size is not None:
+            raise UserError(f"data.image_size: got {size}; {path} has points, which take None")
+        values = examples.values
+    else:
+        check_size(size, examples.values.shape[1:], levels, str(path))
+        values = resize_images(examples.values, size)
+    if cond is not None:
+        mean, std = moments(train.vectors)
+        vectors = examples.vectors
+        return Split.of(values, levels=levels, vectors=vectors, cond_mean=mean, cond_std=std)
+    classes = max(count_classes(pool.labels) for pool in pools)
+    names = read_class_names(file.arrays, classes, path)
+    return Split.of(values, examples.labels, levels=levels, classes=classes, class_names=names)
 
 
-def _split(
-    arrays: dict[str, np.ndarray], request: Request, levels: int, path: Path
-) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """The images and labels of the split asked for, and the number of classes of both."""
-    pool, labels = _pool(arrays, "", levels, path)
-    if "test_images" not in arrays:
-        rows = split_rows(len(pool), request.split, request.holdout, str(path))
-        return pool[rows], None if labels is None else labels[rows], count_classes(labels)
-    test_pool, test_labels = _pool(arrays, "test_", levels, path)
-    if pool.shape[1:] != test_pool.shape[1:]:
-        raise UserError(
-            f"{path}: key 'test_images' has images of shape {test_pool.shape[1:]}; takes that of "
-            f"key 'images', {pool.shape[1:]}"
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """What one file holds.
+
+    Args:
+      path: the file.
+      arrays: its arrays, by their keys.
+      cond: the key of vectors that stand in for labels; None for labels.
+    """
+
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+    cond: str | None
+
+    @property
+    def kind(self) -> str:
+        """The key of its examples."""
+        return kind_of([*self.arrays], self.path)
+
+    @property
+    def levels(self) -> int | None:
+        """The number of grey levels; None of points."""
+        if self.kind == "images":
+            return read_levels(self.arrays, self.path)
+        if "levels" in self.arrays:
+            raise UserError(f"{self.path}: has key 'levels', which images take, and points do not")
+        return None
+
+    def pools(self) -> list[Batch]:
+        """Its one pool, or those of train and test, with labels or vectors as they are stored."""
+        if f"test_{self.kind}" not in self.arrays:
+            return [self._pool("")]
+        pool, test = self._pool(""), self._pool("test_")
+        if pool.values.shape[1:] != test.values.shape[1:]:
+            raise UserError(
+                f"{self.path}: key 'test_{self.kind}' has {self.kind} of shape "
+                f"{test.values.shape[1:]}; takes that of key '{self.kind}', {pool.values.shape[1:]}"
+            )
+        if ("labels" in self.arrays) != ("test_labels" in self.arrays):
+            raise UserError(
+                f"{self.path}: has one of 'labels' and 'test_labels'; takes both or neither"
+            )
+        if self.cond and pool.vectors.shape[1:] != test.vectors.shape[1:]:
+            raise UserError(
+                f"{self.path}: key 'test_{self.cond}' has vectors of shape "
+                f"{test.vectors.shape[1:]}; takes that of key '{self.cond}', "
+                f"{pool.vectors.shape[1:]}"
+            )
+        return [pool, test]
+
+    def _pool(self, prefix: str) -> Batch:
+        """What the keys that begin with `prefix` hold, checked."""
+        key = f"{prefix}{self.kind}"
+        array, where = self.arrays[key], f"{self.path}: key '{key}'"
+        values = (
+            check_points(array, where)
+            if self.levels is None
+            else check_images(array, self.levels, where)
         )
-    if (labels is None) != (test_labels is None):
-        raise UserError(f"{path}: has one of 'labels' and 'test_labels'; takes both or neither")
-    classes = max(count_classes(labels), count_classes(test_labels))
-    if request.split == WHOLE:
-        both = None if labels is None or test_labels is None else np.append(labels, test_labels)
-        return np.concatenate([pool, test_pool]), both, classes
-    return (test_pool, test_labels, classes) if request.split == "test" else (pool, labels, classes)
+        labels = self.arrays.get(f"{prefix}labels")
+        if labels is not None:
+            labels = check_labels(labels, len(values), f"{self.path}: key '{prefix}labels'")
+        if self.cond is None:
+            return Batch.of(values, labels)
+        column = f"{prefix}{self.cond}"
+        if column not in self.arrays:
+            raise UserError(f"{self.path}: no key '{column}'; takes it beside '{self.cond}'")
+        where = f"{self.path}: key '{column}'"
+        return Batch(
+            values, Condition(vector=check_vectors(self.arrays[column], len(values), where))
+        )
 
 
-def _pool(
-    arrays: dict[str, np.ndarray], prefix: str, levels: int, path: Path
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Checked images [N, H, W, C] and labels of the keys that begin with `prefix`."""
-    images = check_images(arrays[f"{prefix}images"], levels, f"{path}: key '{prefix}images'")
-    labels = arrays.get(f"{prefix}labels")
-    if labels is not None:
-        labels = check_labels(labels, len(images), f"{path}: key '{prefix}labels'")
-    return images, labels
+def _split(pools: list[Batch], request: Request, where: str) -> tuple[Batch, Batch]:
+    """The examples of the split asked for, and those of the train split."""
+    if len(pools) == 2:
+        train, test = pools
+        if request.split == WHOLE:
+            return Batch.join(pools), train
+        return (test if request.split == "test" else train), train
+    (pool,) = pools
+    num = len(pool.values)
+    rows = split_rows(num, request.split, request.holdout, where)
+    return pool.take(rows), pool.take(training_rows(num, request.holdout))

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.lib import format as npy
 
@@ -17,16 +18,24 @@ from experiments.data.npz_keys import (
     check_shape,
     check_size,
     check_values,
+    check_vectors,
+    keys_read,
     opened,
     read_arrays,
+    read_class_names,
     read_levels,
 )
-from experiments.data.source import Request, split_rows
+from experiments.data.source import Request, split_rows, training_rows
 from experiments.data.split import Batch, Reader, Split, count_classes
+from experiments.data.vectors import moments, standardise
 from experiments.errors import UserError
 from experiments.paths import expand
+from sde_lib import Condition
 
 MEMBER = "images.npy"
+
+KEYS = ("images", "labels", "levels", "label_names")
+"""Of a shard; and one of vectors, as a request names it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +49,8 @@ class Shard:
         other, because they are compressed or in Fortran's order.
       labels: int32 [N], or None.
       levels: number of grey levels.
+      class_names: of its classes; () where it names none.
+      vectors: [N, D] that stand in for labels, as they are stored; or None.
     """
 
     path: Path
@@ -47,6 +58,8 @@ class Shard:
     start: int | None
     labels: np.ndarray | None
     levels: int
+    class_names: tuple[str, ...]
+    vectors: np.ndarray | None
 
 
 def are_shards(argument: str) -> bool:
@@ -77,14 +90,28 @@ def open_shards(request: Request) -> Split:
         far as the headers, the labels and the levels tell.
     """
     shards, rows = _find(request)
-    labels, size = _labels(shards), request.image_size
-    height, width, channels = shards[0].shape[1:]
-    return Split(
-        reader=_ShardReader(shards, labels, rows, size),
+    first, size = shards[0], request.image_size
+    height, width, channels = first.shape[1:]
+    split = Split(
+        reader=_ShardReader(shards, None, rows, size),
         shape=(size or height, size or width, channels),
-        codec=PixelCodec(shards[0].levels),
-        num_classes=count_classes(labels),
+        codec=PixelCodec(first.levels),
         crops=size is not None,
+    )
+    if request.cond is not None:
+        vectors = _join([shard.vectors for shard in shards])
+        mean, std = moments(vectors[training_rows(len(vectors), request.holdout)])
+        cond = Condition(vector=standardise(vectors, mean, std))
+        reader = _ShardReader(shards, cond, rows, size)
+        return dataclasses.replace(split, reader=reader, cond_mean=mean, cond_std=std)
+    if first.labels is None:
+        return split
+    labels = _join([shard.labels for shard in shards])
+    return dataclasses.replace(
+        split,
+        reader=_ShardReader(shards, Condition(label=labels), rows, size),
+        num_classes=max(count_classes(labels), len(first.class_names)),
+        class_names=first.class_names,
     )
 
 
@@ -93,7 +120,7 @@ class _ShardReader(Reader):
 
     Args:
       shards: the files.
-      labels: int32, of all their images; or None.
+      cond: what all their images are conditioned on; None for nothing.
       rows: int [N], the images of the split among all.
       image_size: side of the square that they are cropped and resized to; None leaves them.
     """
@@ -101,11 +128,11 @@ class _ShardReader(Reader):
     def __init__(
         self,
         shards: list[Shard],
-        labels: np.ndarray | None,
+        cond: Condition | None,
         rows: np.ndarray,
         image_size: int | None,
     ):
-        self.shards, self.labels, self.rows, self.image_size = shards, labels, rows, image_size
+        self.shards, self.cond, self.rows, self.image_size = shards, cond, rows, image_size
         self.ends = np.cumsum([shard.shape[0] for shard in shards])
 
     def __len__(self) -> int:
@@ -124,12 +151,12 @@ class _ShardReader(Reader):
             for position, image in zip(positions, read, strict=True):
                 place = None if places is None else places[position]
                 images[position] = self._resize(image, place)
-        return Batch.of(np.stack(images), None if self.labels is None else self.labels[rows])
+        return Batch(np.stack(images), jax.tree.map(lambda leaf: leaf[rows], self.cond))
 
     def load(self) -> Batch:
         """File by file, which are read whole and may be compressed."""
         parts = [resize_images(_read_all(shard), self.image_size) for shard in self.shards]
-        return Batch.of(np.concatenate(parts), self.labels).take(self.rows)
+        return Batch(np.concatenate(parts), self.cond).take(self.rows)
 
     def _resize(self, image: np.ndarray, place: np.ndarray | None) -> np.ndarray:
         size = self.image_size
@@ -140,7 +167,7 @@ class _ShardReader(Reader):
 
 def _find(request: Request) -> tuple[list[Shard], np.ndarray]:
     """The shards, checked to be alike, and the rows of the split among all their images."""
-    shards = [_open(path) for path in find_shards(request.argument)]
+    shards = [_open(path, request.cond) for path in find_shards(request.argument)]
     for shard in shards:
         check_size(request.image_size, shard.shape[1:], shard.levels, str(shard.path))
         _check_alike(shards[0], shard, request.image_size)
@@ -148,20 +175,32 @@ def _find(request: Request) -> tuple[list[Shard], np.ndarray]:
     return shards, split_rows(num, request.split, request.holdout, request.argument)
 
 
-def _open(path: Path) -> Shard:
-    """What a shard's headers say, with its labels."""
-    with opened(path) as file:
-        unknown = sorted({"test_images", "test_labels"} & set(file.files))
+def _open(path: Path, cond: str | None) -> Shard:
+    """What a shard's headers say, with its labels and the vectors of the key `cond`."""
+    with opened(path, cond) as file:
+        unknown = sorted(set(keys_read(None)) & set(file.files) - set(KEYS))
         if unknown:
-            raise UserError(f"{path}: has key {unknown[0]!r}; shards take images, labels, levels")
-        arrays = {key: file[key] for key in ("labels", "levels") if key in file.files}
+            raise UserError(f"{path}: has key {unknown[0]!r}; shards take {', '.join(KEYS)}")
+        names = {*KEYS[1:], cond}
+        arrays = {key: file[key] for key in file.files if key in names}
         levels = read_levels(arrays, path)
         dtype, stored, start = _locate(path, file.zip)
     shape = check_shape(dtype, stored, levels, f"{path}: key 'images'")
     labels = arrays.get("labels")
     if labels is not None:
         labels = check_labels(labels, shape[0], f"{path}: key 'labels'")
-    return Shard(path=path, shape=shape, start=start, labels=labels, levels=levels)
+    vectors = None
+    if cond is not None:
+        vectors = check_vectors(arrays[cond], shape[0], f"{path}: key '{cond}'")
+    return Shard(
+        path=path,
+        shape=shape,
+        start=start,
+        labels=labels,
+        levels=levels,
+        class_names=() if cond else read_class_names(arrays, count_classes(labels), path),
+        vectors=vectors,
+    )
 
 
 def _locate(path: Path, archive: Any) -> tuple[np.dtype, tuple[int, ...], int | None]:
@@ -197,6 +236,13 @@ def _check_alike(first: Shard, shard: Shard, image_size: int | None) -> None:
         )
     if (shard.labels is None) != (first.labels is None):
         raise UserError(f"one of {first.path} and {shard.path} has 'labels'; takes both or neither")
+    if shard.class_names != first.class_names:
+        raise UserError(f"{first.path} and {shard.path} have other 'label_names'; takes the same")
+    if _width(shard.vectors) != _width(first.vectors):
+        raise UserError(
+            f"{shard.path}: has vectors of {_width(shard.vectors)} numbers; takes "
+            f"{_width(first.vectors)}, as {first.path} has"
+        )
     if shard.shape[3] != first.shape[3]:
         raise UserError(
             f"{shard.path}: has {shard.shape[3]} channels; takes {first.shape[3]}, "
@@ -206,15 +252,19 @@ def _check_alike(first: Shard, shard: Shard, image_size: int | None) -> None:
         raise different_sizes(str(first.path), first.shape[1:], str(shard.path), shard.shape[1:])
 
 
-def _labels(shards: list[Shard]) -> np.ndarray | None:
-    """The labels of all the images, int32 [N]; None without."""
-    parts = [shard.labels for shard in shards if shard.labels is not None]
-    return np.concatenate(parts) if parts else None
+def _join(parts: list[np.ndarray | None]) -> np.ndarray:
+    """What each shard has, as one array."""
+    return np.concatenate([part for part in parts if part is not None])
+
+
+def _width(vectors: np.ndarray | None) -> int:
+    """D of vectors [N, D]; 0 without."""
+    return 0 if vectors is None else vectors.shape[1]
 
 
 def _read_all(shard: Shard) -> np.ndarray:
     """All the images of a shard, uint8 [N, H, W, C]."""
-    images = read_arrays(shard.path, ("images",))["images"]
+    images = read_arrays(shard.path, ["images"])["images"]
     return check_images(images, shard.levels, f"{shard.path}: key 'images'")
 
 

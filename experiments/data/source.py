@@ -25,6 +25,9 @@ WHOLE = "all"
 OF_FILES = ("npz", "folder")
 """Sources whose name ends in a path."""
 
+OF_COLUMNS = ("npz",)
+"""Sources that have columns of vectors, one of which `data.cond` names."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
@@ -38,6 +41,7 @@ class Request:
       holdout: fraction of a source without splits that is "test".
       background: the colour, three of 0..255, that transparent images are composed over; None keeps
         their alpha, as the last of four channels.
+      cond: the column of vectors that the examples are conditioned on; None for none.
     """
 
     source: str
@@ -46,6 +50,7 @@ class Request:
     image_size: int | None
     holdout: float
     background: tuple[int, ...] | None = (255, 255, 255)
+    cond: str | None = None
 
 
 # From a `Request` to a `Split`.
@@ -59,9 +64,9 @@ def open_split(source: str, split: str, **options: Any) -> Split:
     other sources are in memory.
 
     Args:
-      source: `digits`, `npz:FILE` or shards of it (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`,
-        `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
-        `Request` to a `Split`.
+      source: `digits`, `emoji[:flags=False,skin_tones=False]`, `npz:FILE` or shards of it
+        (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`, `tfds:NAME[:config][/version]`, `toy:NAME`, or
+        a user's own `module:function` from a `Request` to a `Split`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
       options: those of `make_request`.
 
@@ -81,7 +86,9 @@ def open_split(source: str, split: str, **options: Any) -> Split:
                 f"data.source: {source} returned {type(opened).__name__}, takes a Split"
             )
         opened = dataclasses.replace(opened, reader=_OwnReader(opened.reader, whose))
-    return dataclasses.replace(opened, source=source, name=split)
+    if request.cond is not None and not opened.cond_dim:
+        raise _no_columns(source, request.cond)
+    return dataclasses.replace(opened, source=source, name=split, cond_key=request.cond)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +132,7 @@ def make_request(
     holdout: float = 0.1,
     alpha: str = "compose",
     background: str = "white",
+    cond: str | None = None,
 ) -> Request:
     """What a source is asked for.
 
@@ -134,9 +142,10 @@ def make_request(
       holdout: fraction that is "test" where the source has one pool of examples.
       alpha: of image files: "compose" them over the background, or "keep" four channels.
       background: a colour by name, or as "#8080ff".
+      cond: the column of an .npz whose vectors the examples are conditioned on, in place of labels.
 
     Raises:
-      UserError: no such source or split, or a value out of its range.
+      UserError: no such source or split, a source without columns, or a value out of its range.
     """
     if split not in SPLITS and not (split == WHOLE and source.partition(":")[0] in OF_FILES):
         raise UserError(unknown_name("split", str(split), list(SPLITS)))
@@ -145,6 +154,9 @@ def make_request(
     if not 0 < holdout < 1:
         raise UserError(f"data.holdout: got {holdout!r}; takes a fraction between 0 and 1")
     _, argument = _find(source)
+    prefix = source.partition(":")[0]
+    if cond is not None and prefix in list(sources) and prefix not in OF_COLUMNS:
+        raise _no_columns(source, cond)
     return Request(
         source=source,
         argument=argument,
@@ -152,7 +164,13 @@ def make_request(
         image_size=image_size,
         holdout=holdout,
         background=_background(alpha, background),
+        cond=cond,
     )
+
+
+def _no_columns(source: str, cond: str) -> UserError:
+    """The error for a column of a source that has none."""
+    return UserError(f"data.cond: got {cond!r}, takes None with {source}")
 
 
 def _background(alpha: str, colour: str) -> tuple[int, ...] | None:
@@ -219,6 +237,15 @@ def split_rows(num: int, split: str, holdout: float, where: str) -> np.ndarray:
     order = np.random.RandomState(0).permutation(num)
     num_test = min(max(round(holdout * num), 1), num - 1)
     return order[-num_test:] if split == "test" else order[:-num_test]
+
+
+def training_rows(num: int, holdout: float) -> np.ndarray:
+    """The rows of a pool of `num` examples that are trained on; of one example, that one.
+
+    Args:
+      num, holdout: as of `split_rows`.
+    """
+    return split_rows(num, "train" if num > 1 else WHOLE, holdout, "")
 
 
 def one_line(error: Exception) -> str:

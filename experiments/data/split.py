@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments.data.codec import Codec, codec_of
 from experiments.data.parallel import in_parallel
+from experiments.data.vectors import standardise
 from sde_lib import Condition
 
 _CHUNK = 32
@@ -39,6 +40,11 @@ class Batch(NamedTuple):
     def labels(self) -> Any:
         """The labels int32 [B], or None."""
         return None if self.cond is None else self.cond.label
+
+    @property
+    def vectors(self) -> Any:
+        """The vectors [B, D] that stand in for labels, or None."""
+        return None if self.cond is None else self.cond.vector
 
     def take(self, rows: Any) -> "Batch":
         """The examples of these rows."""
@@ -112,6 +118,8 @@ class Split:
       class_names: of the classes in their order; () where they have none.
       cond_mean: of the training split's vectors that stand in for labels, [D]; () for none.
       cond_std: their standard deviations, by which they are standardised.
+      cond_key: the source's name of the vectors, where it has several columns; `open_split` fills
+        it in.
       captions: a text for each example in its order; () where there are none.
       crops: whether reading crops and resizes, so that the place of the crop can be chosen.
       source: the source's name; `open_split` fills it in.
@@ -125,6 +133,7 @@ class Split:
     class_names: tuple[str, ...] = ()
     cond_mean: tuple[float, ...] = ()
     cond_std: tuple[float, ...] = ()
+    cond_key: str | None = None
     captions: tuple[str, ...] = ()
     crops: bool = False
     source: str = ""
@@ -140,6 +149,9 @@ class Split:
         classes: int = 0,
         class_names: tuple[str, ...] = (),
         captions: tuple[str, ...] = (),
+        vectors: np.ndarray | None = None,
+        cond_mean: tuple[float, ...] = (),
+        cond_std: tuple[float, ...] = (),
     ) -> "Split":
         """The split of examples that are in memory.
 
@@ -151,15 +163,28 @@ class Split:
           classes: number of classes, where there may be more than the labels have.
           class_names: of the classes in their order.
           captions: a text for each example.
+          vectors: [N, D], in the units of the source, that stand in for labels; or None.
+          cond_mean, cond_std: those of the training split, [D].
         """
+        num_classes = max(classes, len(class_names), count_classes(labels))
+        examples = Batch.of(values, labels)
+        if vectors is not None:
+            examples = Batch(values, Condition(vector=standardise(vectors, cond_mean, cond_std)))
         return cls(
-            reader=_InMemory(Batch.of(values, labels)),
+            reader=_InMemory(examples),
             shape=values.shape[1:],
             codec=codec_of(levels),
-            num_classes=0 if labels is None else max(classes, count_classes(labels)),
+            num_classes=0 if labels is None else num_classes,
             class_names=class_names,
+            cond_mean=cond_mean,
+            cond_std=cond_std,
             captions=captions,
         )
+
+    @property
+    def argument(self) -> str:
+        """What follows the prefix of the source's name."""
+        return self.source.partition(":")[2]
 
     @property
     def cond_dim(self) -> int:
@@ -168,9 +193,19 @@ class Split:
 
     def standardised(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors [..., D] in the units of the source as the model sees them, float32."""
-        return ((vectors - np.asarray(self.cond_mean)) / np.asarray(self.cond_std)).astype(
-            np.float32
-        )
+        return standardise(vectors, self.cond_mean, self.cond_std)
+
+    def standardised_as(self, other: "Split") -> "Split":
+        """The split in memory, its vectors [N, D] standardised as those of another split are."""
+        split = self.load()
+        mean, std = other.cond_mean, other.cond_std
+        if (split.cond_mean, split.cond_std) == (mean, std):
+            return split
+        examples = split.reader.load()
+        vectors = examples.vectors * np.asarray(split.cond_std) + np.asarray(split.cond_mean)
+        cond = Condition(vector=other.standardised(vectors))
+        reader = _InMemory(examples._replace(cond=cond))
+        return dataclasses.replace(split, reader=reader, cond_mean=mean, cond_std=std)
 
     @property
     def num(self) -> int:
@@ -193,13 +228,20 @@ class Split:
           UserError: an example is missing, damaged, or not like the others.
         """
         batch = self.reader.load()
-        classes = 0 if batch.labels is None else self.num_classes
-        return dataclasses.replace(self, reader=_InMemory(batch), num_classes=classes, crops=False)
+        loaded = dataclasses.replace(self, reader=_InMemory(batch), crops=False)
+        if batch.labels is None:
+            return dataclasses.replace(loaded, num_classes=0, class_names=())
+        return loaded
 
     @property
     def values(self) -> np.ndarray:
         """The values of all the examples [N, ...]; `load` them first, or they are read now."""
         return self.reader.load().values
+
+    @property
+    def conditions(self) -> Condition | None:
+        """Those of all the examples; `load` them first, or they are read now."""
+        return self.reader.load().cond
 
     @property
     def labels(self) -> np.ndarray | None:

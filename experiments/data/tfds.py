@@ -51,14 +51,15 @@ def open_tfds(request: Request) -> Split:
         shape=shape,
         codec=PixelCodec(256),
         num_classes=_count_classes(records, rows) if labelled else 0,
+        class_names=records.class_names if labelled else (),
         crops=request.image_size is not None,
     )
 
 
 @digests.register("tfds")
-def digest_tfds(argument: str) -> str:
+def digest_tfds(data: Split) -> str:
     """The digest of all the files of the set."""
-    folder = find_prepared(argument)
+    folder = find_prepared(data.argument)
     return of_files(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
@@ -88,6 +89,7 @@ class _Records:
         features = builder.info.features
         self.channels, self.label = features["image"].shape[-1], dict(features).get("label")
         self.num_classes: int | None = getattr(self.label, "num_classes", None)
+        self.class_names = tuple(getattr(self.label, "names", ())) if self.num_classes else ()
 
     def __reduce__(self) -> tuple:
         return _Records, (self.folder, self.split)

@@ -10,8 +10,9 @@ from sde_lib.registry import Registry
 NUM = {"train": 20_000, "test": 5_000}
 SEED = {"train": 0, "test": 1}
 
-# Each entry draws (points [n, 2], labels [n] or None); its coordinates have mean 0 and a root mean
-# square of 1 over both, by its own constants, so that the two splits have the same distribution.
+# Each entry draws points [n, 2], and labels int [n], or vectors float [n, D] in place of labels, or
+# None. Coordinates have mean 0 and a root mean square of 1 over both, and vectors mean 0 and
+# deviation 1, by the entry's own constants, so that the two splits have the same distribution.
 toys = Registry("toy data set")
 
 
@@ -29,8 +30,12 @@ def open_toy(request: Request) -> Split:
     except ValueError as error:
         raise UserError(f"data.source: {error}") from error
     # RandomState, because NumPy promises that its stream never changes between versions.
-    points, labels = draw(np.random.RandomState(SEED[request.split]), NUM[request.split])
-    return Split.of(points.astype(np.float32), None if labels is None else labels.astype(np.int32))
+    points, cond = draw(np.random.RandomState(SEED[request.split]), NUM[request.split])
+    points = points.astype(np.float32)
+    if cond is None or cond.ndim == 1:
+        return Split.of(points, None if cond is None else cond.astype(np.int32))
+    dim = cond.shape[1]
+    return Split.of(points, vectors=cond, cond_mean=(0.0,) * dim, cond_std=(1.0,) * dim)
 
 
 def _polar(radius, angle) -> np.ndarray:
@@ -88,3 +93,30 @@ def _spiral(rng, num):
     s = rng.uniform(size=num)
     points = _polar(np.sqrt(6 * (1 - noise**2)) * s, 3 * np.pi * s + np.pi * label)
     return points + noise * rng.normal(size=(num, 2)), label
+
+
+def regression_moments(c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and deviations of `toy:regression`, p(x | c) = N(x; m(c), s(c)² I), in closed form.
+
+        u = c/√3,   m(c) = a (√3 u, √2 sin πu),   s(c) = 0.2 + 0.1 u,   a² = 1 − E s²        (1)
+
+    for c uniform in [−√3, √3]: along a wave, and ever wider.
+
+    Args:
+      c: [n].
+
+    Returns:
+      m [n, 2] and s [n].
+    """
+    u = c / np.sqrt(3)
+    # E u² = 1/3, so that E s² = 0.04 + 0.01/3; E sin² πu = 1/2.
+    scale = np.sqrt(1 - 0.04 - 0.01 / 3)
+    return scale * np.stack([c, np.sqrt(2) * np.sin(np.pi * u)], axis=-1), 0.2 + 0.1 * u
+
+
+@toys.register("regression")
+def _regression(rng, num):
+    """A Gaussian whose mean and deviation depend on a number, a vector [n, 1]; eq. 1."""
+    c = rng.uniform(-np.sqrt(3), np.sqrt(3), size=num)
+    mean, std = regression_moments(c)
+    return mean + std[:, None] * rng.normal(size=(num, 2)), c[:, None]

@@ -14,7 +14,6 @@ import pathlib
 import shutil
 import sys
 from functools import partial
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +23,7 @@ from experiments.errors import UserError
 from experiments.likelihood.estimator import Estimator
 from experiments.likelihood.report import SUFFIXES, protocol, save, summary, words
 from experiments.likelihood.result import Likelihood, Mean
-from experiments.runtime.atomic_files import file_at_once
-from experiments.workdir.results import JSON, Result
+from experiments.workdir.results import JSON, Result, resumed
 from experiments.workdir.trained_model import TrainedModel
 
 # Dimensions from which the exact divergence is slow enough to warn of.
@@ -94,7 +92,7 @@ def measure_dataset(
         for first in range(0, num, size):
             batch = partial(estimator.batch, dataset, np.arange(first, first + size))
             kept = min(size, num - first)
-            whole = _stored(parts, first, batch)
+            whole = batch() if parts is None else resumed(parts / f"{first}.npz", batch)
             batches.append({name: values[:kept] for name, values in whole.items()})
             so_far = np.concatenate([batch["draws"].mean(axis=1) for batch in batches])
             if np.isfinite(so_far).any():
@@ -111,20 +109,6 @@ def measure_dataset(
         solver_error=_solver_error(estimator, dataset, batches[0]) if checks else None,
     )
     _warn_of_not_finite(result, dataset)
-    return result
-
-
-def _stored(parts: pathlib.Path | None, first: int, measure: Any) -> dict[str, np.ndarray]:
-    """What `measure` returns, from its file in `parts` where there is one."""
-    if parts is None:
-        return measure()
-    path = parts / f"{first}.npz"
-    if path.is_file():
-        with np.load(path) as stored:
-            return dict(stored)
-    result = measure()
-    with file_at_once(path) as file:
-        np.savez(file, **result)
     return result
 
 

@@ -36,6 +36,7 @@ def protocol(
       more: seed, limit.
     """
     config = trained.experiment.likelihood
+    conditional = trained.experiment.model.conditional and not more.get("classify")
     return {
         **trained.protocol,
         **dataclasses.asdict(config),
@@ -44,6 +45,7 @@ def protocol(
         "split": dataset.name,
         "dimensions": math.prod(dataset.shape),
         "examples_digest": digest(dataset.values),
+        **({"conditions_digest": digest(dataset.conditions)} if conditional else {}),
         "control_digest": digest(estimator.control),
         "t_min": estimator.t_min,
         "noise_to_signal_min": float(estimator.sde.noise_to_signal(estimator.t_min)),

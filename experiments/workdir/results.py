@@ -9,13 +9,14 @@ import json
 import pathlib
 import re
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.errors import UserError
-from experiments.runtime.atomic_files import write_atomically
+from experiments.runtime.atomic_files import file_at_once, write_atomically
 
 JSON = ".json"
 
@@ -93,6 +94,17 @@ def digest(tree: Any) -> str:
         content.update(f"{array.dtype}{array.shape}".encode())
         content.update(array.tobytes())
     return content.hexdigest()[:12]
+
+
+def resumed(path: pathlib.Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arrays that `make` returns; of an earlier run, where their file is there."""
+    if path.is_file():
+        with np.load(path) as stored:
+            return dict(stored)
+    made = make()
+    with file_at_once(path) as file:
+        np.savez(file, **made)
+    return made
 
 
 def as_json(values: dict[str, Any]) -> dict[str, Any]:

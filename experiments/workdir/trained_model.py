@@ -149,8 +149,13 @@ class TrainedModel:
                 "--data measures others"
             )
 
-    def examples(self, source: str | None, split: str | None) -> Split:
+    def examples(self, source: str | None, split: str | None, *, conditions: bool = True) -> Split:
         """What to measure: a split of the experiment's data, or of another source, or all of that.
+
+        Args:
+          source: another source; None for the experiment's.
+          split: of that; None for all of it.
+          conditions: whether a conditional model is given those of the examples.
 
         Raises:
           UserError: examples that the model does not take.
@@ -158,9 +163,9 @@ class TrainedModel:
         if source is None:
             return self.dataset(self.experiment.likelihood.split)
         given = split_of(self.experiment, split or WHOLE, source).load()
-        return self._checked(given, "--data")
+        return self._checked(given, "--data", conditions)
 
-    def _checked(self, given: Split, field: str) -> Split:
+    def _checked(self, given: Split, field: str, conditions: bool = True) -> Split:
         for name, got, takes in (
             ("shape", given.shape, self.train.shape),
             ("levels", given.codec.levels, self.train.codec.levels),
@@ -169,8 +174,9 @@ class TrainedModel:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
                 )
-        if self.experiment.model.conditional:
+        if self.experiment.model.conditional and conditions:
             self._check_conditions(given, field)
+            return given.standardised_as(self.train)
         return given
 
     def _check_conditions(self, given: Split, field: str) -> None:

@@ -45,14 +45,12 @@ def attend(query: Heads, key: Heads, value: Heads, implementation: str) -> Array
     return out.reshape(*out.shape[:2], -1)
 
 
-def num_heads(channels: int, head_dim: int | None) -> int:
-    """The number of heads of `head_dim` channels; None is one head of all channels.
+def num_heads(channels: int, head_dim: int) -> int:
+    """The number of heads of `head_dim` channels.
 
     Raises:
       ValueError: head_dim does not divide the channels.
     """
-    if head_dim is None:
-        return 1
     if head_dim < 1 or channels % head_dim:
         raise ValueError(f"head_dim: got {head_dim}, takes a divisor of the {channels} channels")
     return channels // head_dim
@@ -74,12 +72,12 @@ class Attention(nn.Module):
     Queries, keys and values are one matrix product.
 
     Args:
-      head_dim: channels of a head; None for one head of all.
+      head_dim: channels of a head; 0 for one head of all.
       skip_rescale: divide the sum by √2.
       init_scale: of A_out.
       norm_groups: of the normalisation; None for those of NCSN++, 0 for no normalisation.
       norm_epsilon: its ε.
-      implementation: one of `IMPLEMENTATIONS`.
+      attention: how it is computed, one of `IMPLEMENTATIONS`.
       dtype: what to compute in.
 
     Raises:
@@ -88,12 +86,12 @@ class Attention(nn.Module):
     Reference: Ho et al., "Denoising diffusion probabilistic models" (2020), App. B.
     """
 
-    head_dim: int | None = None
+    head_dim: int = 0
     skip_rescale: bool = False
     init_scale: float = 0.0
     norm_groups: int | None = None
     norm_epsilon: float = 1e-6
-    implementation: str = "xla"
+    attention: str = "xla"
     dtype: Any = None
 
     @nn.compact
@@ -106,7 +104,7 @@ class Attention(nn.Module):
         # A small start of q, k, v makes the first attention nearly uniform.
         init = thrice(fan_average(0.1))
         qkv = nn.Dense(3 * channels, kernel_init=init, dtype=self.dtype, name="qkv")(pixels)
-        heads = split_heads(qkv, num_heads(channels, self.head_dim))
-        attended = attend(*heads, implementation=self.implementation)
+        heads = split_heads(qkv, num_heads(channels, self.head_dim or channels))
+        attended = attend(*heads, implementation=self.attention)
         out = linear(channels, init_scale=self.init_scale, dtype=self.dtype, name="out")
         return add(x, out(attended).reshape(x.shape), self.skip_rescale)

@@ -3,8 +3,9 @@
 Images are NHWC. `dtype` is the type that is computed in; parameters and normalisation stay float32.
 """
 
+import dataclasses
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,7 @@ from models.layers import winograd
 
 Image = Float[Array, "batch height width channels"]
 Embedding = Float[Array, "batch embedding"]
+Layer = TypeVar("Layer", bound=nn.Module)
 
 STACKED = "blocks"
 """A module of this name is scanned over: the first axis of its parameters is that of its blocks."""
@@ -36,6 +38,19 @@ def rematerialised(layer: type[nn.Module], network: Any, **fields: Any) -> Any:
     Not while the parameters are made: what a rematerialised layer computes cannot be left out.
     """
     return nn.remat(layer, **fields) if network.remat and not network.is_initializing() else layer
+
+
+def layer_of(network: nn.Module, layer: type[Layer], **fields: Any) -> Layer:
+    """A layer of a network, with the network's values of the fields that both have.
+
+    Args:
+      network: the network.
+      layer: the class of the layer.
+      **fields: its other fields, and those whose values differ from the network's.
+    """
+    names = {field.name for field in dataclasses.fields(layer)} - {"parent", "name"}
+    names &= {field.name for field in dataclasses.fields(network)}
+    return layer(**{name: getattr(network, name) for name in names} | fields)
 
 
 def conv3x3(

@@ -78,7 +78,7 @@ class TimeEmbedding(nn.Module):
     not keep theirs, a learned null.
 
     Args:
-      kind: "positional" or "fourier".
+      embedding: "positional" or "fourier".
       dim: number of frequencies of "fourier", of features of "positional".
       features: width of e.
       fourier_scale: standard deviation of the frequencies W.
@@ -89,10 +89,10 @@ class TimeEmbedding(nn.Module):
       dtype: what to compute in.
 
     Raises:
-      ValueError: an unknown kind; a condition that is missing or not expected.
+      ValueError: an unknown embedding; a condition that is missing or not expected.
     """
 
-    kind: str
+    embedding: str
     dim: int
     features: int
     fourier_scale: float
@@ -106,8 +106,8 @@ class TimeEmbedding(nn.Module):
     def __call__(
         self, c: Float[Array, "batch"], cond: Condition | None
     ) -> Float[Array, "batch {self.features}"]:
-        check_choice("embedding", self.kind, EMBEDDINGS)
-        if self.kind == "fourier":
+        check_choice("embedding", self.embedding, EMBEDDINGS)
+        if self.embedding == "fourier":
             e = FourierFeatures(self.dim, self.fourier_scale, name="fourier")(c)
         else:
             e = positional_features(c, self.dim, self.freq_shift, self.cos_first)
@@ -123,28 +123,6 @@ class TimeEmbedding(nn.Module):
             null = self.param("null", nn.initializers.zeros, (self.features,))
             e = e + kept_or_null(given, known, null.astype(e.dtype))
         return nn.silu(e)
-
-
-def time_embedding(network: Any, *, dim: int, features: int, **fields: Any) -> TimeEmbedding:
-    """The embedding "time" of a network, by the fields of the same names that it has.
-
-    Args:
-      network: has `embedding`, `fourier_scale`, `num_classes`, `cond_dim` and `dtype`.
-      dim: number of frequencies of "fourier", of features of "positional".
-      features: width of e.
-      **fields: others of `TimeEmbedding`.
-    """
-    return TimeEmbedding(
-        kind=network.embedding,
-        dim=dim,
-        features=features,
-        fourier_scale=network.fourier_scale,
-        num_classes=network.num_classes,
-        cond_dim=network.cond_dim,
-        dtype=network.dtype,
-        name="time",
-        **fields,
-    )
 
 
 def kept_or_null(

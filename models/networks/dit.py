@@ -30,8 +30,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from models.layers.attention import IMPLEMENTATIONS, Heads, attend, num_heads, split_heads
-from models.layers.basic import STACKED, Embedding, Image, linear
-from models.layers.embedding import EMBEDDINGS, sin_cos, time_embedding
+from models.layers.basic import STACKED, Embedding, Image, layer_of, linear
+from models.layers.embedding import EMBEDDINGS, TimeEmbedding, sin_cos
 from models.registry import check_choices, networks
 from sde_lib import Condition, ranged
 
@@ -246,7 +246,7 @@ class DiT(nn.Module):
 
     def _embed(self, c: Array, cond: Condition | None) -> Embedding:
         dim = FEATURES // 2 if self.embedding == "fourier" else FEATURES
-        return time_embedding(self, dim=dim, features=self.width)(c, cond)
+        return layer_of(self, TimeEmbedding, dim=dim, features=self.width, name="time")(c, cond)
 
     def _positions(self, rows: int, columns: int) -> Float[Array, "tokens width"]:
         if self.positions == "sincos":
@@ -265,13 +265,4 @@ class DiT(nn.Module):
             in_axes=nn.broadcast,
             length=self.depth,
         )
-        return stack(
-            head_dim=self.head_dim,
-            mlp_ratio=self.mlp_ratio,
-            qk_norm=self.qk_norm,
-            dropout=self.dropout,
-            attention=self.attention,
-            train=train,
-            dtype=self.dtype,
-            name=STACKED,
-        )
+        return layer_of(self, stack, train=train, name=STACKED)

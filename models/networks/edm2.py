@@ -23,10 +23,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from models.layers.attention import IMPLEMENTATIONS, attend, num_heads, split_heads
-from models.layers.basic import Embedding, Image, rematerialised
+from models.layers.attention import attend, num_heads, split_heads
+from models.layers.basic import Embedding, Image, layer_of, rematerialised
 from models.layers.embedding import check_condition, kept_or_null
 from models.layers.magnitude_preserving import (
     MPConv,
@@ -39,9 +39,9 @@ from models.layers.magnitude_preserving import (
     pixel_norm,
     unit_rms,
 )
-from models.layers.resample import check_size, downsample, upsample
-from models.layers.winograd import CONVOLUTIONS
-from models.registry import check_choices, networks
+from models.layers.resample import downsample, upsample
+from models.networks.unet import Side, Told, UNet
+from models.registry import networks
 from sde_lib import Condition, ranged
 
 # The share t of the second term, as published.
@@ -74,11 +74,10 @@ class EDM2Block(nn.Module):
     dropout: float
     attention: str
     convolution: str
-    train: bool
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Image, e: Embedding) -> Array:
+    def __call__(self, x: Image, e: Embedding, train: bool) -> Array:
         x = self._resampled(x)
         if self.encoder:
             x = pixel_norm(self._shortcut(x))
@@ -86,7 +85,7 @@ class EDM2Block(nn.Module):
         scale = 1 + gain.astype(self.dtype) * self._linear(self.features, "emb")(e)[:, None, None]
         y = self._conv("conv_0")(mp_silu(x))
         y = mp_silu(y * scale)
-        y = nn.Dropout(self.dropout, deterministic=not self.train)(y)
+        y = nn.Dropout(self.dropout, deterministic=not train)(y)
         y = self._conv("conv_1")(y)
         x = mp_sum(x if self.encoder else self._shortcut(x), y, BRANCH)
         return mp_sum(x, self._attend(x), BRANCH) if self.heads else x
@@ -114,75 +113,30 @@ class EDM2Block(nn.Module):
 
 
 @networks.register("edm2")
-class EDM2(nn.Module):
+class EDM2(UNet):
     """U-Net of an image x of unit variance, conditioned on c = log σ/α or log σ.
 
-    Down the levels and up again, with a skip from every block passed. After every update training
-    replaces the parameters by `constrain` of them; those of `init` are so already.
+    After every update training replaces the parameters by `constrain` of them; those of `init` are
+    so already. Further fields are those of `UNet`: published with dropout 0.1 from EDM2-L up, and
+    with fourier_scale 1/4 as the published c is log σ/4. The mean square of embeddings instead of
+    labels is to be 1, as it is that of a label's √n · one-hot.
 
     Args:
-      nf: channels, times ch_mult[level].
-      ch_mult: a number for each level, fine to coarse; the image is halved between levels.
-      num_res_blocks: blocks a level, one more in the decoder.
-      attn_resolutions: heights at which pixels attend to each other, besides the coarsest once.
       head_dim: channels of a head of the attention.
-      dropout: rate inside the blocks; published 0.1 from EDM2-L up, else 0.
-      fourier_scale: standard deviation of the frequencies of c; 1/4 as the published c is log σ/4.
-      num_classes: number of class labels, 0 for none.
-      cond_dim: features of an embedding instead of labels, 0 for none; their mean square is to be
-        1, as it is that of a label's √n · one-hot.
-      attention: how it is computed, "xla" or "cudnn".
-      convolution: how those of the blocks are, one of `winograd.CONVOLUTIONS`.
-      remat: keep only what passes between blocks, and compute the rest again for gradients.
-      dtype: what to compute in; parameters, what is normalised and the output stay float32.
-
-    Raises:
-      ValueError: an unknown attention or convolution; an image that cannot be halved so often; a
-        head_dim that does not divide the channels; labels missing or unexpected.
 
     Reference: Karras et al., "Analyzing and improving the training dynamics of diffusion models"
     (2024), config G. Without its clipping of activations to ±256, which float16 alone needs.
     """
 
-    nf: int = ranged(128, low=1)
-    ch_mult: tuple[int, ...] = ranged((1, 2, 3, 4), above=0)
-    num_res_blocks: int = ranged(3, low=1)
-    attn_resolutions: tuple[int, ...] = ranged((16, 8), low=1)
+    ch_mult: tuple[int, ...] = (1, 2, 3, 4)
+    dropout: float = 0.0
+    fourier_scale: float = 0.25
     head_dim: int = ranged(64, low=1)
-    dropout: float = ranged(0.0, low=0, below=1)
-    fourier_scale: float = ranged(0.25, above=0)
-    num_classes: int = ranged(0, low=0)
-    cond_dim: int = ranged(0, low=0)
-    attention: str = ranged("xla", choices=IMPLEMENTATIONS)
-    convolution: str = ranged("xla", choices=CONVOLUTIONS)
-    remat: bool = False
-    dtype: Any = "float32"
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        super().__post_init__()
 
     @nn.nowrap
     def constrain(self, params: Any) -> Any:
         """Parameters with every weight normalised, which changes no output."""
         return constrain(params)
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Image,
-        c: Float[Array, "batch"],
-        cond: Condition | None = None,
-        *,
-        train: bool = False,
-    ) -> Image:
-        check_size(x, len(self.ch_mult) - 1)
-        e = self._embed(c, cond)
-        h, skips = self._encode(x, e, train)
-        h = self._decode(h, skips, e, train)
-        gain = self.param("gain", nn.initializers.zeros, ())
-        out = MPConv(x.shape[-1], self.dtype, name="conv_out")(h)
-        return gain * out.astype(jnp.float32)
 
     def _embed(self, c: Array, cond: Condition | None) -> Embedding:
         features = self.nf * max(self.ch_mult)
@@ -200,56 +154,40 @@ class EDM2(nn.Module):
             e = mp_sum(e, kept_or_null(given, known, null), CONDITION)
         return mp_silu(e)
 
-    def _encode(self, x: Image, e: Embedding, train: bool) -> tuple[Array, list[Array]]:
-        """The coarsest hidden image, and the skips, which the decoder takes from the end."""
+    def _enter(self, x: Image) -> Array:
         # A channel of ones stands for the biases that there are not.
         ones = jnp.ones((*x.shape[:-1], 1), x.dtype)
-        h = MPConv(self.nf, self.dtype, name="conv_in")(jnp.concatenate([x, ones], axis=-1))
-        skips = [h]
-        for level, mult in enumerate(self.ch_mult):
-            if level > 0:
-                h = self._block(f"down_{level}", h.shape[-1], train, True, "down")(h, e)
-                skips.append(h)
-            attends = h.shape[1] in self.attn_resolutions
-            for i in range(self.num_res_blocks):
-                name = f"down_{level}_block_{i}"
-                h = self._block(name, mult * self.nf, train, True, attends=attends)(h, e)
-                skips.append(h)
-        return h, skips
+        return MPConv(self.nf, self.dtype, name="conv_in")(jnp.concatenate([x, ones], axis=-1))
 
-    def _decode(self, h: Array, skips: list[Array], e: Embedding, train: bool) -> Array:
-        """From the coarsest hidden image to the finest."""
-        h = self._block("middle_block_0", h.shape[-1], train, False, attends=True)(h, e)
-        h = self._block("middle_block_1", h.shape[-1], train, False)(h, e)
-        for level, mult in reversed(list(enumerate(self.ch_mult))):
-            attends = h.shape[1] in self.attn_resolutions
-            for i in range(self.num_res_blocks + 1):
-                h = mp_cat(h, skips.pop(), SKIP)
-                name = f"up_{level}_block_{i}"
-                h = self._block(name, mult * self.nf, train, False, attends=attends)(h, e)
-            if level > 0:
-                h = self._block(f"up_{level}", h.shape[-1], train, False, "up")(h, e)
-        return h
+    def _block(self, h: Array, told: Told, side: Side, level: int, i: int) -> Array:
+        name, attends = f"{side}_{level}_block_{i}", h.shape[1] in self.attn_resolutions
+        return self._make(name, self._channels(level), side, attends=attends)(h, *told)
 
-    def _block(
-        self,
-        name: str,
-        features: int,
-        train: bool,
-        encoder: bool,
-        resample: str = "none",
-        attends: bool = False,
+    def _resample(self, h: Array, told: Told, side: Side, level: int) -> Array:
+        name = f"down_{level + 1}" if side == "down" else f"up_{level}"
+        return self._make(name, h.shape[-1], side, resample=side)(h, *told)
+
+    def _middle(self, h: Array, told: Told) -> Array:
+        h = self._make("middle_block_0", h.shape[-1], "up", attends=True)(h, *told)
+        return self._make("middle_block_1", h.shape[-1], "up")(h, *told)
+
+    def _join(self, h: Array, skip: Array) -> Array:
+        return mp_cat(h, skip, SKIP)
+
+    def _leave(self, h: Array, channels: int) -> Array:
+        gain = self.param("gain", nn.initializers.zeros, ())
+        out = MPConv(channels, self.dtype, name="conv_out")(h)
+        return gain * out.astype(jnp.float32)
+
+    def _make(
+        self, name: str, features: int, side: Side, *, resample: str = "none", attends: bool = False
     ) -> EDM2Block:
-        block = rematerialised(EDM2Block, self)
-        return block(
+        return layer_of(
+            self,
+            rematerialised(EDM2Block, self, static_argnums=(3,)),
             features=features,
-            encoder=encoder,
+            encoder=side == "down",
             resample=resample,
             heads=num_heads(features, self.head_dim) if attends else 0,
-            dropout=self.dropout,
-            attention=self.attention,
-            convolution=self.convolution,
-            train=train,
-            dtype=self.dtype,
             name=name,
         )

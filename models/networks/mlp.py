@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.layers.basic import linear
-from models.layers.embedding import EMBEDDINGS, time_embedding
+from models.layers.basic import layer_of, linear
+from models.layers.embedding import EMBEDDINGS, TimeEmbedding
 from models.registry import check_choices, networks
 from sde_lib import Condition, ranged
 
@@ -67,4 +67,4 @@ class MLP(nn.Module):
     def _embed(self, c: Array, cond: Condition | None) -> Array:
         features = 2 * self.embedding_dim
         dim = self.embedding_dim // (2 if self.embedding == "fourier" else 1)
-        return time_embedding(self, dim=dim, features=features)(c, cond)
+        return layer_of(self, TimeEmbedding, dim=dim, features=features, name="time")(c, cond)

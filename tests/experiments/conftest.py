@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.builders.model import build_network, conditioned
 from experiments.cli import main
 from experiments.config_schema.resolve import resolve
 from experiments.runtime import devices
@@ -13,7 +14,6 @@ from experiments.state.checkpoints import Checkpoints
 from experiments.state.train_state import abstract_state
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import CLOCK, read_metrics
-from models import networks
 
 # Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.
 TOY = [
@@ -59,7 +59,10 @@ def train(workdir: pathlib.Path, *arguments: str) -> int:
 def state_of(workdir: pathlib.Path):
     """The newest training state as NumPy leaves."""
     config = resolve(Workdir(workdir).load())
-    network = networks["mlp"](hidden=(16, 16))
+    spec = Workdir(workdir).data_spec
+    assert spec is not None
+    config = conditioned(config, spec.split(config))
+    network = build_network(config.model)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         state = checkpoints.restore(abstract_state(config, network, (2,), devices.make_mesh()))
     return jax.tree.leaves(

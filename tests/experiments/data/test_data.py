@@ -432,10 +432,10 @@ def test_a_source_may_be_a_users_own():
 def test_a_users_own_source_may_read_its_examples_when_they_are_asked_for():
     split = data.open_split(f"{__name__}:numbers", "test")
     with data.Stream(split, seed=0, batch_size=16, start=3) as stream:
-        values, labels = next(stream)
+        batch = next(stream)
     rows = data.rows_of_step(0, 70, 16, 3)
-    np.testing.assert_array_equal(values, rows[:, None])
-    np.testing.assert_array_equal(labels, rows % 3)
+    np.testing.assert_array_equal(batch.values, rows[:, None])
+    np.testing.assert_array_equal(batch.labels, rows % 3)
     np.testing.assert_array_equal(split.load().values, np.arange(70)[:, None])
     assert split.nbytes == 4 * 70
 
@@ -507,7 +507,7 @@ def refused(source, message, split="train", **options):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x_train": IMAGES, "y": IMAGES}, "no key 'images'; its keys: x_train, y"),
+        ({"x_train": IMAGES, "y": IMAGES}, "no key 'images' or 'points'; its keys: x_train, y"),
         ({"images": IMAGES / 255}, "key 'images' is float64; takes uint8 grey levels, 0 to 255"),
         ({"images": IMAGES.astype(np.int64)}, "key 'images' is int64; takes uint8"),
         ({"images": IMAGES.astype(object)}, "damaged, or not of plain arrays .*Object arrays"),

@@ -98,10 +98,10 @@ def test_a_split_is_the_same_read_and_loaded(source, split, image_size):
         assert getattr(opened, fact) == getattr(loaded, fact), fact
     assert opened.nbytes == loaded.values.nbytes
     rows = np.random.default_rng(1).permutation(loaded.num)
-    values, labels = opened.read(rows)
-    np.testing.assert_array_equal(values, loaded.values[rows])
-    np.testing.assert_array_equal(labels, loaded.labels[rows])
-    assert (values.dtype, labels.dtype) == (np.uint8, np.int32)
+    batch = opened.read(rows)
+    np.testing.assert_array_equal(batch.values, loaded.values[rows])
+    np.testing.assert_array_equal(batch.labels, loaded.labels[rows])
+    assert (batch.values.dtype, batch.labels.dtype) == (np.uint8, np.int32)
 
 
 def test_a_split_is_some_of_the_images_that_were_written_and_their_labels(source):
@@ -287,7 +287,7 @@ IMAGES = noise(2, 2, 2, 3)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"image": IMAGES}, "{}/9.npz: no key 'images'; its keys: image"),
+        ({"image": IMAGES}, "{}/9.npz: no key 'images' or 'points'; its keys: image"),
         ({"images": IMAGES / 2}, "{}/9.npz: key 'images' is float64; takes uint8"),
         (
             {"images": IMAGES[..., :1], "labels": [0, 1]},

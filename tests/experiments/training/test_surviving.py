@@ -20,7 +20,7 @@ from experiments.config_schema.resolve import resolve
 from experiments.data import Split
 from experiments.runtime import compile_cache
 from experiments.runtime.devices import make_mesh
-from experiments.training.input_pipeline import OnDevice
+from experiments.training.input_pipeline import OnDevice, Streaming
 from experiments.workdir.folder import Workdir
 from experiments.workdir.trained_model import TrainedModel, restore
 from tests.cases import takes_devices
@@ -34,9 +34,9 @@ def same(ours, theirs):
     assert metrics_of(ours) == metrics_of(theirs)
 
 
-def stop_before(monkeypatch, call, number):
+def stop_before(monkeypatch, call, number, pipeline=OnDevice):
     """A signal to this process before the call-th batch is read."""
-    read, calls = OnDevice.read, []
+    read, calls = pipeline.read, []
 
     def reading(self, count):
         calls.append(count)
@@ -44,7 +44,7 @@ def stop_before(monkeypatch, call, number):
             os.kill(os.getpid(), number)
         return read(self, count)
 
-    monkeypatch.setattr(OnDevice, "read", reading)
+    monkeypatch.setattr(pipeline, "read", reading)
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
@@ -303,6 +303,19 @@ def test_the_loss_is_the_same_however_the_work_is_split(trained, tmp_path, argum
 def test_streamed_data_is_the_same_data(trained, tmp_path):
     assert train(tmp_path / "run", "--config.data.stream=True") == 0
     same(tmp_path / "run", trained)
+
+
+@pytest.mark.parametrize("source", ["toy:moons", "toy:regression"])
+def test_conditions_are_the_same_streamed_and_when_a_run_goes_on(source, tmp_path, monkeypatch):
+    """Labels and vectors, of data on the device and of a stream that was stopped in between."""
+    fields = [f"--config.data.source={source}", "--config.model.conditional=True"]
+    assert train(tmp_path / "whole", *fields) == 0
+    with monkeypatch.context() as patched:
+        stop_before(patched, 3, signal.SIGTERM, Streaming)
+        assert train(tmp_path / "run", *fields, "--config.data.stream=True") == 0
+    assert len(metrics_of(tmp_path / "run")) < len(metrics_of(tmp_path / "whole"))
+    assert train(tmp_path / "run", *fields, "--config.data.stream=True") == 0
+    same(tmp_path / "run", tmp_path / "whole")
 
 
 @takes_devices(4)

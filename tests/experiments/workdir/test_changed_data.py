@@ -78,11 +78,34 @@ def test_a_digest_of_npz_knows_every_key_that_counts(tmp_path):
             {"labels": labels[::-1]},
             {"test_images": IMAGES[:2]},
             {"test_images": IMAGES[1:3]},
+            {"labels": labels, "label_names": labels.astype(str)},
+            {"labels": labels, "label_names": labels[::-1].astype(str)},
         )
     }
-    assert len(digests) == 8
+    assert len(digests) == 10
     same = [{}, {"save": np.savez_compressed}, {"about": np.arange(3)}]
     assert len({digest(opened(write_npz(tmp_path / "set.npz", **keys))) for keys in same}) == 1
+
+
+def test_a_digest_of_npz_knows_points_and_the_column_that_is_read(tmp_path):
+    def written(cond, *, points=IMAGES / 255, **keys):
+        np.savez(tmp_path / "set.npz", points=points, **keys)
+        return digest(data.open_split(f"npz:{tmp_path / 'set.npz'}", "train", cond=cond))
+
+    z, y = {"z": np.arange(11.0)}, {"y": np.arange(11.0)}
+    plain = [written(None), written(None, **z), written(None, **y)]
+    assert len(set(plain)) == 1
+    others = [
+        written(None, points=IMAGES / 256),
+        written(None, test_points=IMAGES[:2] / 255),
+        written("z", **z),
+        written("y", **y),
+        written("z", z=-z["z"]),
+        written("z", **z, test_points=IMAGES[:2] / 255, test_z=np.arange(2)),
+        written("z", **z, test_points=IMAGES[:2] / 255, test_z=np.arange(2) + 1),
+    ]
+    assert len({*plain, *others}) == 8
+    assert written("z", **z, **y) == written("z", **z)
 
 
 def test_a_digest_of_arrays_knows_values_labels_and_levels():

@@ -86,7 +86,7 @@ def block(p, h, e):
 def test_is_its_equations_with_one_program_for_all_blocks():
     net, (x, c) = DiT(**TINY), inputs()
     params = random_params(net, x, c)
-    embed = TimeEmbedding(kind="positional", dim=256, features=8, fourier_scale=0.25)
+    embed = TimeEmbedding(embedding="positional", dim=256, features=8, fourier_scale=0.25)
     e = np.asarray(embed.apply({"params": params["time"]}, c, None), np.float64)
     h = dense(params["patches"], np.asarray(to_patches(x, 2), np.float64))
     h = h + np.asarray(sincos_positions(2, 3, 8))

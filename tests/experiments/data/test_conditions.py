@@ -1,0 +1,345 @@
+"""What examples are conditioned on, from every source: classes with names, and vectors."""
+
+import itertools
+import math
+import pickle
+import re
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from experiments import data
+from experiments.errors import UserError
+from experiments.workdir.data_spec import DataSpec
+from tests.experiments.data.test_data import draw, examples, numbered, prepare, save
+from tests.experiments.data.test_stream import BATCH, noise, take
+
+NAMES = np.array(["ant", "bee", "cat", "dog"])
+
+
+def refused(message: str, source: str, split: str = "train", **options):
+    """Asserts that the source is refused with one line that the pattern begins."""
+    with pytest.raises(UserError) as caught:
+        data.load(source, split, **options)
+    assert "\n" not in str(caught.value)
+    assert re.match(message, str(caught.value)), str(caught.value)
+
+
+# --- names of classes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz", "shards", "tfds", "digits"])
+def test_classes_have_the_names_of_their_source(kind, tmp_path, monkeypatch):
+    """Image k is grey level k, of class k mod 3, named by the source; in data.json too."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    names, labels = ("ant", "bee", "cat", "dog"), np.arange(12) % 3
+    source = {"folder": f"folder:{tmp_path}", "shards": f"npz:{tmp_path}", "tfds": "tfds:tiny"}
+    if kind == "folder":
+        names = names[:3]
+        for k in range(12):
+            draw(tmp_path / NAMES[k % 3] / f"{k}.png", fill=k)
+    elif kind == "npz":
+        source["npz"] = save(tmp_path, images=numbered(12, 4, 4), labels=labels, label_names=NAMES)
+    elif kind == "shards":
+        for k, rows in enumerate(np.split(np.arange(12), 2)):
+            images = numbered(12, 4, 4)[rows]
+            path = tmp_path / f"{k}.npz"
+            np.savez(path, images=images, labels=labels[rows], label_names=NAMES)
+    elif kind == "tfds":
+        names = tuple("0123456")
+        prepare(tmp_path, "tiny/1.0.0", {"train": examples(12, 4, 4, 3)})
+        labels = np.arange(12) % 7
+    else:
+        names = tuple("0123456789")
+    for split in ("train", "test"):
+        opened = data.open_split(source.get(kind, kind), split)
+        for found in (opened, opened.load()):
+            assert found.class_names == names
+            assert found.num_classes == len(names)
+    spec = DataSpec.of(data.open_split(source.get(kind, kind), "train"))
+    assert DataSpec.from_json(spec.as_json(), "data.json").class_names == names
+    if kind != "digits":
+        loaded = data.load(source[kind], "train")
+        np.testing.assert_array_equal(loaded.labels, labels[loaded.values[:, 0, 0, 0]])
+
+
+def test_labels_that_some_lack_have_no_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    draw(tmp_path / "set" / "ant" / "1.png")
+    draw(tmp_path / "set" / "2.png")
+    grey = [(image, k - 1) for k, (image, _) in enumerate(examples(2, 4, 4))]
+    prepare(tmp_path, "some/1.0.0", {"train": grey[::-1], "test": grey})
+    for source in (f"folder:{tmp_path}/set", "tfds:some"):
+        loaded = data.load(source, "train")
+        assert (loaded.labels, loaded.num_classes, loaded.class_names) == (None, 0, ())
+
+
+IMAGES = numbered(6, 2, 2)
+LABELS = {"images": IMAGES, "labels": np.arange(6) % 3}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"label_names": NAMES[:2]}, "has 2 names; takes 3 or more, since key 'labels' has the"),
+        ({"label_names": NAMES[[0, 1, 0]]}, "has the name 'ant' 2×; takes one name a class"),
+        ({"label_names": np.array(["a", " ", "b"])}, "has the name ' ' 1×; takes one name a class"),
+        ({"label_names": np.arange(3)}, r"is int64 of shape \(3,\); takes strings, one a class"),
+        ({"label_names": np.array("ant")}, r"is <U3 of shape \(\); takes strings, one a class"),
+        ({"label_names": NAMES.astype(bytes)}, r"is \|S3 of shape \(4,\); takes strings"),
+    ],
+)
+@pytest.mark.parametrize("name", ["set.npz", "*.npz"])
+def test_what_is_said_about_bad_names(tmp_path, arrays, message, name):
+    np.savez(tmp_path / "set.npz", **LABELS, **arrays)
+    refused(f"{tmp_path}/set.npz: key 'label_names' {message}", f"npz:{tmp_path}/{name}")
+
+
+def test_names_without_labels_and_shards_with_other_names(tmp_path):
+    source = save(tmp_path, images=IMAGES, label_names=NAMES)
+    refused(f"{tmp_path}/set.npz: key 'label_names' names the classes of no labels", source)
+    for k in range(2):
+        np.savez(tmp_path / f"{k}.npz", **LABELS, label_names=np.roll(NAMES, k))
+    first, second = tmp_path / "0.npz", tmp_path / "1.npz"
+    refused(f"{first} and {second} have other 'label_names'", f"npz:{tmp_path}/[01].npz")
+
+
+# --- vectors of an .npz -------------------------------------------------------------------------
+
+
+def write_vectors(path, kind: str, vectors: np.ndarray) -> str:
+    """Points or images that show their number, with a column `z`, as a source."""
+    num = len(vectors)
+    if kind == "points":
+        return save(path, points=np.arange(num, dtype=float)[:, None], z=vectors)
+    if kind == "images":
+        return save(path, images=numbered(num, 2, 2), z=vectors, labels=np.zeros(num, int))
+    for k, rows in enumerate(np.array_split(np.arange(num), 3)):
+        np.savez(path / f"{k}.npz", images=numbered(num, 2, 2)[rows], z=vectors[rows])
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize("kind", ["points", "images", "shards"])
+@pytest.mark.parametrize("shape", [(30,), (30, 3)])
+def test_vectors_are_standardised_by_the_rows_that_are_trained_on(tmp_path, kind, shape):
+    vectors = np.random.default_rng(0).normal(1e6, 5, size=shape)
+    source, columns = write_vectors(tmp_path, kind, vectors), vectors.reshape(30, -1)
+    options = {"cond": "z", "holdout": 0.5}
+    train, test = (data.load(source, split, **options) for split in ("train", "test"))
+    rows = [split.values.reshape(split.num, -1)[:, 0].astype(int) for split in (train, test)]
+    # Of the 15 rows of train, whose moments differ from those of all by tenths of a deviation.
+    mean, std = columns[rows[0]].mean(0), columns[rows[0]].std(0)
+    for split, own_rows in zip((train, test), rows, strict=True):
+        np.testing.assert_allclose(split.cond_mean, mean)
+        np.testing.assert_allclose(split.cond_std, std)
+        given = split.reader.load()
+        assert (given.labels, split.num_classes, split.cond_dim) == (None, 0, columns.shape[1])
+        assert given.vectors.dtype == np.float32
+        expected = (columns[own_rows] - mean) / std
+        np.testing.assert_allclose(given.vectors, expected, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(split.standardised(columns[own_rows]), given.vectors)
+    whole = data.load(source, "all", **options)
+    assert (whole.num, whole.cond_mean) == (30, train.cond_mean)
+
+
+def test_a_test_split_of_its_own_has_vectors_of_its_own(tmp_path):
+    keys = {"z": np.arange(6) % 2, "test_z": np.array([5, 1])}
+    source = save(tmp_path, images=IMAGES, test_images=IMAGES[:2], **keys)
+    test = data.load(source, "test", cond="z")
+    np.testing.assert_array_equal(test.reader.load().vectors, [[9], [1]])
+    assert (test.cond_mean, test.cond_std) == ((0.5,), (0.5,))
+    whole = data.load(source, "all", cond="z").reader.load().vectors
+    np.testing.assert_array_equal(whole[:, 0], [-1, 1, -1, 1, -1, 1, 9, 1])
+
+
+def test_a_constant_has_a_deviation_of_one(tmp_path):
+    source = save(tmp_path, images=IMAGES, z=np.full((6, 1), 0.1))
+    split = data.load(source, "train", cond="z")
+    assert (split.cond_mean, split.cond_std) == ((pytest.approx(0.1),), (1.0,))
+    np.testing.assert_allclose(split.reader.load().vectors, 0, atol=1e-12)
+
+
+def test_other_data_are_standardised_as_those_that_a_model_was_trained_on(tmp_path):
+    ours, theirs = np.arange(8.0), np.arange(8.0) * 100 - 3
+    (tmp_path / "theirs").mkdir()
+    one = data.load(write_vectors(tmp_path, "images", ours), "train", cond="z")
+    other = data.open_split(
+        write_vectors(tmp_path / "theirs", "images", theirs), "train", cond="z"
+    ).standardised_as(one)
+    expected = one.standardised(theirs[other.values[:, 0, 0, 0], None])
+    # Half an ulp of theirs, below 2, in our deviations, of which one of theirs is 100.
+    atol = 2.0**-24 * 2 * 100
+    np.testing.assert_allclose(other.reader.load().vectors, expected, rtol=1e-6, atol=atol)
+    assert (other.cond_mean, other.cond_std) == (one.cond_mean, one.cond_std)
+    np.testing.assert_array_equal(
+        one.standardised_as(one).reader.load().vectors, one.reader.load().vectors
+    )
+
+
+Z = {"images": IMAGES, "zoom": np.arange(6)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"zoo": np.arange(6)}, "unknown data.cond 'zoom'; did you mean 'zoo'"),
+        ({}, "unknown data.cond 'zoom'.* Known: images"),
+        ({"zoom": NAMES[[0] * 6]}, "key 'zoom' is <U3; takes numbers"),
+        ({"zoom": np.arange(5)}, r"key 'zoom' has shape \(5,\); takes \(6,\) or \(6, D\)"),
+        ({"zoom": np.ones((2, 6))}, r"key 'zoom' has shape \(2, 6\); takes \(6,\) or \(6, D\)"),
+        ({"zoom": np.ones((6, 1, 1))}, r"key 'zoom' has shape \(6, 1, 1\)"),
+        ({"zoom": np.ones((6, 0))}, r"key 'zoom' has shape \(6, 0\)"),
+        ({"zoom": np.full(6, np.nan)}, "key 'zoom' has the value nan; takes what is finite"),
+        ({"zoom": np.full(6, 1e300)}, r"key 'zoom' has the value 1e\+300; takes what is finite"),
+    ],
+)
+@pytest.mark.parametrize("name", ["set.npz", "*.npz"])
+def test_what_is_said_about_a_bad_column(tmp_path, arrays, message, name):
+    np.savez(tmp_path / "set.npz", images=IMAGES, **arrays)
+    refused(f"{tmp_path}/set.npz: {message}", f"npz:{tmp_path}/{name}", cond="zoom")
+
+
+def test_what_is_said_about_columns_that_do_not_fit_together(tmp_path):
+    source, path = save(tmp_path, **Z, test_images=IMAGES), tmp_path / "set.npz"
+    refused(f"{path}: no key 'test_zoom'; takes it beside 'zoom'", source, cond="zoom")
+    save(tmp_path, **Z, test_images=IMAGES, test_zoom=np.ones((6, 2)))
+    refused(
+        rf"{path}: key 'test_zoom' has vectors of shape \(2,\); takes that of key 'zoom', \(1,\)",
+        source,
+        cond="zoom",
+    )
+    save(tmp_path, **Z)
+    np.savez(tmp_path / "wide.npz", images=IMAGES, zoom=np.ones((6, 2)))
+    refused(
+        f"{tmp_path}/wide.npz: has vectors of 2 numbers; takes 1, as {path} has",
+        f"npz:{tmp_path}",
+        cond="zoom",
+    )
+
+
+def own(request: data.Request) -> data.Split:
+    """A user's own source, which has a column `z`."""
+    vectors = {"vectors": np.ones((4, 1)), "cond_mean": (1.0,), "cond_std": (1.0,)}
+    return data.Split.of(np.ones((4, 2), np.float32), **(vectors if request.cond == "z" else {}))
+
+
+def test_a_column_of_a_source_that_has_none():
+    for source in ("digits", "toy:moons", "toy:regression", "folder:/no", "tfds:no"):
+        refused(f"data.cond: got 'z', takes None with {source}$", source, cond="z")
+    source = f"{__name__}:own"
+    assert data.load(source, "train", cond="z").cond_dim == 1
+    refused(f"data.cond: got 'zz', takes None with {source}", source, cond="zz")
+
+
+# --- points of an .npz --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(10, 3), (10, 4, 5), (10, 4, 4, 1)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_points_are_continuous_data(tmp_path, shape, dtype):
+    points = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    train = data.load(save(tmp_path, points=points), "train")
+    assert train.codec == data.ContinuousCodec()
+    assert (train.shape, train.values.dtype) == (shape[1:], np.float32)
+    # NumPy's RandomState(0).permutation(10), as of images.
+    np.testing.assert_array_equal(
+        train.values, points.astype(np.float32)[[2, 8, 4, 9, 1, 6, 7, 3, 0]]
+    )
+    test = data.load(save(tmp_path, points=points, test_points=points[:2]), "test")
+    np.testing.assert_array_equal(test.values, points[:2].astype(np.float32))
+
+
+def test_samples_of_a_conditional_model_are_data(tmp_path, capsys):
+    """As `scoresde sample` writes them: points, and the vectors that they are conditioned on."""
+    samples = {"points": noise(5, 2).astype(np.float32), "cond": np.arange(5.0)[:, None]}
+    source = save(tmp_path, **samples, evaluations=np.arange(5))
+    split = data.load(source, "all", cond="cond")
+    np.testing.assert_array_equal(split.values, samples["points"])
+    raw = split.reader.load().vectors * split.cond_std + split.cond_mean
+    np.testing.assert_allclose(raw, samples["cond"], atol=1e-6)
+    assert "left out evaluations; takes images" in capsys.readouterr().err
+
+
+POINTS = np.ones((6, 2))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"points": POINTS, "images": IMAGES}, "has keys of images and of points; takes one"),
+        ({"points": POINTS, "test_images": IMAGES}, "has keys of images and of points; takes one"),
+        ({"test_points": POINTS}, "no key 'points'; its keys: test_points"),
+        ({"points": POINTS, "levels": 4}, "has key 'levels', which images take, and points do not"),
+        ({"points": IMAGES}, "key 'points' is uint8; takes floats"),
+        ({"points": POINTS[0]}, r"key 'points' has shape \(2,\); takes \[N, D\] or more axes"),
+        ({"points": POINTS[:, :0]}, r"key 'points' has shape \(6, 0\); takes"),
+        ({"points": POINTS * np.inf}, "key 'points' has the value inf; takes what is finite"),
+        ({"points": POINTS * 1e99}, r"key 'points' has the value 1e\+99; takes what is finite"),
+        (
+            {"points": POINTS, "test_points": POINTS[:, :1]},
+            r"key 'test_points' has points of shape \(1,\); takes that of key 'points', \(2,\)",
+        ),
+        ({"points": POINTS, "labels": [0] * 5}, r"key 'labels' has shape \(5,\)"),
+    ],
+)
+def test_what_is_said_about_bad_points(tmp_path, arrays, message):
+    refused(f"{tmp_path}/set.npz: {message}", save(tmp_path, **arrays))
+
+
+def test_points_are_not_resized_and_not_shared_out(tmp_path):
+    source = save(tmp_path, points=POINTS)
+    refused("data.image_size: got 8; .* has points, which take None", source, image_size=8)
+    message = f"{tmp_path}/set.npz: has key 'points'; shards take images, labels, levels"
+    refused(message, f"npz:{tmp_path}")
+
+
+# --- a closed form ------------------------------------------------------------------------------
+
+
+def test_points_of_a_regression_have_their_closed_form():
+    """Eq. 1 of `toy`, written once more: residuals are standard normal, in every part of c."""
+    split = data.load("toy:regression", "train")
+    assert (split.cond_mean, split.cond_std) == ((0.0,), (1.0,))
+    x, (c,) = split.values.astype(np.float64), split.reader.load().vectors.T.astype(np.float64)
+    ends = (-math.sqrt(3), math.sqrt(3))
+    uniform = stats.uniform(ends[0], ends[1] - ends[0])
+    assert stats.kstest(c, uniform.cdf).pvalue > 1e-3
+
+    def std(c):
+        return 0.2 + 0.1 * c / math.sqrt(3)
+
+    scale = math.sqrt(1 - uniform.expect(lambda c: std(c) ** 2))
+    means = (lambda c: scale * c, lambda c: scale * math.sqrt(2) * np.sin(np.pi * c / math.sqrt(3)))
+    for axis, mean in enumerate(means):
+        residuals = (x[:, axis] - mean(c)) / std(c)
+        for low, high in itertools.pairwise(np.linspace(*ends, 5)):
+            part = residuals[(low <= c) & (c < high)]
+            assert stats.kstest(part, "norm").pvalue > 1e-3
+        # The moments of x over all c: 0, and as its part of a mean square of 1 over both axes.
+        square = integrate.quad(lambda c, m=mean: (m(c) ** 2 + std(c) ** 2) * uniform.pdf(c), *ends)
+        np.testing.assert_allclose(square[0], 1, rtol=1e-6)
+        np.testing.assert_allclose((x[:, axis] ** 2).mean(), 1, atol=0.03)
+    assert abs(np.corrcoef((x / std(c)[:, None]).T - [m(c) / std(c) for m in means])[0, 1]) < 0.03
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["shards", "points"])
+def test_vectors_follow_their_examples_through_a_stream(tmp_path, kind):
+    """Threads, a later start, several parts, and the pickled copy that worker processes get."""
+    vectors = np.random.default_rng(0).normal(size=(11, 2))
+    source = write_vectors(tmp_path, kind, vectors)
+    split = data.open_split(source, "train", cond="z")
+    split = pickle.loads(pickle.dumps(split))
+    batches = take(split, 7)
+    for batch in batches:
+        rows = batch.values.reshape(BATCH, -1)[:, 0].astype(int)
+        np.testing.assert_array_equal(batch.vectors, split.standardised(vectors[rows]))
+    later = take(split, 3, start=4, threads=1, prefetch=1)
+    parts = [take(split, 7, part=part) for part in [(0, 1), (1, 4)]]
+    joined = [data.Batch.join(pair) for pair in zip(*parts, strict=True)]
+    for ours, theirs in [*zip(later, batches[4:], strict=True), *zip(joined, batches, strict=True)]:
+        np.testing.assert_array_equal(ours.values, theirs.values)
+        np.testing.assert_array_equal(ours.vectors, theirs.vectors)

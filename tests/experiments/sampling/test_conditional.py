@@ -1,0 +1,137 @@
+"""A conditional model through the commands: its classes, its guidance, its likelihood."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.cli import main
+from tests.experiments.conftest import train
+from tests.experiments.sampling.test_sampling_flags import draw
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """The workdir of a tiny model of the eight labelled Gaussians. Tests must not change it."""
+    workdir = tmp_path_factory.mktemp("conditional") / "run"
+    flags = ["--config.data.source=toy:mixture", "--config.model.conditional=True"]
+    assert train(workdir, *flags, "--config.training.cond_dropout=0.2") == 0
+    return workdir
+
+
+def line_of(capsys, *command):
+    """The one line of an error."""
+    assert main([*command, "--devices=1"]) == 2
+    return capsys.readouterr().err.strip()
+
+
+def test_classes_by_number_in_turn(conditional, tmp_path):
+    """A sample depends on its class and number alone, not on how many there are."""
+    two = draw(conditional, tmp_path, "--num=5", "--classes=3,1", name="two")
+    assert two["labels"].tolist() == [3, 1, 3, 1, 3]
+    all_ = draw(conditional, tmp_path, "--num=20", name="all")
+    assert all_["labels"].tolist() == [*range(8), *range(8), *range(4)]
+    np.testing.assert_allclose(two["points"][1], all_["points"][1], rtol=1e-4, atol=1e-4)
+    assert np.abs(two["points"][2] - all_["points"][2]).max() > 1e-3
+
+
+def test_guidance_is_between_the_null_and_beyond_the_condition(conditional, tmp_path):
+    """Scale 0 forgets the class, 1 is the model, 2 goes on; for one step it is linear."""
+    how = ["--num=8", "--solver=ddim", "--steps=1", "--grid=uniform", "--no-denoise"]
+    drawn = {
+        (scale, classes): draw(
+            conditional,
+            tmp_path,
+            *how,
+            f"--guidance={scale}",
+            f"--classes={classes}",
+            name=f"{scale}-{classes}",
+        )["points"]
+        for scale, classes in ((0, 3), (0, 5), (1, 3), (2, 3), (1, 5))
+    }
+    np.testing.assert_allclose(drawn[0, 3], drawn[0, 5], rtol=1e-5)
+    assert np.abs(drawn[1, 3] - drawn[1, 5]).max() > 1e-4
+    assert np.abs(drawn[1, 3] - drawn[0, 3]).max() > 1e-4
+    # Data of noise: terms of latents' size, 3 at most, rounded to 6e-8, over α(1) = 0.0066.
+    extrapolated = 2 * drawn[1, 3] - drawn[0, 3]
+    np.testing.assert_allclose(drawn[2, 3], extrapolated, atol=4 * 3 * 6e-8 / 0.0066)
+
+
+def test_likelihood_is_of_the_examples_own_classes(conditional, tmp_path):
+    """Each example's density under its label is the one that --classify finds for that class."""
+    how = ["likelihood", f"--workdir={conditional}", "--limit=20", "--devices=1", "--steps=6"]
+    assert main([*how, "--divergence=exact"]) == 0
+    assert main([*how, "--divergence=exact", "--classify"]) == 0
+    (own,) = (np.load(p) for p in conditional.glob("likelihood/test-*.npz"))
+    (all_,) = (np.load(p) for p in conditional.glob("likelihood/classify-*.npz"))
+    labels = all_["labels"]
+    of_label = all_["log_prob"][np.arange(20), labels]
+    # Bits/dim of two dimensions.
+    np.testing.assert_allclose(-2 * np.log(2) * own["bits_per_dim"], of_label, rtol=1e-5)
+    assert (all_["predicted"] == all_["log_prob"].argmax(axis=1)).all()
+    (report,) = (json.loads(p.read_text()) for p in conditional.glob("likelihood/classify-*.json"))
+    assert report["accuracy"] == pytest.approx(np.mean(all_["predicted"] == labels))
+    probability = np.exp(all_["log_prob"])
+    entropy = -np.log(probability[np.arange(20), labels] / probability.sum(axis=1))
+    assert report["cross_entropy_nats"] == pytest.approx(entropy.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--classes=8"], ["--classes: got 8", "takes 0 to 7"]),
+        (["--classes=cat"], ["--classes: got 'cat'", "no names"]),
+        (["--classes=-1"], ["--classes: got '-1'", "0 to 7"]),
+        (["--cond=1.0"], ["--cond: got '1.0'", "data.cond"]),
+        (["--guidance=nan"], ["sampling.guidance", "nan"]),
+    ],
+)
+def test_bad_conditions_are_one_line(conditional, capsys, flags, words):
+    line = line_of(capsys, "sample", f"--workdir={conditional}", *flags)
+    assert all(word in line for word in words), line
+    assert "\n" not in line
+
+
+def test_an_unconditional_model_takes_no_condition(trained, capsys):
+    for flags, word in (
+        (["--classes=1"], "model.conditional"),
+        (["--cond=1"], "data.cond"),
+        (["--guidance=2"], "takes 1 with an unconditional model"),
+    ):
+        line = line_of(capsys, "sample", f"--workdir={trained}", *flags)
+        assert word in line
+        assert "\n" not in line
+    line = line_of(capsys, "likelihood", f"--workdir={trained}", "--classify")
+    assert "--classify: takes a model of classes" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--config.model.conditional=True"], ["model.conditional", "toy:", "neither labels"]),
+        (
+            [
+                "--config.data.source=toy:mixture",
+                "--config.model.conditional=True",
+                "--config.model.num_classes=3",
+            ],
+            ["model.num_classes: got 3", "labels below 8"],
+        ),
+        (["--config.training.cond_dropout=1.0"], ["training.cond_dropout", "< 1"]),
+        (["--config.training.objective=denoise"], ["training.objective", "denoising"]),
+    ],
+)
+def test_bad_training_flags_are_one_line(tmp_path, capsys, flags, words):
+    source = ["--config.data.source=toy:checkerboard"]
+    assert train(tmp_path / "run", *source, *flags) == 2
+    line = capsys.readouterr().err.strip()
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "run").exists()
+
+
+def test_guidance_needs_a_null(tmp_path, capsys):
+    flags = ["--config.data.source=toy:mixture", "--config.model.conditional=True"]
+    assert train(tmp_path / "run", *flags, "--config.training.cond_dropout=0.0") == 0
+    capsys.readouterr()
+    line = line_of(capsys, "sample", f"--workdir={tmp_path / 'run'}", "--guidance=2")
+    assert "train with training.cond_dropout above 0" in line
