@@ -34,6 +34,4 @@ def split_null(params: Any, classes: int) -> Any:
     time, rows = params["time"], params["time"]["class"]["embedding"]
     if len(rows) == classes:
         return params
-    return params | {
-        "time": time | {"class": {"embedding": rows[:classes]}, "null": rows[classes]}
-    }
+    return params | {"time": time | {"class": {"embedding": rows[:classes]}, "null": rows[classes]}}
