@@ -31,10 +31,10 @@ def get_config() -> ConfigDict:
     config.model.attn_resolutions = (8,)
     config.model.dropout = 0.0
 
-    config.training.num_steps = 1200
+    config.training.num_steps = 2000
     config.training.batch_size = 32
     config.training.learning_rate = 2e-3
-    config.training.warmup = 50
+    config.training.warmup = 100
     config.training.schedule = "cosine"
     config.training.weighting = "edm"
     config.training.times = "log_normal"

@@ -114,8 +114,8 @@ class Names:
 
     def modules(self, ours: str) -> list[str]:
         """Theirs of one of ours: three for queries, keys and values; none for the linear map of an
-        embedding, which is there added as it is."""
-        if ours == "time/cond":
+        embedding, which is there added as it is, and for the null, which is a row of its own."""
+        if ours in ("time", "time/cond"):
             return []
         if ours in _MODULES:
             return [_MODULES[ours]]
@@ -167,5 +167,5 @@ def _array(tensor: np.ndarray | None, shape: tuple[int, ...], kind: str, what: s
 
 
 def _identity(shape: tuple[int, ...]) -> np.ndarray:
-    """The identity's matrix, or its bias."""
+    """The identity's matrix; or zeros, of its bias and of a null that there is not."""
     return np.eye(*shape, dtype=np.float32) if len(shape) == 2 else np.zeros(shape, np.float32)
