@@ -52,9 +52,8 @@ def test_classes_have_the_names_of_their_source(kind, tmp_path, monkeypatch):
             path = tmp_path / f"{k}.npz"
             np.savez(path, images=images, labels=labels[rows], label_names=NAMES)
     elif kind == "tfds":
-        names = tuple("0123456")
-        prepare(tmp_path, "tiny/1.0.0", {"train": examples(12, 4, 4, 3)})
-        labels = np.arange(12) % 7
+        pictures = zip(numbered(12, 4, 4, 3), labels.tolist(), strict=True)
+        prepare(tmp_path, "tiny/1.0.0", {"train": list(pictures)}, labels=list(names))
     else:
         names = tuple("0123456789")
     for split in ("train", "test"):
