@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.builders.check import check
-from experiments.builders.model import build_network, check_attention, conditioned, condition_size
+from experiments.builders.model import build_network, check_attention, condition_size, conditioned
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
 from experiments.config_schema.resolve import default_config, filled
