@@ -3,6 +3,9 @@
 from benchmarks.mutants import Mutant
 
 _FILES = "tests/experiments/data/test_image_files.py"
+_CONDITIONS = "tests/experiments/data/test_conditions.py"
+_STANDARDISED = "test_vectors_are_standardised_by_the_rows_that_are_trained_on"
+_EMOJI = "tests/experiments/data/test_emoji.py"
 _CHANGED = "tests/experiments/workdir/test_changed_data.py"
 _SURVIVING = "tests/experiments/training/test_surviving.py"
 
@@ -76,6 +79,34 @@ MUTANTS: list[Mutant] = [
         tests=(f"{_FILES}::test_what_is_held_out_is_the_test_split[val]",),
     ),
     Mutant(
+        name="skin tones of an emoji on both sides of the split",
+        file="experiments/data/emoji_names.py",
+        old='return _TONE.sub("", self.name).removesuffix(" person person")',
+        new="return self.name",
+        tests=(f"{_EMOJI}::test_splits_are_disjoint_and_complete_and_share_no_subject",),
+    ),
+    Mutant(
+        name="emoji with the same picture on both sides of the split",
+        file="experiments/data/emoji.py",
+        old="number_parts(subjects, [picture.tobytes() for picture in visible])",
+        new="number_parts(subjects)",
+        tests=(f"{_EMOJI}::test_splits_are_disjoint_and_complete_and_share_no_subject",),
+    ),
+    Mutant(
+        name="colours that nobody sees tint the edges of an emoji",
+        file="experiments/data/emoji.py",
+        old="box_filter(picture[..., :3] * alpha, side)",
+        new="box_filter(picture[..., :3].astype(np.int64), side) * box_filter(alpha, side)",
+        tests=(f"{_EMOJI}::test_pictures_are_composed_over_the_background",),
+    ),
+    Mutant(
+        name="a box filter of whole pixels",
+        file="experiments/data/images.py",
+        old="ends = num * total[row] + part * rows[row]",
+        new="ends = num * total[row]",
+        tests=(f"{_EMOJI}::test_the_box_filter_is_the_mean_over_areas",),
+    ),
+    Mutant(
         name="a digest of arrays without their grey levels",
         file="experiments/data/digests.py",
         old="json.dumps([shape, data.codec.levels, data.num_classes])",
@@ -88,6 +119,34 @@ MUTANTS: list[Mutant] = [
         old="[[key, members[key].file_size, members[key].CRC] for key",
         new="[[key, members[key].file_size] for key",
         tests=(f"{_CHANGED}::test_a_digest_of_npz_knows_every_key_that_counts",),
+    ),
+    Mutant(
+        name="vectors standardised by those of the test split too",
+        file="experiments/data/npz.py",
+        old="return pool.take(rows), pool.take(training_rows(num, request.holdout))",
+        new="return pool.take(rows), pool",
+        tests=(f"{_CONDITIONS}::{_STANDARDISED}[shape1-images]",),
+    ),
+    Mutant(
+        name="vectors in the order of the files and images in that of the split",
+        file="experiments/data/npz_shards.py",
+        old="jax.tree.map(lambda leaf: leaf[rows], self.cond)",
+        new="jax.tree.map(lambda leaf: leaf[: len(rows)], self.cond)",
+        tests=(f"{_CONDITIONS}::test_vectors_follow_their_examples_through_a_stream[shards]",),
+    ),
+    Mutant(
+        name="a digest of npz without the column that is read",
+        file="experiments/data/npz_keys.py",
+        old="[key for key in keys_read(cond) if key in members]",
+        new="[key for key in keys_read(None) if key in members]",
+        tests=(f"{_CHANGED}::test_a_digest_of_npz_knows_points_and_the_column_that_is_read",),
+    ),
+    Mutant(
+        name="the deviation of a regression is its variance",
+        file="experiments/data/toy.py",
+        old="return mean + std[:, None] * rng.normal(size=(num, 2)), c[:, None]",
+        new="return mean + std[:, None] ** 2 * rng.normal(size=(num, 2)), c[:, None]",
+        tests=(f"{_CONDITIONS}::test_points_of_a_regression_have_their_closed_form",),
     ),
     Mutant(
         name="the learning rate of a new optimizer starts over",

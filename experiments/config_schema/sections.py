@@ -28,7 +28,7 @@ class DataConfig:
     """The data that are modelled.
 
     Args:
-      source: "digits", "npz:FILE", "folder:DIR", "tfds:NAME" or "toy:NAME".
+      source: "digits", "emoji", "npz:FILE", "folder:DIR", "tfds:NAME" or "toy:NAME".
       cond: key of an .npz whose vectors the model is conditioned on; None for the labels.
       image_size: images are resized to this height and width; None leaves them as they are.
       holdout: fraction that is the test split, where the source has none.

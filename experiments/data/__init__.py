@@ -1,6 +1,7 @@
 """Data sets: what a model is fitted to, as one array of examples per split.
 
     train = load("digits", "train")                     # scikit-learn's, embedded
+    train = load("emoji", "train", image_size=32)       # in colour, of two packages
     train = load("npz:faces.npz", "train")              # keys images (or points), labels
     train = load("folder:photos", "test", image_size=64)
     train = load("tfds:cifar10", "train")               # prepared as array_record
@@ -27,7 +28,8 @@ What its values are to a model is said by its codec:
 Importing this package is cheap: a source imports what it needs when it is loaded.
 """
 
-from experiments.data import digits, folder, npz, tfds, toy  # noqa: F401 (they register themselves)
+# They register themselves.
+from experiments.data import digits, emoji, folder, npz, tfds, toy  # noqa: F401
 from experiments.data.codec import Codec, ContinuousCodec, PixelCodec, codec_of
 from experiments.data.digests import digest
 from experiments.data.order import batches, rows_of_step

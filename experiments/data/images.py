@@ -114,3 +114,29 @@ def resize_image(
         Image.fromarray(np.ascontiguousarray(channel)) for channel in pixels.transpose(2, 0, 1)
     ]
     return np.stack([crop_and_resize(channel, image_size, place) for channel in channels], axis=-1)
+
+
+def box_filter(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The mean over the area of each pixel of a smaller square, which may cover parts of pixels.
+
+    Args:
+      pixels: whole numbers [H, H, C].
+      side: of the square afterwards, at most H.
+
+    Returns:
+      float64 [side, side, C], rounded once.
+    """
+    height = len(pixels)
+    sums = _sums_over_lengths(pixels.astype(np.int64), side)
+    sums = _sums_over_lengths(sums.swapaxes(0, 1), side).swapaxes(0, 1)
+    return sums / height**2
+
+
+def _sums_over_lengths(rows: np.ndarray, num: int) -> np.ndarray:
+    """`num` sums of rows [H, ...] over equal lengths of H/num rows each, times num."""
+    total = np.cumsum(rows, axis=0) - rows  # of the rows before each
+    # The ends of the lengths lie in these rows, after `part`/num of each.
+    row, part = np.divmod(np.arange(num) * len(rows), num)
+    part = part.reshape(-1, *[1] * (rows.ndim - 1))
+    ends = num * total[row] + part * rows[row]
+    return np.diff(ends, axis=0, append=num * rows.sum(0, keepdims=True))

@@ -64,9 +64,9 @@ def open_split(source: str, split: str, **options: Any) -> Split:
     other sources are in memory.
 
     Args:
-      source: `digits`, `npz:FILE` or shards of it (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`,
-        `tfds:NAME[:config][/version]`, `toy:NAME`, or a user's own `module:function` from a
-        `Request` to a `Split`.
+      source: `digits`, `emoji[:flags=False,skin_tones=False]`, `npz:FILE` or shards of it
+        (`npz:DIR`, `npz:DIR/a*.npz`), `folder:DIR`, `tfds:NAME[:config][/version]`, `toy:NAME`, or
+        a user's own `module:function` from a `Request` to a `Split`.
       split: "train" or "test"; or "all", of an npz or a folder: every example, in its order there.
       options: those of `make_request`.
 

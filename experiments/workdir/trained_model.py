@@ -198,6 +198,12 @@ class TrainedModel:
             raise UserError(
                 f"{field}: {given.source} has {has} classes, takes at most {takes}, the model's"
             )
+        for theirs, ours in zip(given.class_names, self.train.class_names, strict=False):
+            if theirs != ours:
+                raise UserError(
+                    f"{field}: {given.source} has the class {theirs!r} where the model has "
+                    f"{ours!r}, takes the model's, in their order"
+                )
 
 
 def restore(

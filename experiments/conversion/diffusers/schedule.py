@@ -75,9 +75,7 @@ def schedule_of(experiment: Experiment) -> dict[str, Any]:
     kinds = {ours: theirs for theirs, ours in _PARAMETERIZATIONS.items()}
     if (given := experiment.model.parameterization) not in kinds:
         takes = " or ".join(map(repr, kinds))
-        raise UserError(
-            f"model.parameterization: got {given!r}, takes {takes} with --to=diffusers"
-        )
+        raise UserError(f"model.parameterization: got {given!r}, takes {takes} with --to=diffusers")
     return {
         "_class_name": "DDPMScheduler",
         "num_train_timesteps": _STEPS,

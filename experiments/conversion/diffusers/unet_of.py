@@ -92,7 +92,7 @@ def unet_of(model: Any, shape: tuple[int, ...], rows: int) -> dict[str, Any]:
 
 def _adm(model: Any) -> dict[str, Any]:
     levels = range(len(model.ch_mult))
-    kinds = {}
+    kinds: dict[str, Any] = {}
     for side, attends, convolves, left in (
         ("Down", model.attn_down, model.conv_down, levels[:-1]),
         ("Up", model.attn_up, model.conv_up, levels[1:]),

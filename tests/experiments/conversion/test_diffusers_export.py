@@ -84,7 +84,11 @@ def test_the_null_of_a_model_that_drops_its_classes_is_the_last_row(tmp_path):
             "parameterization: got 'edm', takes 'noise' or",
         ),
         ("ddpm", {"data.centered": False}, "data.centered: got False, takes True"),
-        ("ddpm", {"model.conditioning": "log_noise"}, "conditioning: got 'log_noise', takes 'time'"),
+        (
+            "ddpm",
+            {"model.conditioning": "log_noise"},
+            "conditioning: got 'log_noise', takes 'time'",
+        ),
         ("ddpm", {"model.cond_dim": 32}, "model.cond_dim: got 32, takes 0"),
     ],
 )

@@ -319,6 +319,19 @@ def test_conditions_are_the_same_streamed_and_when_a_run_goes_on(source, tmp_pat
 
 
 @takes_devices(4)
+def test_labels_stay_with_their_examples_however_the_work_is_split(tmp_path):
+    """On four devices that share the parameters, in two parts of a batch; as on one."""
+    fields = ["--config.data.source=toy:moons", "--config.model.conditional=True"]
+    split = ["--devices=4", "--fsdp=2", "--config.training.accumulate=2"]
+    for name, more in (("one", []), ("split", split)):
+        assert train(tmp_path / name, *fields, *more) == 0
+    ours, theirs = metrics_of(tmp_path / "split"), metrics_of(tmp_path / "one")
+    # As above: roundings of sums in another order.
+    losses = [[line["loss"] for line in lines] for lines in (ours, theirs)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+@takes_devices(4)
 def test_parameters_lie_where_the_table_says(tmp_path, capsys):
     hidden = "--config.model.hidden=(64,64)"
     assert train(tmp_path / "run", hidden, "--devices=4", "--fsdp=2", "--explain-sharding") == 0
