@@ -7,6 +7,8 @@ the blocks. No config there says whether the last row stands for no class.
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from experiments.errors import UserError
 
 
@@ -35,3 +37,10 @@ def split_null(params: Any, classes: int) -> Any:
     if len(rows) == classes:
         return params
     return params | {"time": time | {"class": {"embedding": rows[:classes]}, "null": rows[classes]}}
+
+
+def join_null(params: Any) -> Any:
+    """Our parameters, with the null as a row after those of the classes; `split_null` undoes it."""
+    time = params["time"]
+    rows = np.concatenate([time["class"]["embedding"], time["null"][None]])
+    return params | {"time": time | {"class": {"embedding": rows}}}

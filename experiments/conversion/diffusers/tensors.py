@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from experiments.conversion.torch_names import plain_name
 from experiments.errors import UserError
+from experiments.state.trees import flatten
 
 Tensors = dict[str, np.ndarray]
 
@@ -46,6 +47,8 @@ _PARTS = {
     "pyramid": {"combine": "skip_conv", "head/norm": "skip_norm", "head/conv": "skip_conv"},
 }
 _QKV = ("to_q", "to_k", "to_v")
+# Convolutions there that may be matrices here.
+_POINTS = ("conv_shortcut", "skip_conv")
 
 
 def read(path: pathlib.Path) -> Tensors:
@@ -92,6 +95,22 @@ def to_params(tensors: Tensors, shapes: Any, path: pathlib.Path) -> Any:
             "the config has no such part"
         )
     return tree_unflatten(tree, params)
+
+
+def from_params(params: Any) -> Tensors:
+    """Their tensors by name, made of our tree of parameters; `to_params` undoes it."""
+    names, tensors = Names.of(params), {}
+    for path, leaf in flatten(params).items():
+        module, _, kind = path.rpartition("/")
+        theirs = names.modules(module)
+        parts = np.split(np.asarray(leaf), len(theirs), axis=-1) if theirs else []
+        for name, part in zip(theirs, parts, strict=True):
+            tensor = np.moveaxis(part, (-1, -2), (0, 1)) if kind == "kernel" else part
+            if name.endswith(_POINTS) and kind == "kernel" and tensor.ndim == 2:
+                tensor = tensor[..., None, None]
+            full = f"{name}.{'bias' if kind == 'bias' else 'weight'}"
+            tensors[full] = np.ascontiguousarray(tensor, np.float32)
+    return tensors
 
 
 @dataclasses.dataclass(frozen=True)
