@@ -48,7 +48,7 @@ ROOMS = {
 # Who speaks of grey levels: the codec, the sources that declare them, what a workdir's files say of
 # them, and the fields of a config. A U-Net's levels, in `conversion`, are others.
 KNOW_LEVELS = {
-    "data": "codec digests digits experiment_split npz npz_keys npz_shards split",
+    "data": "codec digests digits emoji experiment_split npz npz_keys npz_shards split",
     "workdir": "data_spec trained_model",
 }
 ROOMS_THAT_KNOW_LEVELS = {"config_schema", "configs", "conversion"}

@@ -3,6 +3,8 @@
 from benchmarks.mutants import Mutant
 
 _FILES = "tests/experiments/data/test_image_files.py"
+_CONDITIONS = "tests/experiments/data/test_conditions.py"
+_STANDARDISED = "test_vectors_are_standardised_by_the_rows_that_are_trained_on"
 _EMOJI = "tests/experiments/data/test_emoji.py"
 _CHANGED = "tests/experiments/workdir/test_changed_data.py"
 _SURVIVING = "tests/experiments/training/test_surviving.py"
@@ -117,6 +119,34 @@ MUTANTS: list[Mutant] = [
         old="[[key, members[key].file_size, members[key].CRC] for key",
         new="[[key, members[key].file_size] for key",
         tests=(f"{_CHANGED}::test_a_digest_of_npz_knows_every_key_that_counts",),
+    ),
+    Mutant(
+        name="vectors standardised by those of the test split too",
+        file="experiments/data/npz.py",
+        old="return pool.take(rows), pool.take(training_rows(num, request.holdout))",
+        new="return pool.take(rows), pool",
+        tests=(f"{_CONDITIONS}::{_STANDARDISED}[shape1-images]",),
+    ),
+    Mutant(
+        name="vectors in the order of the files and images in that of the split",
+        file="experiments/data/npz_shards.py",
+        old="jax.tree.map(lambda leaf: leaf[rows], self.cond)",
+        new="jax.tree.map(lambda leaf: leaf[: len(rows)], self.cond)",
+        tests=(f"{_CONDITIONS}::test_vectors_follow_their_examples_through_a_stream[shards]",),
+    ),
+    Mutant(
+        name="a digest of npz without the column that is read",
+        file="experiments/data/npz_keys.py",
+        old="[key for key in keys_read(cond) if key in members]",
+        new="[key for key in keys_read(None) if key in members]",
+        tests=(f"{_CHANGED}::test_a_digest_of_npz_knows_points_and_the_column_that_is_read",),
+    ),
+    Mutant(
+        name="the deviation of a regression is its variance",
+        file="experiments/data/toy.py",
+        old="return mean + std[:, None] * rng.normal(size=(num, 2)), c[:, None]",
+        new="return mean + std[:, None] ** 2 * rng.normal(size=(num, 2)), c[:, None]",
+        tests=(f"{_CONDITIONS}::test_points_of_a_regression_have_their_closed_form",),
     ),
     Mutant(
         name="the learning rate of a new optimizer starts over",

@@ -29,8 +29,8 @@ MUTANTS = [
     Mutant(
         "bin centres instead of dequantized data",
         "experiments/likelihood/estimator.py",
-        "self._log_prob(key, drawn.x, indices, integrator)",
-        "self._log_prob(key, dataset.codec.encode(values), indices, integrator)",
+        "self._log_prob(key, drawn.x, cond, indices, integrator)",
+        "self._log_prob(key, dataset.codec.encode(values), cond, indices, integrator)",
         _IN_A_BIN,
     ),
     Mutant(

@@ -113,14 +113,14 @@ MUTANTS: list[Mutant] = [
         "samplers/actions.py",
         "if carry.free is not None:\n            # As",
         "if False:\n            # As",
-        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[unipc]",),
+        (f"{_CONSTRAINT}::test_a_state_is_constrained_once_a_step[unipc]",),
     ),
     Mutant(
         "a step that is settled from the constrained state",
         "samplers/actions.py",
-        "free = None if carry.free is None else carry.x",
-        "free = carry.free",
-        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[sa_solver]",),
+        "free = carry.x if carry.free is None else carry.free",
+        "free = carry.x",
+        (f"{_CONSTRAINT}::test_a_state_is_constrained_once_a_step[dpmpp_2m]",),
     ),
     Mutant(
         "a constraint at the time at which its step began",
@@ -148,7 +148,7 @@ MUTANTS: list[Mutant] = [
         "samplers/actions.py",
         'partial(self.draw, "constraint", number)',
         'partial(self.draw, "step", number)',
-        (f"{_CONSTRAINT}::test_every_solver_goes_on_from_what_is_known[ancestral]",),
+        (f"{_CONSTRAINT}::test_it_acts_on_ends",),
     ),
     Mutant(
         "guidance with the copies of an example apart",

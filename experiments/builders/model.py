@@ -113,7 +113,7 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
         network does not take.
     """
     model = experiment.model
-    given = {name: _given(model, name) for name in ("num_classes", "cond_dim")}
+    given = {name: condition_size(model, name) for name in ("num_classes", "cond_dim")}
     if not model.conditional:
         for name, value in given.items():
             if value:
@@ -145,16 +145,16 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
     return dataclasses.replace(experiment, model=filled)
 
 
-def _given(config: ModelConfig, name: str) -> int:
-    """The field of a network in its section; 0 where it has none."""
+def condition_size(config: ModelConfig, name: str) -> int:
+    """A network's "num_classes" or "cond_dim" in its section; 0 where it has no such field."""
     return config.args.get(name, getattr(config, name, None)) or 0
 
 
 def example_condition(config: ModelConfig, num: int) -> Condition | None:
     """A condition of `num` examples as the network of the section takes it; None if it does not."""
-    if _given(config, "num_classes"):
+    if condition_size(config, "num_classes"):
         return Condition(label=jnp.zeros(num, jnp.int32))
-    if width := _given(config, "cond_dim"):
+    if width := condition_size(config, "cond_dim"):
         return Condition(vector=jnp.zeros((num, width)))
     return None
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.builders.check import check
-from experiments.builders.model import build_network, check_attention
+from experiments.builders.model import build_network, check_attention, condition_size, conditioned
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
 from experiments.config_schema.resolve import default_config, filled
@@ -62,9 +62,15 @@ def import_file(
     imported = form.read(file, asked)
     experiment = load_experiment(filled(base(), imported.fields), overrides)
     check(experiment)
+    if experiment.training.learn_sde:
+        raise UserError(
+            f"training.learn_sde: got {experiment.training.learn_sde}, takes () of what is "
+            "imported; a run with --config.training.init_from may learn its SDE"
+        )
     spec, note = _data_spec(path, experiment, imported)
-    _check_params(path, experiment, spec, imported)
-    check_attention(build_network(experiment.model), spec.shape)
+    known = conditioned(experiment, spec.split(experiment))
+    _check_params(path, known, spec, imported)
+    check_attention(build_network(known.model), spec.shape)
     _write(workdir, experiment, spec, imported)
     return _summary(path, imported, spec, workdir) + note
 
@@ -103,13 +109,32 @@ def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[D
             f"\nit can sample; likelihood and training take other data than {source}, whose "
             f"examples have shape {here.shape}, not {spec.shape}"
         )
+    if experiment.model.conditional and _conditions(here) != _conditions(spec):
+        return spec, (
+            f"\nit can sample; likelihood and training take other data than {source}, which has "
+            f"{_words(here)}, not {_words(spec)}"
+        )
     if spec.digest and spec.digest != here.digest:
         return spec, f"\nit can sample; likelihood and training take {spec}, not what is there now"
     return here, ""
 
 
+def _conditions(spec: DataSpec) -> tuple[Any, ...]:
+    """Of a split: how many classes, or in what units its vectors are."""
+    return spec.num_classes, spec.cond_mean, spec.cond_std
+
+
+def _words(spec: DataSpec) -> str:
+    """What a split has for a model to be conditioned on."""
+    if spec.cond_mean:
+        return f"vectors of {len(spec.cond_mean)} numbers of its own units"
+    return f"{spec.num_classes or 'no'} classes"
+
+
 def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataSpec:
     """8-bit images of data.image_size, with as many channels as the parameters are for.
+
+    Their conditions are those of the network; vectors are as it is given them.
 
     Raises:
       UserError: no such number, or no size.
@@ -117,12 +142,12 @@ def _of_image(path: str, experiment: Experiment, imported: Imported) -> DataSpec
     size = experiment.data.image_size
     if size is None:
         raise UserError(f"data.image_size: got None, takes that of {path}")
-    got = _shapes(imported.params)
-    for channels in _CHANNELS:
-        shape = (size, size, channels)
-        if _expected(experiment, shape) == got:
-            return DataSpec(shape=shape, levels=256)
-    return DataSpec(shape=(size, size, _CHANNELS[0]), levels=256)
+    got, classes = _shapes(imported.params), condition_size(experiment.model, "num_classes")
+    width = condition_size(experiment.model, "cond_dim")
+    mean, std = (0.0,) * width, (1.0,) * width
+    shapes = [(size, size, channels) for channels in _CHANNELS]
+    shape = next((s for s in shapes if _expected(experiment, s) == got), shapes[0])
+    return DataSpec(shape=shape, levels=256, num_classes=classes, cond_mean=mean, cond_std=std)
 
 
 def _shapes(params: Any) -> dict[str, tuple[int, ...]]:

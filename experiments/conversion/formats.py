@@ -43,7 +43,7 @@ def _safetensors(path: pathlib.Path, experiment: Experiment) -> Imported:
 def _diffusers(path: pathlib.Path, experiment: Experiment) -> Imported:
     from experiments.conversion.diffusers.folder import read
 
-    return read(path)
+    return read(path, experiment)
 
 
 formats.register("score_sde_pytorch")(Format(_score_sde_pytorch, "needed"))

@@ -22,15 +22,13 @@ Array = Any  # np.ndarray or jax.Array
 
 
 class Codec(abc.ABC):
-    """What values are to the model.
-
-    Args:
-      dtype: of values.
-      levels: number of grey levels; None for continuous values.
-    """
+    """What values are to the model."""
 
     dtype: ClassVar[type[np.generic]]
+    """Of values."""
+
     levels: int | None
+    """Number of grey levels; None for continuous values."""
 
     @property
     @abc.abstractmethod

@@ -38,7 +38,7 @@ def condition_of(
     if data.cond_dim:
         given = np.zeros(data.cond_dim, np.float32)
         if vector is not None:
-            given = data.standardised(np.asarray(vector, np.float32))
+            given = data.standardised(np.asarray(vector))
         return Condition(vector=np.tile(given, (num, 1)))
     chosen = range(data.num_classes) if classes is None else classes
     return Condition(label=np.resize(np.asarray(chosen, np.int32), num))

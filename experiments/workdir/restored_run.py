@@ -16,6 +16,7 @@ from experiments.errors import UserError
 from experiments.state import averages
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
+from experiments.state.learned_sde import settled
 from experiments.state.resuming import check_network, is_whole
 from experiments.state.snapshots import load_snapshots, reconstruct
 from experiments.state.train_state import TrainState, abstract_state
@@ -37,7 +38,7 @@ class RestoredRun(NamedTuple):
 
     Args:
       workdir: where it is from.
-      experiment: its config, with this command's flags.
+      experiment: its config, with this command's flags; the section `sde` has what was learned.
       train: the training split, whose source is opened when examples are read.
       step: of its newest checkpoint.
       params: of the network, at that checkpoint.
@@ -84,6 +85,7 @@ class RestoredRun(NamedTuple):
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"
         check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
+        experiment, params = settled(experiment, params)
         return cls(workdir, experiment, train, int(state.step), params, parameters)
 
 

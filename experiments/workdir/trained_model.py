@@ -27,7 +27,7 @@ class TrainedModel:
 
     Args:
       workdir: where it is from.
-      experiment: its config, with this command's flags.
+      experiment: its config, with this command's flags; the section `sde` has what was learned.
       sde: its SDE.
       model: its network with the parameters of the newest checkpoint.
       step: that checkpoint's.
@@ -182,3 +182,9 @@ class TrainedModel:
             raise UserError(
                 f"{field}: {given.source} has {has} classes, takes at most {takes}, the model's"
             )
+        for theirs, ours in zip(given.class_names, self.train.class_names, strict=False):
+            if theirs != ours:
+                raise UserError(
+                    f"{field}: {given.source} has the class {theirs!r} where the model has "
+                    f"{ours!r}, takes the model's, in their order"
+                )

@@ -84,7 +84,7 @@ def _forward(x: Image, w: Kernel) -> tuple[Output, tuple[Image, Kernel]]:
 
 def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
     x, w = kept
-    dx = winograd(dy, w[::-1, ::-1].swapaxes(2, 3))
+    dx = winograd(dy, _turned(w))
     rows = [dy[:, row::_ROWS] for row in range(_ROWS)]
     u = jax.ShapeDtypeStruct(w.shape[1:], w.dtype)
     du = [
@@ -95,6 +95,11 @@ def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
 
 
 winograd_vjp.defvjp(_forward, _backward)
+
+
+def _turned(w: Kernel) -> Float[Array, "3 3 outputs channels"]:
+    """The kernel turned round, from outputs to channels."""
+    return w[::-1, ::-1].swapaxes(2, 3)
 
 
 def direct(x: Image, w: Kernel) -> Output:
@@ -121,7 +126,7 @@ def _direct_forward(x: Image, w: Kernel) -> tuple[Output, tuple[Image, Kernel]]:
 def _direct_backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
     x, w = kept
     (dw,) = jax.linear_transpose(lambda w: direct(x, w), w)(dy)
-    return direct(dy, w[::-1, ::-1].swapaxes(2, 3)), dw
+    return direct(dy, _turned(w)), dw
 
 
 direct_vjp.defvjp(_direct_forward, _direct_backward)

@@ -10,7 +10,8 @@ evaluation at its end has that evaluation at C of what it predicted, and goes on
 
     x' = C(corrected step, s),                                                    (2)
 
-with the same noise. What was evaluated before stays as it was.
+with the same noise. Evaluations of earlier steps stay as they were before the moves since: an
+error of first order in the step, as that of (1) is.
 
 Reference: Song et al. 2021, App. I.2 (imputation); Lugmayr et al. 2022 "RePaint", eq. 8.
 """

@@ -1,5 +1,7 @@
 """Networks that take a condition: by its kind, and the learned null of what does not keep one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,14 +35,16 @@ def test_the_null_stands_for_what_is_not_kept(name, field):
     run = jax.jit(lambda params, cond: net.apply({"params": params}, x, c, cond))
     kept, null = run(params, given), run(params, given.null)
     mixed = run(params, given.drop(jnp.array([True, False, True])))
-    np.testing.assert_array_equal(mixed[1], null[1])
-    np.testing.assert_array_equal(mixed[::2], kept[::2])
+    # Two programs may round a few sums apart.
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5 * np.abs(kept).max())
+    close(mixed[1], null[1])
+    close(mixed[::2], kept[::2])
     other = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), given)
-    np.testing.assert_array_equal(run(params, other.null), null)
+    close(run(params, other.null), null)
     learned = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf[::-1] if path[-1].key == "null" else leaf, params
     )
-    np.testing.assert_array_equal(run(learned, given), kept)
-    assert (np.abs(run(learned, given.null) - null).max(axis=tuple(range(1, x.ndim))) > 1e-4).all()
+    close(run(learned, given), kept)
+    assert (np.abs(run(learned, given.null) - null).max(axis=tuple(range(1, x.ndim))) > 1e-3).all()
     dropped_twice = given.drop(jnp.array([True, False, True])).drop(jnp.array([False, True, True]))
     np.testing.assert_array_equal(dropped_twice.keep, [False, False, True])

@@ -15,6 +15,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from experiments.config_schema.sections import Experiment
 from experiments.conversion import json_config
 from experiments.conversion.json_config import one_of
 from experiments.errors import UserError
@@ -57,6 +58,32 @@ def sde_fields(path: pathlib.Path | None, embedding: str, center_input: bool) ->
     if embedding == "fourier":
         return _ve(schedule, path)
     return _vp(schedule, path) | {"data.centered": not center_input}
+
+
+def schedule_of(experiment: Experiment) -> dict[str, Any]:
+    """A scheduler's config of the SDE, and of what the network's output means.
+
+    Raises:
+      UserError: no scheduler has them.
+    """
+    sde: Any = experiment.sde
+    if sde.name == "ve":
+        fields = {"sigma_min": sde.sigma_min, "sigma_max": sde.sigma_max}
+        return {"_class_name": _VE, "num_train_timesteps": _STEPS} | fields
+    if sde.name != "vp":
+        raise UserError(f"sde.name: got {sde.name!r}, takes 'vp' or 've' with --to=diffusers")
+    kinds = {ours: theirs for theirs, ours in _PARAMETERIZATIONS.items()}
+    if (given := experiment.model.parameterization) not in kinds:
+        takes = " or ".join(map(repr, kinds))
+        raise UserError(f"model.parameterization: got {given!r}, takes {takes} with --to=diffusers")
+    return {
+        "_class_name": "DDPMScheduler",
+        "num_train_timesteps": _STEPS,
+        "beta_schedule": "linear",
+        "beta_start": sde.beta_min / _STEPS,
+        "beta_end": sde.beta_max / _STEPS,
+        "prediction_type": kinds[given],
+    }
 
 
 def _ve(schedule: Schedule | None, path: pathlib.Path | None) -> dict[str, Any]:

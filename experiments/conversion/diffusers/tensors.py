@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from experiments.conversion.torch_names import plain_name
 from experiments.errors import UserError
+from experiments.state.trees import flatten
 
 Tensors = dict[str, np.ndarray]
 
@@ -46,6 +47,8 @@ _PARTS = {
     "pyramid": {"combine": "skip_conv", "head/norm": "skip_norm", "head/conv": "skip_conv"},
 }
 _QKV = ("to_q", "to_k", "to_v")
+# Convolutions there that may be matrices here.
+_POINTS = ("conv_shortcut", "skip_conv")
 
 
 def read(path: pathlib.Path) -> Tensors:
@@ -94,6 +97,22 @@ def to_params(tensors: Tensors, shapes: Any, path: pathlib.Path) -> Any:
     return tree_unflatten(tree, params)
 
 
+def from_params(params: Any) -> Tensors:
+    """Their tensors by name, made of our tree of parameters; `to_params` undoes it."""
+    names, tensors = Names.of(params), {}
+    for path, leaf in flatten(params).items():
+        module, _, kind = path.rpartition("/")
+        theirs = names.modules(module)
+        parts = np.split(np.asarray(leaf), len(theirs), axis=-1) if theirs else []
+        for name, part in zip(theirs, parts, strict=True):
+            tensor = np.moveaxis(part, (-1, -2), (0, 1)) if kind == "kernel" else part
+            if name.endswith(_POINTS) and kind == "kernel" and tensor.ndim == 2:
+                tensor = tensor[..., None, None]
+            full = f"{name}.{'bias' if kind == 'bias' else 'weight'}"
+            tensors[full] = np.ascontiguousarray(tensor, np.float32)
+    return tensors
+
+
 @dataclasses.dataclass(frozen=True)
 class Names:
     """What the modules of a network are called there.
@@ -114,8 +133,8 @@ class Names:
 
     def modules(self, ours: str) -> list[str]:
         """Theirs of one of ours: three for queries, keys and values; none for the linear map of an
-        embedding, which is there added as it is."""
-        if ours == "time/cond":
+        embedding, which is there added as it is, and for the null, which is a row of its own."""
+        if ours in ("time", "time/cond"):
             return []
         if ours in _MODULES:
             return [_MODULES[ours]]
@@ -167,5 +186,5 @@ def _array(tensor: np.ndarray | None, shape: tuple[int, ...], kind: str, what: s
 
 
 def _identity(shape: tuple[int, ...]) -> np.ndarray:
-    """The identity's matrix, or its bias."""
+    """The identity's matrix; or zeros, of its bias and of a null that there is not."""
     return np.eye(*shape, dtype=np.float32) if len(shape) == 2 else np.zeros(shape, np.float32)

@@ -163,6 +163,9 @@ def _shared_fields(config: UNetConfig) -> dict[str, Any]:
         fields["model.cond_dim"] = width or 4 * nf
     elif config.num_class_embeds is not None:
         fields["model.num_classes"] = config.num_class_embeds
+    if "model.cond_dim" in fields or "model.num_classes" in fields:
+        # Nothing there says that there is a null.
+        fields |= {"model.conditional": True, "training.cond_dropout": 0.0}
     square = isinstance(config.sample_size, int) or len(set(config.sample_size or ())) == 1
     return fields | ({"data.image_size": config.height} if square else {})
 

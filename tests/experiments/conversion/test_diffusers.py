@@ -16,9 +16,13 @@ from experiments.builders.model import build_model, build_network, build_sde
 from experiments.config_schema.resolve import default_config, resolve, to_config
 from experiments.conversion.diffusers.folder import CONFIG, TENSORS, read
 from experiments.errors import UserError
+from sde_lib import Condition
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden/diffusers"
 MODELS = ("adm", "ddpm", "ncsnpp")
+
+ASKED = resolve(default_config())
+"""What is asked for where nothing is."""
 
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -36,9 +40,14 @@ def experiment_of(fields):
     return resolve(ConfigDict(json.loads(json.dumps(to_config(resolve(config)).to_dict()))))
 
 
+def conditions(values):
+    """Of golden values."""
+    return Condition(label=values["class_labels"]) if "class_labels" in values else None
+
+
 @pytest.fixture(scope="module")
 def imported():
-    return {name: read(GOLDEN / name) for name in MODELS}
+    return {name: read(GOLDEN / name, ASKED) for name in MODELS}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -50,7 +59,7 @@ def test_is_the_same_function(imported, name):
     # NCSN++ is told log σ here, and its output is divided by σ there.
     sigma = values["t"][:, None, None, None] if name == "ncsnpp" else np.float32(1)
     c = np.log(values["t"]) if name == "ncsnpp" else values["t"]
-    cond = values.get("class_labels")
+    cond = conditions(values)
 
     @quick_jit
     def run(params, x):
@@ -72,7 +81,7 @@ def test_the_output_means_the_same(imported, name):
     if name == "ncsnpp":
         t = np.log(values["t"] / 0.01) / np.log(90 / 0.01)
     predict = quick_jit(lambda model, *given: model(*given))
-    got = predict(model, values["x"], t, values.get("class_labels"))
+    got = predict(model, values["x"], t, conditions(values))
     alpha, sigma = (np.asarray(curve(t))[:, None, None, None] for curve in (sde.alpha, sde.sigma))
     score = -got.noise / sigma
     meant = score if name == "ncsnpp" else alpha * got.noise - sigma * got.data  # v
@@ -115,7 +124,7 @@ def test_the_moving_average_comes_with_its_step(imported, tmp_path):
     tensors = load_file(folder / "unet" / TENSORS)
     doubled = {key: 2 * value for key, value in tensors.items()}
     save_file(doubled, folder / "unet_ema" / TENSORS)
-    got = read(folder)
+    got = read(folder, ASKED)
     assert (got.step, imported["adm"].step, imported["adm"].averages) == (700, 0, None)
     for params, raw in ((got.params, 1), (got.averages, 2)):
         expected = raw * tensors["conv_in.bias"].astype(np.float32)
@@ -125,7 +134,7 @@ def test_the_moving_average_comes_with_its_step(imported, tmp_path):
 def test_an_identity_is_told_as_it_is(tmp_path):
     folder = copy("ddpm", tmp_path)
     change(folder / CONFIG, class_embed_type="identity")
-    got = read(folder)
+    got = read(folder, ASKED)
     assert got.fields["model.cond_dim"] == 32
     np.testing.assert_array_equal(got.params["time"]["cond"]["kernel"], np.eye(32))
     np.testing.assert_array_equal(got.params["time"]["cond"]["bias"], np.zeros(32))
@@ -187,7 +196,7 @@ def test_an_option_that_is_not_taken_is_named(tmp_path, file, values, message):
     folder = copy(file.split("/")[0], tmp_path)
     change(tmp_path / file, **values)
     with pytest.raises(UserError, match=message) as error:
-        read(folder)
+        read(folder, ASKED)
     assert file in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -218,14 +227,14 @@ def test_tensors_must_be_those_of_the_config(tmp_path, spoil, message):
     spoil(tensors)
     save_file(tensors, folder / TENSORS)
     with pytest.raises(UserError, match=message):
-        read(folder)
+        read(folder, ASKED)
 
 
 def test_names_are_those_of_what_was_compiled(tmp_path, imported):
     folder = copy("ddpm", tmp_path)
     tensors = load_file(folder / TENSORS)
     save_file({f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}, folder / TENSORS)
-    jax.tree.map(np.testing.assert_array_equal, read(folder).params, imported["ddpm"].params)
+    jax.tree.map(np.testing.assert_array_equal, read(folder, ASKED).params, imported["ddpm"].params)
 
 
 def test_damaged_and_missing_files_stop_with_one_line(tmp_path):
@@ -234,15 +243,15 @@ def test_damaged_and_missing_files_stop_with_one_line(tmp_path):
     for part in (whole[:-100], whole[:5], b""):
         (folder / TENSORS).write_bytes(part)
         with pytest.raises(UserError, match="not a whole safetensors file"):
-            read(folder)
+            read(folder, ASKED)
     (folder / TENSORS).unlink()
     with pytest.raises(UserError, match="no such file, takes one that diffusers' save_pretrained"):
-        read(folder)
+        read(folder, ASKED)
     (folder / CONFIG).write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"config.json: not valid JSON"):
-        read(folder)
+        read(folder, ASKED)
     (folder / CONFIG).write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="got list, takes a JSON object"):
-        read(folder)
+        read(folder, ASKED)
     with pytest.raises(UserError, match=r"holds no config.json, nor unet/config.json"):
-        read(tmp_path)
+        read(tmp_path, ASKED)

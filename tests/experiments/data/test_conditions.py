@@ -10,8 +10,13 @@ import pytest
 from scipy import integrate, stats
 
 from experiments import data
+from experiments.builders.model import conditioned
+from experiments.config_schema.flags import load_experiment
+from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
+from experiments.sampling.conditions import condition_of
 from experiments.workdir.data_spec import DataSpec
+from experiments.workdir.trained_model import TrainedModel
 from tests.experiments.data.test_data import draw, examples, numbered, prepare, save
 from tests.experiments.data.test_stream import BATCH, noise, take
 
@@ -47,9 +52,8 @@ def test_classes_have_the_names_of_their_source(kind, tmp_path, monkeypatch):
             path = tmp_path / f"{k}.npz"
             np.savez(path, images=images, labels=labels[rows], label_names=NAMES)
     elif kind == "tfds":
-        names = tuple("0123456")
-        prepare(tmp_path, "tiny/1.0.0", {"train": examples(12, 4, 4, 3)})
-        labels = np.arange(12) % 7
+        pictures = zip(numbered(12, 4, 4, 3), labels.tolist(), strict=True)
+        prepare(tmp_path, "tiny/1.0.0", {"train": list(pictures)}, labels=list(names))
     else:
         names = tuple("0123456789")
     for split in ("train", "test"):
@@ -177,6 +181,46 @@ def test_other_data_are_standardised_as_those_that_a_model_was_trained_on(tmp_pa
     )
 
 
+def model_of(source: str, *fields: str) -> TrainedModel:
+    """A conditional model of a source, of which nothing but its data is there."""
+    given = [f"--config.data.source={source}", "--config.model.conditional=True", *fields]
+    experiment = load_experiment("toy2d", given)
+    train = split_of(experiment, "train")
+    return TrainedModel(None, experiment, None, None, 0, "ema", None, train)
+
+
+def test_a_model_measures_other_data_in_its_own_units(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    model = model_of(write_vectors(tmp_path, "points", np.arange(8.0)), "--config.data.cond=z")
+    source = write_vectors(tmp_path / "theirs", "points", np.arange(8.0) + 3)
+    given = model.examples(source, None).reader.load()
+    np.testing.assert_allclose(
+        given.vectors, model.train.standardised(np.arange(8.0)[:, None] + 3), atol=1e-6
+    )
+
+
+def test_a_vector_far_from_zero_keeps_its_digits(tmp_path):
+    """Seconds since 1970, say: float32 knows them to 128."""
+    seconds = 1.6e9 + np.arange(8.0)
+    source = write_vectors(tmp_path, "points", seconds)
+    model = model_of(source, "--config.data.cond=z")
+    train = model.train.load()
+    first = int(train.values[0, 0])
+    cond = condition_of(model.experiment, train, 2, vector=[seconds[first]])
+    np.testing.assert_array_equal(cond.vector, train.reader.load().vectors[[0, 0]])
+    assert len(np.unique(train.reader.load().vectors)) == 7
+
+
+def test_a_model_measures_no_other_classes(tmp_path):
+    names = {"label_names": NAMES[:3]}
+    model = model_of(save(tmp_path, **LABELS, **names))
+    for number, theirs in enumerate(({}, {"label_names": NAMES[[0, 2, 1]]})):
+        np.savez(tmp_path / f"{number}.npz", **LABELS, **theirs)
+    model.examples(f"npz:{tmp_path}/0.npz", None)
+    with pytest.raises(UserError, match="has the class 'cat' where the model has 'bee', takes"):
+        model.examples(f"npz:{tmp_path}/1.npz", None)
+
+
 Z = {"images": IMAGES, "zoom": np.arange(6)}
 
 
@@ -230,6 +274,19 @@ def test_a_column_of_a_source_that_has_none():
     source = f"{__name__}:own"
     assert data.load(source, "train", cond="z").cond_dim == 1
     refused(f"data.cond: got 'zz', takes None with {source}", source, cond="zz")
+
+
+def test_a_column_is_of_a_conditional_model(tmp_path):
+    source = save(tmp_path, points=np.ones((6, 2)), z=np.ones((6, 3)))
+    fields = [f"--config.data.source={source}", "--config.data.cond=z"]
+    experiment = load_experiment("toy2d", fields)
+    train = split_of(experiment, "train")
+    with pytest.raises(
+        UserError, match=r"^data.cond: got 'z', takes None unless model.conditional"
+    ):
+        conditioned(experiment, train)
+    experiment = load_experiment("toy2d", [*fields, "--config.model.conditional=True"])
+    assert conditioned(experiment, train).model.cond_dim == 3
 
 
 # --- points of an .npz --------------------------------------------------------------------------

@@ -309,6 +309,7 @@ def prepare(
     Args:
       name: NAME[/CONFIG]/VERSION.
       splits: {split: [(pixel array, label), ...]}.
+      labels: whether there are any, of seven classes; or the names of the classes.
     """
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -318,7 +319,8 @@ def prepare(
     folder.mkdir(parents=True)
     name = name.split("/")[0]
     image = tfds.features.Image(shape=shape, **feature)
-    label = {"label": tfds.features.ClassLabel(num_classes=7)} if labels else {}
+    classes = {"num_classes": 7} if labels is True else {"names": labels}
+    label = {"label": tfds.features.ClassLabel(**classes)} if labels else {}
     features = tfds.features.FeaturesDict({"image": image, **label})
     features.save_config(folder)
     serializer = ExampleSerializer(features.get_serialized_info())

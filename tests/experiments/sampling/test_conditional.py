@@ -69,7 +69,8 @@ def test_likelihood_is_of_the_examples_own_classes(conditional, tmp_path):
     # Bits/dim of two dimensions.
     np.testing.assert_allclose(-2 * np.log(2) * own["bits_per_dim"], of_label, rtol=1e-5)
     assert (all_["predicted"] == all_["log_prob"].argmax(axis=1)).all()
-    (report,) = (json.loads(p.read_text()) for p in conditional.glob("likelihood/classify-*.json"))
+    classified = conditional.glob("likelihood/classify-*.json")
+    (report,) = (json.loads(p.read_text(encoding="utf-8")) for p in classified)
     assert report["accuracy"] == pytest.approx(np.mean(all_["predicted"] == labels))
     probability = np.exp(all_["log_prob"])
     entropy = -np.log(probability[np.arange(20), labels] / probability.sum(axis=1))

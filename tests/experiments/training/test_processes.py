@@ -14,6 +14,7 @@ from tests.experiments.conftest import TOY, metrics_of, train
 
 ROOT = pathlib.Path(__file__).parents[3]
 RUN = [argument for argument in TOY if not argument.startswith("--devices")]
+RUN += ["--config.model.conditional=True", "--config.data.stream=True"]
 RUN += ["--config.training.num_steps=20", "--config.training.save_every=10"]
 RUN += ["--config.training.sample_every=20", "--config.training.averages=('power:0.1',)"]
 

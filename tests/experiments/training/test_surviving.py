@@ -22,7 +22,8 @@ from experiments.runtime import compile_cache
 from experiments.runtime.devices import make_mesh
 from experiments.training.input_pipeline import OnDevice, Streaming
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import TrainedModel, restore
+from experiments.workdir.restored_run import restore
+from experiments.workdir.trained_model import TrainedModel
 from tests.cases import takes_devices
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
 
@@ -316,6 +317,19 @@ def test_conditions_are_the_same_streamed_and_when_a_run_goes_on(source, tmp_pat
     assert len(metrics_of(tmp_path / "run")) < len(metrics_of(tmp_path / "whole"))
     assert train(tmp_path / "run", *fields, "--config.data.stream=True") == 0
     same(tmp_path / "run", tmp_path / "whole")
+
+
+@takes_devices(4)
+def test_labels_stay_with_their_examples_however_the_work_is_split(tmp_path):
+    """On four devices that share the parameters, in two parts of a batch; as on one."""
+    fields = ["--config.data.source=toy:moons", "--config.model.conditional=True"]
+    split = ["--devices=4", "--fsdp=2", "--config.training.accumulate=2"]
+    for name, more in (("one", []), ("split", split)):
+        assert train(tmp_path / name, *fields, *more) == 0
+    ours, theirs = metrics_of(tmp_path / "split"), metrics_of(tmp_path / "one")
+    # As above: roundings of sums in another order.
+    losses = [[line["loss"] for line in lines] for lines in (ours, theirs)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 @takes_devices(4)
