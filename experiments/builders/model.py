@@ -138,10 +138,11 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
     elif name in declared(lookup(networks, model.name, "model.name")):
         filled = dataclasses.replace(model, args=model.args | fields)
     else:
-        field, got, takes = "model.conditional", "True", "False"
-        if data.cond_dim:
-            field, got, takes = "data.cond", repr(experiment.data.cond), "None"
-        raise UserError(f"{field}: got {got}, takes {takes}: {model.name} has no field {name}")
+        kind = "vectors" if data.cond_dim else "labels"
+        raise UserError(
+            f"model.conditional: got True with {kind} from {data.source}, takes False: "
+            f"{model.name} has no field {name}"
+        )
     return dataclasses.replace(experiment, model=filled)
 
 

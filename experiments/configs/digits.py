@@ -10,8 +10,8 @@ recognises, and about 1.8 bits/dim (17 grey levels; a uniform guess has 4.09).
 word             what is trained
 conditional      a model of each digit, p(x | its label): `scoresde sample --classes=3`; 98.6 % of
                  the test digits are likeliest in their own class: `scoresde likelihood --classify`
-classifier       in a minute, p(label | noisy digit): `scoresde sample --classifier=DIR`; 99 % of the
-                 test digits are told at σ/α = 0.1, 75 % at 1
+classifier       in a minute, p(label | noisy digit): `scoresde sample --classifier=DIR`; 99 % of
+                 the test digits are told at σ/α = 0.1, 75 % at 1
 """
 
 from ml_collections import ConfigDict

@@ -47,8 +47,9 @@ class Classification(Objective):
                 f"model.conditional: got False, takes True with {objective}: it learns p(label | x)"
             )
         if self.data.cond_dim:
-            cond = self.experiment.data.cond
-            raise UserError(f"data.cond: got {cond!r}, takes None with {objective}: labels")
+            raise UserError(
+                f"data.source: {self.data.source} has vectors, {objective} takes labels"
+            )
         if every := self.experiment.training.sample_every:
             raise UserError(
                 f"training.sample_every: got {every}, takes 0 with {objective}: it has no samples"

@@ -166,6 +166,7 @@ def test_bad_guides_are_one_line(trained, classifier, capsys, flags, words):
         (["--config.training.sample_every=5"], ["training.sample_every: got 5, takes 0"]),
         (["--config.training.times=log_normal"], ["training.times: got 'log_normal'", "uniform"]),
         (["--config.data.source=toy:checkerboard"], ["model.conditional", "neither labels"]),
+        (["--config.data.source=toy:regression"], ["vectors from toy:regression", "cond_dim"]),
         (["--config.data.flip=True"], ["data.flip"]),
     ],
 )
