@@ -40,7 +40,7 @@ from experiments.config_schema.resolve import resolve
 from experiments.runtime.devices import make_mesh
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import CLOCK
-from experiments.workdir.trained_model import restore
+from experiments.workdir.restored_run import restore
 
 DIGITS = [
     "--config=digits",

@@ -1,4 +1,4 @@
-"""The score networks by name, and the check of a field that takes one of a few words."""
+"""The networks by name, what they return, and the check of a field that has choices."""
 
 import dataclasses
 
@@ -7,6 +7,14 @@ import flax.linen as nn
 from sde_lib.registry import Registry, unknown_name
 
 networks = Registry("model", nn.Module)
+
+
+def outputs(network: type[nn.Module] | nn.Module) -> str:
+    """What a network returns: "states", of x's shape, or "logits" [B, num_classes].
+
+    It is the attribute `outputs` of its class, of which a network of states has none.
+    """
+    return getattr(network, "outputs", "states")
 
 
 def check_choices(network: nn.Module) -> None:

@@ -25,7 +25,8 @@ class ModelUnderSDE(Pytree):
     """The model that a model trained with one SDE is under another: eq. 1 of `model_under_sde`.
 
     Args:
-      model: the model, as trained.
+      model: the model, as trained; or what else is a function (x, t, cond) of its states, as the
+        log-probabilities of a classifier.
       trained: the SDE it was trained with.
       sde: the SDE it is used with.
     """

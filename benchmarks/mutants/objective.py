@@ -3,12 +3,58 @@
 from benchmarks.mutants import Mutant
 
 _AVERAGES = "tests/experiments/state/test_averages.py::"
+_CLASSIFICATION = "tests/experiments/training/test_classification.py::"
 _LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
 _OPTIMIZERS = "tests/experiments/state/test_optimizers.py::"
 _SCHEDULES = "tests/experiments/state/test_schedules.py::"
 
 MUTANTS: list[Mutant] = [
+    Mutant(
+        "a classifier's cross-entropy without the importance of the times",
+        "experiments/training/classifier.py",
+        "return -drawn.importance * classifier(",
+        "return -classifier(",
+        (_CLASSIFICATION + "test_the_least_loss_is_the_entropy_of_the_posterior[vp]",),
+    ),
+    Mutant(
+        "a classifier of the data without noise",
+        "experiments/training/classifier.py",
+        "self.sde.perturb(drawn.data, drawn.t, drawn.noise)",
+        "drawn.data",
+        (_CLASSIFICATION + "test_the_least_loss_is_the_entropy_of_the_posterior[vp]",),
+    ),
+    Mutant(
+        "a classifier loses labels",
+        "experiments/training/classifier.py",
+        "self.t_min, cond_dropout=0.0",
+        "self.t_min, cond_dropout=0.5",
+        (_CLASSIFICATION + "test_labels_stay_with_their_examples_and_none_is_dropped",),
+    ),
+    Mutant(
+        "a classifier's states not of unit variance",
+        "models/classifier.py",
+        "self.sde.alpha(t) * self.data_std",
+        "self.data_std",
+        ("tests/models/test_classifier.py::test_is_the_posterior[flow]",),
+    ),
+    Mutant(
+        "a classifier guides without a label",
+        "models/classifier.py",
+        "return found if cond.keep is None else jnp.where(cond.keep, found, 0.0)",
+        "return found",
+        ("tests/models/test_classifier.py::test_is_the_posterior[vp]",),
+    ),
+    Mutant(
+        "a convolution's gradient by the kernel as it is",
+        "models/layers/winograd.py",
+        "direct(dy, _turned(w))",
+        "direct(dy, w.swapaxes(2, 3))",
+        (
+            "tests/models/layers/test_winograd.py::"
+            "test_value_and_gradients_are_those_of_the_direct_sum[size1-direct_vjp]",
+        ),
+    ),
     Mutant(
         "importance weight dropped",
         "experiments/training/denoising.py",
@@ -130,7 +176,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "the average read from raw parameters",
-        "experiments/workdir/trained_model.py",
+        "experiments/workdir/restored_run.py",
         "params = state.params if raw else _averaged(",
         "params = state.params if True else _averaged(",
         (_OBJECTIVE + "test_sampling_reads_the_average",),
@@ -151,7 +197,7 @@ MUTANTS: list[Mutant] = [
     ),
     Mutant(
         "the SDE of the config where another was learned",
-        "experiments/workdir/trained_model.py",
+        "experiments/workdir/restored_run.py",
         "experiment, params = settled(experiment, params)",
         "params = settled(experiment, params)[1]",
         (_LEARNED + "test_what_comes_after_training_has_the_learned_sde",),
@@ -201,8 +247,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "t_min left out",
         "experiments/training/denoising.py",
-        "time_samplers[config.times](self.sde, u, self.t_min)",
-        "time_samplers[config.times](self.sde, u, 0.02)",
+        "time_samplers[config.times](objective.sde, u, t_min)",
+        "time_samplers[config.times](objective.sde, u, 0.02)",
         (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
     ),
     Mutant(

@@ -16,7 +16,7 @@ from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import Experiment, ModelConfig, SDEConfig
 from experiments.data import Split
 from experiments.errors import UserError, as_user_error, blaming
-from models import Parameterization, ScoreModel, networks, parameterizations
+from models import Classifier, Parameterization, ScoreModel, networks, outputs, parameterizations
 from sde_lib import SDE, Condition, declared, sdes
 
 
@@ -34,17 +34,22 @@ def build_sde(config: SDEConfig) -> SDE:
 
 
 def build_network(
-    config: ModelConfig, *, training: bool = False, divergence: bool = False
+    config: ModelConfig,
+    *,
+    training: bool = False,
+    divergence: bool = False,
+    guidance: bool = False,
 ) -> nn.Module:
     """Build the network of the section `model`, computed as suits the platform.
 
     Fused attention is for GPUs and has no forward-mode derivative. Neither have the convolutions
-    "winograd_vjp", whose gradients are fast on CPUs.
+    "winograd_vjp" and "loop_vjp", whose gradients are fast on CPUs.
 
     Args:
       config: the section.
       training: whether gradients by the parameters are needed.
       divergence: whether forward-mode derivatives are needed.
+      guidance: whether gradients by the states are needed, inside a loop; without `divergence`.
 
     Raises:
       UserError: an unknown name, field or choice.
@@ -54,7 +59,8 @@ def build_network(
     if getattr(config, "attention", "xla") == "cudnn" and (divergence or platform != "gpu"):
         suited["attention"] = "xla"
     if getattr(config, "convolution", "xla") is None and platform == "cpu":
-        suited["convolution"] = "winograd_vjp" if training else "winograd"
+        for_gradients = "loop_vjp" if guidance and not divergence else "winograd"
+        suited["convolution"] = "winograd_vjp" if training else for_gradients
     return construct(cls, config, "model", **suited)
 
 
@@ -68,6 +74,19 @@ def build_model(experiment: Experiment, process: SDE, net: nn.Module, params: An
             experiment.model.parameterization, experiment.data.std
         ),
         conditioning=experiment.model.conditioning,
+    )
+
+
+def build_classifier(
+    experiment: Experiment, process: SDE, net: nn.Module, params: Any
+) -> Classifier:
+    """Build the classifier that losses and guidance call: network, parameters and SDE."""
+    return Classifier(
+        network=net,
+        params=params,
+        sde=process,
+        conditioning=experiment.model.conditioning,
+        data_std=experiment.data.std,
     )
 
 
@@ -119,9 +138,10 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
     elif name in declared(lookup(networks, model.name, "model.name")):
         filled = dataclasses.replace(model, args=model.args | fields)
     else:
-        raise UserError(
-            f"model.conditional: got True, takes False: {model.name} has no field {name}"
-        )
+        field, got, takes = "model.conditional", "True", "False"
+        if data.cond_dim:
+            field, got, takes = "data.cond", repr(experiment.data.cond), "None"
+        raise UserError(f"{field}: got {got}, takes {takes}: {model.name} has no field {name}")
     return dataclasses.replace(experiment, model=filled)
 
 
@@ -137,6 +157,26 @@ def example_condition(config: ModelConfig, num: int) -> Condition | None:
     if width := condition_size(config, "cond_dim"):
         return Condition(vector=jnp.zeros((num, width)))
     return None
+
+
+def check_outputs(config: ModelConfig, takes: str, field: str) -> None:
+    """Stop a network that returns something else than what it is used for.
+
+    Args:
+      config: the section `model`.
+      takes: what it is to return, "states" or "logits".
+      field: what asks for that, for the message.
+
+    Raises:
+      UserError: it does not.
+    """
+    got = outputs(lookup(networks, config.name, "model.name"))
+    if got != takes:
+        fitting = [name for name in networks if outputs(networks[name]) == takes]
+        raise UserError(
+            f"model.name: got {config.name!r}, which returns {got}; {field} takes one of {takes}: "
+            f"{', '.join(fitting)}, or one of your own"
+        )
 
 
 def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:

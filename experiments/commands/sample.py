@@ -11,6 +11,7 @@ from experiments.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
+    from experiments.sampling.classifier_guide import ClassifierGuide
     from experiments.workdir.trained_model import TrainedModel
 
 
@@ -26,9 +27,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--grid", help="NAME[:field=value], fitted:NAME, or times in a .npy")
     parser.add_argument("--sde", help="sample under another SDE: NAME[:field=value,…]")
     parser.add_argument("--num", type=positive, help="number of samples")
-    parser.add_argument("--classes", help="of a conditional model: 3, or cat,dog, or all")
+    parser.add_argument("--classes", help="of what is conditional: 3, or cat,dog, or all")
     parser.add_argument("--cond", metavar="V,…", help="of a model of vectors: the vector's numbers")
     parser.add_argument("--guidance", type=float, metavar="W", help="scale of guidance; 1 is none")
+    parser.add_argument("--classifier", metavar="DIR", help="a classifier's workdir, as a guide")
+    parser.add_argument(
+        "--classifier_scale", type=float, metavar="W", help="of its gradient; default: 1"
+    )
     parser.add_argument(
         "--denoise", action=argparse.BooleanOptionalAction, help="end with the denoiser"
     )
@@ -53,7 +58,9 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
     trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
-    experiment, data = trained.experiment, trained.train
+    guide = _guide(options, trained)
+    told = guide.trained if guide and not guide.conditional else trained
+    experiment, data = told.experiment, told.train
     cond = condition_of(
         experiment,
         data,
@@ -70,6 +77,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         keep=options.trajectory or 0,
         latents=latents,
         cond=cond,
+        guide=guide,
         output=options.output,
         progress=sys.stderr.isatty() and not options.trajectory,
     )
@@ -91,6 +99,18 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
         "sampling.batch_size": options.batch,
         "sampling.log_prob": options.log_prob or None,
     }
+
+
+def _guide(options: argparse.Namespace, trained: "TrainedModel") -> "ClassifierGuide | None":
+    """The classifier that guides the model, where one is asked for."""
+    from experiments.sampling.classifier_guide import ClassifierGuide
+
+    scale = options.classifier_scale
+    if options.classifier is None:
+        if scale is not None:
+            raise UserError(f"--classifier_scale: got {scale:g}, takes --classifier=DIR as well")
+        return None
+    return ClassifierGuide.of(options.classifier, 1.0 if scale is None else scale, trained)
 
 
 def _latents(

@@ -76,11 +76,14 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
         explain_sharding=options.explain_sharding,
     )
     if processes.is_first():
-        print(_summary(int(ended.state.step), workdir) if ended.finished else ended.stopped)
+        guides = experiment.training.objective == "classifier"
+        step = int(ended.state.step)
+        print(_summary(step, workdir, guides) if ended.finished else ended.stopped)
 
 
-def _summary(step: int, workdir: Any) -> str:
+def _summary(step: int, workdir: Any, guides: bool = False) -> str:
+    used = ["--workdir=MODEL", f"--classifier={workdir.path}"]
     return (
         f"trained {step} steps: {workdir.checkpoints}, {workdir.metrics}\n"
-        f"next: {command('sample', f'--workdir={workdir.path}')}"
+        f"next: {command('sample', *(used if guides else [f'--workdir={workdir.path}']))}"
     )

@@ -73,7 +73,8 @@ class ModelConfig:
       name: one of `models.networks`, or "module:Class".
       parameterization: what the output is, one of `models.parameterizations`.
       conditioning: what stands for the time, one of `models.conditionings`.
-      conditional: the model learns p(x | condition), of the labels or vectors that the data have.
+      conditional: the model learns p(x | condition), of the labels or vectors that the data have; a
+        classifier learns p(label | x).
       args: further fields of a user's own class.
     """
 

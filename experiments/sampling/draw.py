@@ -12,6 +12,7 @@ from experiments.builders.sampling import method_of
 from experiments.errors import UserError
 from experiments.paths import expand
 from experiments.sampling import files
+from experiments.sampling.classifier_guide import ClassifierGuide
 from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.results import JSON, Result
 from experiments.workdir.trained_model import TrainedModel
@@ -41,6 +42,7 @@ def draw(
     keep: int = 0,
     latents: np.ndarray | None = None,
     cond: Condition | None = None,
+    guide: ClassifierGuide | None = None,
     output: str | None = None,
     progress: bool = False,
     again: bool = False,
@@ -56,6 +58,7 @@ def draw(
       keep: frames of an animation of the way there.
       latents: standard normal [num, ...] to start from, instead of draws.
       cond: what each is conditioned on, NumPy arrays [num, ...]; None for nothing.
+      guide: a classifier that guides the model.
       output: a name for the files; by default they are in the workdir, named by their protocol.
       progress: show a bar.
       again: draw them also where their files are there.
@@ -64,7 +67,7 @@ def draw(
       UserError: no such solver, corrector, grid or SDE, files of something else have the name, or
         a sample is not finite.
     """
-    sampler = BatchedSampler.of(trained, sde)
+    sampler = BatchedSampler.of(trained, sde, guide)
     protocol = files.protocol(
         sampler, trained, seed=seed, num=num, latents=latents, cond=cond, frames=keep
     )

@@ -79,6 +79,7 @@ def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed:
         *sampler.method.words(),
         sde,
         None if trained.parameters == "ema" else trained.parameters,
+        None if sampler.guide is None else f"classifier{sampler.guide.scale:g}",
         "log_prob" if config.log_prob else None,
         None if config.denoise else "no_denoise",
         f"seed{seed}",

@@ -13,6 +13,7 @@ from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch, fetch, put, replicated, sharded
+from experiments.sampling.classifier_guide import ClassifierGuide
 from experiments.sampling.conditions import check_guidance
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import digest
@@ -33,6 +34,7 @@ class BatchedSampler:
       shape: of one example.
       mesh: the devices that share a batch.
       grids: the folder of grids that are used by name.
+      guide: a classifier that guides the model.
 
     Raises:
       UserError: no such solver, corrector or grid, or a batch that the devices cannot share.
@@ -46,22 +48,31 @@ class BatchedSampler:
         shape: tuple[int, ...],
         mesh: Mesh,
         grids: pathlib.Path | None = None,
+        guide: ClassifierGuide | None = None,
     ):
         check_guidance(experiment)
-        self.config, self.sde = experiment.sampling, sde
+        self.config, self.sde, self.guide = experiment.sampling, sde, guide
         self.model = guided(model, sde, scale=self.config.guidance)
+        if guide is not None:
+            self.model = guide(self.model, sde)
         self.shape, self.mesh = shape, mesh
         check_batch(mesh, self.config.batch_size, "sampling.batch_size")
         self.method = method_of(experiment, sde, grids)
         self.sampler = self.method.sampler
 
     @classmethod
-    def of(cls, trained: TrainedModel, sde: str | None = None) -> "BatchedSampler":
+    def of(
+        cls,
+        trained: TrainedModel,
+        sde: str | None = None,
+        guide: ClassifierGuide | None = None,
+    ) -> "BatchedSampler":
         """The sampler of a trained model.
 
         Args:
           trained: the model, its experiment and its devices.
           sde: another SDE to sample under, NAME[:field=value,…].
+          guide: a classifier that guides it.
 
         Raises:
           UserError: as above, or no such SDE.
@@ -72,6 +83,7 @@ class BatchedSampler:
             trained.train.shape,
             trained.mesh,
             trained.workdir.grids,
+            guide,
         )
 
     def protocol(self) -> dict[str, Any]:
@@ -83,6 +95,7 @@ class BatchedSampler:
             **{f"{name}_digest": digest(value) for name, value in arrays.items()},
             "denoise": self.config.denoise,
             "guidance": self.config.guidance,
+            **({} if self.guide is None else self.guide.protocol),
             "sampled_under": repr(self.sde),
             "sampled_under_digest": digest(self.sde),
             "batch_size": self.config.batch_size,

@@ -41,7 +41,7 @@ class Status:
 
     Args:
       workdir: its path.
-      sde, network, parameterization, data: what is trained, by the names of the config.
+      objective, sde, network, parameterization, data: what is trained, by the names of the config.
       step: updates done, by the newest metrics or checkpoint.
       num_steps: updates in all.
       checkpoints: their steps, ascending.
@@ -57,6 +57,7 @@ class Status:
     """
 
     workdir: str
+    objective: str
     sde: str
     network: str
     parameterization: str
@@ -82,6 +83,8 @@ class Status:
             return []
         if not self.finished:
             return [command("train", "--config=FILE", f"--workdir={self.workdir}")]
+        if self.objective == "classifier":
+            return [command("sample", "--workdir=MODEL", f"--classifier={self.workdir}")]
         # Training draws grids of its own; those of `sample` are named by their step.
         drawn = any(pathlib.Path(file).name.startswith("step") for file in self.samples)
         done = {"sample": drawn, "likelihood": bool(self.measured)}
@@ -130,6 +133,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         about = {
+            "objective": str(config["training"].get("objective", "denoising")),
             "sde": str(config["sde"]["name"]),
             "network": str(config["model"]["name"]),
             "parameterization": str(config["model"]["parameterization"]),

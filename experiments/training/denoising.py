@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from experiments.builders.model import build_model, training_t_min
+from experiments.builders.model import build_model, check_outputs, training_t_min
 from experiments.config_schema.sections import Experiment
 from experiments.data import Batch, Codec, Split
 from experiments.errors import UserError
@@ -87,9 +87,10 @@ class Denoising(Objective):
         """Stop weights that single examples would decide, and flips of what is no image.
 
         Raises:
-          UserError: these; or the bound of data that have no density.
+          UserError: these; a network of logits; or the bound of data that have no density.
         """
         config = self.experiment
+        check_outputs(config.model, "states", "training.objective 'denoising'")
         check_weights(config, self.sde)
         has_bins = self.data.codec.bin_width is not None
         if config.training.learn_sde and has_bins and not config.data.dequantization:
@@ -101,14 +102,7 @@ class Denoising(Objective):
 
     def draw(self, key: Array, batch: Batch) -> Draws:
         """Times, noise, and the examples in model units; some of them lose their condition."""
-        config = self.experiment.training
-        time_key, noise_key, data_key, cond_key = jax.random.split(key, 4)
-        data = to_model_units(self.experiment, self.data.codec, data_key, batch.values)
-        spread = low_discrepancy if config.low_discrepancy else independent
-        u = spread(time_key, len(data))
-        t, importance = time_samplers[config.times](self.sde, u, self.t_min)
-        cond = drop_some(cond_key, batch.cond, config.cond_dropout)
-        return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape), cond)
+        return draw(self, key, batch, self.t_min, self.experiment.training.cond_dropout)
 
     def losses(self, params: Any, drawn: Draws, key: Array) -> Array:
         """The denoising losses over the times' density [B], or the bounds."""
@@ -137,6 +131,28 @@ class Denoising(Objective):
         x, t, noise = drawn.data, drawn.t, drawn.noise
         bound = variational_bound(sde, model_under, x, t, noise, t_min=self.t_min, cond=drawn.cond)
         return bound.total
+
+
+def draw(
+    objective: Objective, key: Array, batch: Batch, t_min: float, cond_dropout: float
+) -> Draws:
+    """Times of the section's, noise, and the examples in model units.
+
+    Args:
+      objective: whose data, SDE and experiment they are of.
+      key: of all that is drawn.
+      batch: raw examples [B, ...].
+      t_min: where times start.
+      cond_dropout: fraction of the examples that lose their condition.
+    """
+    config = objective.experiment.training
+    time_key, noise_key, data_key, cond_key = jax.random.split(key, 4)
+    data = to_model_units(objective.experiment, objective.data.codec, data_key, batch.values)
+    spread = low_discrepancy if config.low_discrepancy else independent
+    u = spread(time_key, len(data))
+    t, importance = time_samplers[config.times](objective.sde, u, t_min)
+    cond = drop_some(cond_key, batch.cond, cond_dropout)
+    return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape), cond)
 
 
 def drop_some(key: Array, cond: Condition | None, rate: float) -> Condition | None:

@@ -16,8 +16,6 @@ from experiments.config_schema.sections import Experiment
 from experiments.data import Batch, Split
 from sde_lib import SDE, Condition, Registry
 
-objectives = Registry("objective", type)
-
 
 class Draws(NamedTuple):
     """What a step learns from, one row an example.
@@ -78,3 +76,6 @@ class Objective(abc.ABC):
           drawn: some of the rows that `draw` returned.
           key: of dropout.
         """
+
+
+objectives = Registry("objective", Objective)

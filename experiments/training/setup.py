@@ -27,10 +27,10 @@ from experiments.state import averages
 from experiments.state.finite import check_parameters
 from experiments.state.learned_sde import beside
 from experiments.state.train_state import abstract_state
-from experiments.training import denoising  # noqa: F401 (it registers itself)
+from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
 from experiments.training.objective import Objective, objectives
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import begun, restore
+from experiments.workdir.restored_run import begun, restore
 from models import abstract_params
 
 

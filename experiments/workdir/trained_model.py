@@ -6,28 +6,19 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from experiments.builders.check import check
-from experiments.builders.model import build_model, build_network, build_sde, conditioned
+from experiments.builders.model import build_model, build_network, build_sde
 from experiments.builders.sampling import named_sde
-from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.sections import Experiment
 from experiments.data import WHOLE, Split
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.runtime.versions import versions
-from experiments.state import averages
-from experiments.state.checkpoints import Checkpoints
-from experiments.state.finite import check_parameters
-from experiments.state.learned_sde import settled
-from experiments.state.resuming import check_network, is_whole
-from experiments.state.snapshots import load_snapshots, reconstruct
-from experiments.state.train_state import TrainState, abstract_state
 from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
+from experiments.workdir.restored_run import RestoredRun
 from experiments.workdir.results import digest
 from models import ScoreModel
 from sde_lib import SDE, Model, ModelUnderSDE
-from sde_lib.registry import unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,24 +68,15 @@ class TrainedModel:
           divergence: whether that of the model is needed.
 
         Raises:
-          UserError: no experiment, checkpoint or average there, or a bad override.
+          UserError: no experiment, checkpoint or average there, a classifier's, or a bad override.
         """
-        workdir = Workdir(path)
-        experiment = workdir.located(load_experiment(workdir.load(), overrides))
-        check(experiment)
-        spec = workdir.data_spec
-        train = spec.split(experiment) if spec else split_of(experiment, "train")
-        experiment = conditioned(experiment, train)
-        state = restore(workdir, experiment, train.shape, mesh)
-        params = state.params if raw else _averaged(workdir, experiment, state, average)
-        parameters = "raw" if raw else average or "ema"
-        check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
-        experiment, params = settled(experiment, params)
+        run = RestoredRun.open(path, overrides, mesh, raw=raw, average=average)
+        experiment = run.experiment
         sde = build_sde(experiment.sde)
         divergence = divergence or experiment.sampling.log_prob
         network = build_network(experiment.model, divergence=divergence)
-        model = build_model(experiment, sde, network, params)
-        return cls(workdir, experiment, sde, model, int(state.step), parameters, mesh, train)
+        model = build_model(experiment, sde, network, run.params)
+        return cls(run.workdir, experiment, sde, model, run.step, run.parameters, mesh, run.train)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -206,61 +188,3 @@ class TrainedModel:
                     f"{field}: {given.source} has the class {theirs!r} where the model has "
                     f"{ours!r}, takes the model's, in their order"
                 )
-
-
-def restore(
-    workdir: Workdir, experiment: Experiment, shape: tuple[int, ...], mesh: Mesh
-) -> TrainState:
-    """The newest state of a workdir that can be read.
-
-    Args:
-      workdir: its folder.
-      experiment: its config.
-      shape: of one example.
-      mesh: the devices to lay it out on.
-
-    Raises:
-      UserError: there is none, or it is of another network.
-    """
-    network = build_network(experiment.model)
-    with Checkpoints(workdir.checkpoints) as checkpoints:
-        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh))
-    check_network(state, workdir.checkpoints)
-    return state
-
-
-def begun(state: TrainState, name: str) -> Any:
-    """The parameters of an average that a run keeps.
-
-    Raises:
-      UserError: it was asked for after this state was saved.
-    """
-    average = state.averages[name]
-    if not is_whole(average):
-        raise UserError(
-            f"--average: got {name}, which begins after the checkpoint of step {int(state.step)}; "
-            "takes --raw, or a later checkpoint"
-        )
-    return average
-
-
-def _averaged(
-    workdir: Workdir, experiment: Experiment, state: TrainState, average: str | None
-) -> Any:
-    """The parameters of an average, by default the first.
-
-    Raises:
-      UserError: there is none of that name.
-    """
-    kept = averages.names(experiment.training)
-    name = kept[0] if average is None else average
-    if name in kept:
-        return begun(state, name)
-    if not name.startswith("power:"):
-        raise UserError(f"--average: {unknown_name('average', name, list(kept))}")
-    averages.parse([name])
-    folder = workdir.path / "averages"
-    steps = [s.step for s in load_snapshots(folder) if s.step <= int(state.step)]
-    if not steps:
-        raise UserError(f"--average: got {name}, takes one of {kept} before the first snapshot")
-    return reconstruct(folder, float(name.removeprefix("power:")), steps[-1], state.params)

@@ -25,9 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-CONVOLUTIONS = ("xla", "winograd", "winograd_vjp")
+CONVOLUTIONS = ("xla", "winograd", "winograd_vjp", "loop_vjp")
 """How 3×3 convolutions are computed. "winograd_vjp" has (2) for its gradient, and no forward-mode
-derivative; the gradient of "winograd" is that of (1), slow backwards."""
+derivative; the gradient of "winograd" is that of (1), slow backwards. "loop_vjp" is "winograd_vjp",
+and where that gains nothing the direct sum, whose gradient by x is fast inside loops, too."""
 
 Image = Float[Array, "batch height width channels"]
 Kernel = Float[Array, "3 3 channels outputs"]
@@ -83,7 +84,7 @@ def _forward(x: Image, w: Kernel) -> tuple[Output, tuple[Image, Kernel]]:
 
 def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
     x, w = kept
-    dx = winograd(dy, w[::-1, ::-1].swapaxes(2, 3))
+    dx = winograd(dy, _turned(w))
     rows = [dy[:, row::_ROWS] for row in range(_ROWS)]
     u = jax.ShapeDtypeStruct(w.shape[1:], w.dtype)
     du = [
@@ -96,6 +97,41 @@ def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
 winograd_vjp.defvjp(_forward, _backward)
 
 
+def _turned(w: Kernel) -> Float[Array, "3 3 outputs channels"]:
+    """The kernel turned round, from outputs to channels."""
+    return w[::-1, ::-1].swapaxes(2, 3)
+
+
+def direct(x: Image, w: Kernel) -> Output:
+    """The 3×3 convolution as the direct sum, zeros outside."""
+    return jax.lax.conv_general_dilated(
+        x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@jax.custom_vjp
+def direct_vjp(x: Image, w: Kernel) -> Output:
+    """`direct`, whose gradient by x is `direct` with the kernel turned round.
+
+    XLA's CPU backend has the axes of the kernel changed in its own, which inside a loop is many
+    times slower than the convolution itself.
+    """
+    return direct(x, w)
+
+
+def _direct_forward(x: Image, w: Kernel) -> tuple[Output, tuple[Image, Kernel]]:
+    return direct(x, w), (x, w)
+
+
+def _direct_backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
+    x, w = kept
+    (dw,) = jax.linear_transpose(lambda w: direct(x, w), w)(dy)
+    return direct(dy, _turned(w)), dw
+
+
+direct_vjp.defvjp(_direct_forward, _direct_backward)
+
+
 def convolution(kind: str) -> Callable[..., Array]:
     """The function that stands in for `jax.lax.conv_general_dilated` in a layer.
 
@@ -106,6 +142,8 @@ def convolution(kind: str) -> Callable[..., Array]:
 
     def convolve(x: Array, w: Array, strides: Any, padding: Any, **fields: Any) -> Array:
         plain = w.shape[:2] == (3, 3) and tuple(strides) == (1, 1) and padding == "SAME"
+        if kind == "loop_vjp" and plain and not _gains(x, w):
+            return direct_vjp(x, w)
         if kind == "xla" or not (plain and _gains(x, w)):
             return jax.lax.conv_general_dilated(x, w, strides, padding, **fields)
         return winograd(x, w) if kind == "winograd" else winograd_vjp(x, w)

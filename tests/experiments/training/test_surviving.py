@@ -22,7 +22,8 @@ from experiments.runtime import compile_cache
 from experiments.runtime.devices import make_mesh
 from experiments.training.input_pipeline import OnDevice, Streaming
 from experiments.workdir.folder import Workdir
-from experiments.workdir.trained_model import TrainedModel, restore
+from experiments.workdir.restored_run import restore
+from experiments.workdir.trained_model import TrainedModel
 from tests.cases import takes_devices
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
 

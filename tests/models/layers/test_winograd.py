@@ -9,7 +9,11 @@ from models import NCSNpp, init_params
 from models.layers import winograd
 from models.layers.basic import conv3x3
 
-KINDS = {"winograd": winograd.winograd, "winograd_vjp": winograd.winograd_vjp}
+KINDS = {
+    "winograd": winograd.winograd,
+    "winograd_vjp": winograd.winograd_vjp,
+    "direct_vjp": winograd.direct_vjp,
+}
 
 
 def direct(x, w):
@@ -81,7 +85,21 @@ def test_what_it_does_not_suit_is_the_direct_sum(shape, features, fields):
         params = jax.eval_shape(layer.init, jax.random.key(0), x)
         return jax.jit(layer.apply).lower(params, x).as_text().count("convolution(")
 
-    assert program("winograd") == program("xla") == 1
+    assert program("winograd") == program("loop_vjp") == program("xla") == 1
+
+
+def test_gradients_in_loops_are_convolutions_of_the_ordinary_axes():
+    """Of loop_vjp, where the direct sum stays; xla's has the axes of the kernel changed."""
+
+    def axes(kind):
+        layer = conv3x3(3, convolution=kind, name="conv")
+        x = jnp.zeros((2, 4, 4, 5))
+        params = jax.eval_shape(layer.init, jax.random.key(0), x)
+        slope = jax.grad(lambda x, params: layer.apply(params, x).sum())
+        return jax.jit(slope).lower(x, params).as_text().count("[0, 1, i, o]")
+
+    assert axes("loop_vjp") == 1
+    assert axes("xla") == 0
 
 
 def test_a_network_is_the_same_function(monkeypatch):
