@@ -216,7 +216,7 @@ def test_a_reader_that_brings_its_fields_needs_no_config(monkeypatch, tmp_path, 
     fields = {f"model.{name}": value for name, value in FLAT.items()}
     fields |= {"model.fourier_scale": 3.0, "sde.name": "ve"}
     module: Any = types.ModuleType("experiments.conversion.diffusers.folder")
-    module.read = lambda folder: Imported(fields, drawn, None, step=9)
+    module.read = lambda folder, experiment: Imported(fields, drawn, None, step=9)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     command = ["import", "--from=diffusers", str(tmp_path), f"--workdir={tmp_path / 'run'}"]
     assert "data.image_size" in refused(command, capsys)
