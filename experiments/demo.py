@@ -9,6 +9,7 @@ from experiments.display.pictures import provenance
 from experiments.evaluation.digit_classifier import recognise
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
+from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
@@ -50,7 +51,8 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
 def _draw(trained: TrainedModel) -> Samples:
     """Samples of the experiment's sampler, written to the workdir unless they are there."""
     about = provenance(["scoresde", "demo"], _SEED)
-    drawn = draw(trained, num=_NUM, seed=_SEED, about=about, again=True)
+    cond = condition_of(trained.experiment, trained.train, _NUM)
+    drawn = draw(trained, num=_NUM, seed=_SEED, about=about, cond=cond, again=True)
     assert drawn.samples is not None
     print(drawn.summary)
     return drawn.samples

@@ -15,7 +15,7 @@ References: Marquardt 1963; Sabour et al. 2024, "Align your steps" (grids fitted
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,7 @@ def fit_grid(
     knots: int = 8,
     iterations: int = 12,
     denoise: bool = True,
+    cond: Any = None,
 ) -> FittedGrid:
     """The grid of eq. 1 on which a solver errs least.
 
@@ -87,10 +88,11 @@ def fit_grid(
       knots: K.
       iterations: at most so many steps of Levenberg–Marquardt.
       denoise: as for `GridSampler`.
+      cond: what the model is conditioned on, for a batch.
     """
     angle = Angle(sde, data_std)
     ends = angle.theta(t_max), angle.theta(t_min)
-    problem = _Problem(angle, solver, num_steps, t_min, t_max, ends, knots, denoise)
+    problem = _Problem(angle, solver, num_steps, t_min, t_max, ends, knots, denoise, cond)
     fitted, other = (problem.latents_and_ends(model, k, shape) for k in jax.random.split(key))
     residual, jacobian = jax.jit(problem.residual), jax.jit(problem.jacobian)
     uniform = jnp.zeros(knots)
@@ -122,6 +124,7 @@ class _Problem:
     ends: tuple[Array, Array]
     knots: int
     denoise: bool
+    cond: Any
 
     def latents_and_ends(
         self, model: Model, key: Array, shape: tuple[int, ...]
@@ -131,6 +134,7 @@ class _Problem:
         flow = ProbabilityFlow(
             sde=self.angle.sde,
             model=model,
+            cond=self.cond,
             t_min=self.t_min,
             t_max=self.t_max,
             data_std=self.angle.s,
@@ -157,7 +161,8 @@ class _Problem:
     def residual(self, model: Model, a: Array, x: Array, target: Array) -> Array:
         """How far the solver ends from `target`, all numbers of the batch in one vector."""
         sampler = GridSampler(solver=self.solver, grid=self.grid(a), denoise=self.denoise)
-        end = sampler.integrate(lambda *_: jnp.zeros_like(x), self.angle.sde, model, x).x
+        predict = partial(model, cond=self.cond)
+        end = sampler.integrate(lambda *_: jnp.zeros_like(x), self.angle.sde, predict, x).x
         return (end - target).ravel()
 
     def jacobian(self, model: Model, a: Array, x: Array, target: Array) -> Array:

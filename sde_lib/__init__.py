@@ -1,5 +1,6 @@
 """The mathematics: SDEs, conversions, losses and closed-form oracles. Arrays in, arrays out."""
 
+from sde_lib.bound import Bound, variational_bound
 from sde_lib.condition import Condition
 from sde_lib.conditional_mixture import ConditionalMixture
 from sde_lib.cosine import Cosine
@@ -26,6 +27,7 @@ __all__ = [
     "SDE",
     "VE",
     "VP",
+    "Bound",
     "ClosedForm",
     "Condition",
     "ConditionalMixture",
@@ -54,5 +56,6 @@ __all__ = [
     "sdes",
     "static",
     "time_samplers",
+    "variational_bound",
     "weightings",
 ]

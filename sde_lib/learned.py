@@ -3,7 +3,7 @@
     log α²/σ² = l_max − (l_max − l_min) C(t),   α² + σ² = 1                        (1)
 
 with C piecewise linear on K equal intervals of [0, 1], its increments softmax(a): monotone whatever
-the a, which are leaves, so that gradients reach them like a network's parameters.
+the a, which are leaves, so that gradients reach them like a network's parameters (`bound`).
 
 Reference: Kingma et al. 2021 "VDM", §5.1 and App. H.
 """
@@ -48,7 +48,7 @@ class LearnedLogSNR(SDE):
 
     def _knots(self) -> Array:
         """C at 0, 1/K, …, 1."""
-        steps = jax.nn.softmax(jnp.stack([jnp.asarray(a, dtype=float) for a in self.increments]))
+        steps = jax.nn.softmax(jnp.asarray(self.increments, dtype=float))
         inner = jnp.cumsum(steps)[:-1]
         return jnp.concatenate([jnp.zeros(1), inner, jnp.ones(1)])
 

@@ -3,6 +3,7 @@
 from benchmarks.mutants import Mutant
 
 _AVERAGES = "tests/experiments/state/test_averages.py::"
+_LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
 _OPTIMIZERS = "tests/experiments/state/test_optimizers.py::"
 _SCHEDULES = "tests/experiments/state/test_schedules.py::"
@@ -133,6 +134,34 @@ MUTANTS: list[Mutant] = [
         "params = state.params if raw else _averaged(",
         "params = state.params if True else _averaged(",
         (_OBJECTIVE + "test_sampling_reads_the_average",),
+    ),
+    Mutant(
+        "an SDE that is to be learned, as it was",
+        "experiments/training/denoising.py",
+        "sde, params = apart(self.sde, params)",
+        "sde, params = self.sde, apart(self.sde, params)[1]",
+        (_LEARNED + "test_a_step_moves_the_network_and_the_sde_by_the_bound",),
+    ),
+    Mutant(
+        "one bound on the gradients of the network and of the SDE",
+        "experiments/state/optimizers.py",
+        "return _of_each_part(bounded) if config.learn_sde else bounded",
+        "return bounded",
+        (_LEARNED + "test_a_step_moves_the_network_and_the_sde_by_the_bound",),
+    ),
+    Mutant(
+        "the SDE of the config where another was learned",
+        "experiments/workdir/trained_model.py",
+        "experiment, params = settled(experiment, params)",
+        "params = settled(experiment, params)[1]",
+        (_LEARNED + "test_what_comes_after_training_has_the_learned_sde",),
+    ),
+    Mutant(
+        "numbers that make no SDE",
+        "experiments/state/learned_sde.py",
+        "falls = (jnp.diff(log_snr) <= 0).all() & (log_snr[0] > log_snr[-1])",
+        "falls = True",
+        (_LEARNED + "test_numbers_that_make_no_sde_stay_as_they_were",),
     ),
     Mutant(
         "dropout off in training",

@@ -3,6 +3,8 @@
 from benchmarks.mutants import Mutant
 
 _ADAPTIVE_WEIGHTING = "tests/sde_lib/test_adaptive_weighting.py::"
+_BOUND = "tests/sde_lib/test_bound.py::"
+_BY_BOTH = _BOUND + "test_ends_learn_by_the_bound_and_the_interior_by_the_variance[vp]"
 _CURVES = "tests/sde_lib/test_curves.py::"
 _GOLDEN_LOSS = "tests/sde_lib/test_golden_loss.py::"
 _GOLDEN_SDE = "tests/sde_lib/test_golden_sde.py::"
@@ -202,6 +204,34 @@ MUTANTS: list[Mutant] = [
         "jnp.interp(at, knots, jnp.linspace(0, 1, len(knots)))",
         "jnp.interp(at, jnp.linspace(0, 1, len(knots)), knots)",
         (_CURVES + "test_learned_increments_have_gradients",),
+    ),
+    Mutant(
+        "an interior that learns by the bound",
+        "sde_lib/bound.py",
+        "_Curve(*(2 * values * slope for slope in by_ends))",
+        "by_ends",
+        (_BY_BOTH,),
+    ),
+    Mutant(
+        "ends that learn by the variance",
+        "sde_lib/bound.py",
+        "return by_ends, _Curve(",
+        "return _Curve(*(2 * values * slope for slope in by_ends)), _Curve(",
+        (_BY_BOTH,),
+    ),
+    Mutant(
+        "a learned curve that the network does not see move",
+        "sde_lib/bound.py",
+        "(curve.log_snr - still.log_snr) / still.decay",
+        "(still.log_snr - still.log_snr) / still.decay",
+        (_BY_BOTH,),
+    ),
+    Mutant(
+        "a prior of unit log-SNR",
+        "sde_lib/bound.py",
+        "prior=jnp.exp(end) * squares / 2",
+        "prior=squares / 2",
+        (_BY_BOTH,),
     ),
     Mutant(
         "log-normal times about +1.2",

@@ -64,12 +64,15 @@ def _write_safetensors(output: pathlib.Path, trained: Any) -> None:
     from experiments.conversion import safetensors_file
     from experiments.workdir.data_spec import DataSpec
 
+    given = resolve(trained.workdir.load())
+    training = dataclasses.replace(given.training, learn_sde=())
     spec = trained.workdir.data_spec or DataSpec.of(trained.train)
     safetensors_file.write(
         output,
         trained.model.params,
-        # As it was given, and without the place of the data, which is of this machine.
-        resolve(trained.workdir.load()),
+        # As it was given, and without the place of the data, which is of this machine; an SDE that
+        # was learned is one of those numbers.
+        dataclasses.replace(given, sde=trained.experiment.sde, training=training),
         dataclasses.replace(spec, place=""),
         step=trained.step,
         parameters=trained.parameters,

@@ -50,6 +50,9 @@ _ANY_SDE: dict[str, Any] = {
     "sampling.t_min": None,
 }
 
+# Of an SDE that is learned: the variational bound, at the times whose variance it learns.
+_LEARNED = {"training.weighting": "likelihood", "training.times": "uniform"}
+
 _EMBEDDINGS = {
     "time": "positional",
     "smld_step": "positional",
@@ -68,7 +71,8 @@ def fill(config: dict[str, Any]) -> dict[str, Any]:
     t_min stays None where it is to be found from σ/α (`builders.model.t_min_of`).
     """
     filled = copy.deepcopy(config)
-    for path, value in _BY_SDE.get(filled["sde"]["name"], _ANY_SDE).items():
+    learned = _LEARNED if filled["training"]["learn_sde"] else {}
+    for path, value in (_BY_SDE.get(filled["sde"]["name"], _ANY_SDE) | learned).items():
         section, name = path.split(".")
         if filled[section][name] is None:
             filled[section][name] = value

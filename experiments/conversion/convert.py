@@ -62,6 +62,11 @@ def import_file(
     imported = form.read(file, asked)
     experiment = load_experiment(filled(base(), imported.fields), overrides)
     check(experiment)
+    if experiment.training.learn_sde:
+        raise UserError(
+            f"training.learn_sde: got {experiment.training.learn_sde}, takes () of what is "
+            "imported; a run with --config.training.init_from may learn its SDE"
+        )
     spec, note = _data_spec(path, experiment, imported)
     known = conditioned(experiment, spec.split(experiment))
     _check_params(path, known, spec, imported)

@@ -155,12 +155,15 @@ class Estimator:
     def exact_hours(self, dataset: Split, num: int) -> float:
         """How long the exact divergence of `num` examples takes, from the time of one product."""
         size = self.config.batch_size
-        x = dataset.codec.encode(jnp.asarray(dataset.values[:size]))
+        examples = dataset.read(np.arange(min(size, dataset.num)))
+        x, cond = dataset.codec.encode(jnp.asarray(examples.values)), None
+        if self.conditional:
+            cond = jax.tree.map(jnp.asarray, examples.cond)
         probe = Hutchinson.draw(self.key, x.shape)
 
         @jax.jit
         def product(model: Model, x: Array) -> Array:
-            return value_and_divergence(lambda x: model(x, 0.5).noise, x, probe)[1]
+            return value_and_divergence(lambda x: model(x, 0.5, cond).noise, x, probe)[1]
 
         product(self.model, x).block_until_ready()
         start = time.perf_counter()

@@ -12,6 +12,7 @@ from experiments.builders.method import GridMethod
 from experiments.builders.sampling import method_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
+from experiments.sampling.conditions import check_guidance, condition_of
 from experiments.sampling.diagnosis import reason
 from experiments.workdir.results import JSON, Result
 from experiments.workdir.trained_model import TrainedModel
@@ -48,8 +49,10 @@ def fit(trained: TrainedModel, name: str, seed: int) -> str:
         "data_std": trained.experiment.data.std,
         "denoise": config.denoise,
     }
+    check_guidance(trained.experiment)
     num = min(config.batch_size, _LATENTS)
     protocol = {**trained.protocol, **how, "solver": repr(method.solver), "seed": seed, "num": num}
+    protocol |= {"guidance": config.guidance} if trained.experiment.model.conditional else {}
     result = Result(trained.workdir.grids / name, protocol, flag="--name")
     note = "fitted before, by the same protocol\n"
     if not result.is_there():
@@ -69,9 +72,10 @@ def _fitted(
     fitted = samplers.fit_grid(
         seeds.key_of(seed),
         trained.sde,
-        trained.model,
+        samplers.guided(trained.model, trained.sde, scale=method.config.guidance),
         (num, *trained.train.shape),
         solver=method.solver,
+        cond=condition_of(trained.experiment, trained.train, num),
         **how,
     )
     if not np.isfinite(fitted.after):

@@ -237,7 +237,25 @@ def make_optimizer(config: TrainingConfig) -> GradientTransformation:
         optimizer = make(learning_rate(config), **fields, **config.optimizer_args)
     if ":" in config.optimizer:
         _check_optimizer(f"training.optimizer: {config.optimizer}", optimizer)
-    return optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)
+    bounded = optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)
+    return _of_each_part(bounded) if config.learn_sde else bounded
+
+
+def _of_each_part(optimizer: GradientTransformation) -> GradientTransformation:
+    """The optimizer for each part of the parameters (eq. 1 of `learned_sde`), apart from the other.
+
+    The gradient of a variance is in other units than the network's, whose norm it would decide.
+    """
+
+    def update(slope: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        each = {name: optimizer.update(slope[name], state[name], params[name]) for name in slope}
+        updates, states = ({name: pair[i] for name, pair in each.items()} for i in (0, 1))
+        return updates, states
+
+    def init(params: Any) -> Any:
+        return {name: optimizer.init(part) for name, part in params.items()}
+
+    return GradientTransformation(init, update)
 
 
 def _check_args(optimizer: str, given: dict[str, Any], make: Callable, own: list[str]) -> None:

@@ -16,6 +16,7 @@ from experiments.runtime import seeds
 from experiments.runtime.devices import put, replicated
 from experiments.runtime.sharding import shardings
 from experiments.state import averages
+from experiments.state.learned_sde import beside
 from experiments.state.optimizers import make_optimizer
 from models import abstract_params, init_params
 from sde_lib import Pytree, adaptive_weighting
@@ -114,7 +115,7 @@ class TrainState(Pytree):
 
     Args:
       step: int32 [], updates done or skipped.
-      params: of the network, float32.
+      params: of the network, and of an SDE that is learned (eq. 1 of `learned_sde`), float32.
       averages: of the parameters, by name; each a tree like `params`, float32.
       opt_state: of the optimizer, an optax state.
       key: typed key [] of the run; step k draws from fold_in(key, k).
@@ -151,7 +152,7 @@ def init_state(
     """
     init_key, key = jax.random.split(seeds.key_of(experiment.seed))
     if params is None:
-        params = init_params(init_key, network, shape)
+        params = beside(experiment, init_params(init_key, network, shape))
         params = jax.tree.map(put, params, shardings(params, mesh))
     start = functools.partial(_start, experiment.training)
     layout = shardings(jax.eval_shape(start, params, key), mesh)
@@ -165,7 +166,7 @@ def abstract_state(
 
     Args: as of `init_state`.
     """
-    params = abstract_params(network, shape)
+    params = beside(experiment, abstract_params(network, shape))
     start = functools.partial(_start, experiment.training)
     state = jax.eval_shape(start, params, seeds.key_of(0))
     return jax.tree.map(

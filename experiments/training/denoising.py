@@ -12,8 +12,17 @@ from experiments.builders.model import build_model, training_t_min
 from experiments.config_schema.sections import Experiment
 from experiments.data import Batch, Codec, Split
 from experiments.errors import UserError
+from experiments.state.learned_sde import apart
 from experiments.training.objective import Draws, Objective, objectives
-from sde_lib import SDE, Condition, denoising_loss, time_samplers, weightings
+from sde_lib import (
+    SDE,
+    Condition,
+    Model,
+    denoising_loss,
+    time_samplers,
+    variational_bound,
+    weightings,
+)
 from sde_lib.loss import largest_weight
 from sde_lib.time_sampling import independent, low_discrepancy
 
@@ -65,16 +74,30 @@ def check_flip(experiment: Experiment, shape: tuple[int, ...]) -> None:
 
 @objectives.register("denoising")
 class Denoising(Objective):
-    """The weighted mean square error of the denoised data, over the times of the section."""
+    """The weighted mean square error of the denoised data, over the times of the section.
+
+    Where the SDE is learned too, it is the variational bound in nats per dimension (`bound`).
+    """
 
     def __init__(self, experiment: Experiment, sde: SDE, network: nn.Module, data: Split):
         super().__init__(experiment, sde, network, data)
         self.t_min = training_t_min(experiment, sde)
 
     def check(self) -> None:
-        """Stop weights that single examples would decide, and flips of what is no image."""
-        check_weights(self.experiment, self.sde)
-        check_flip(self.experiment, self.data.shape)
+        """Stop weights that single examples would decide, and flips of what is no image.
+
+        Raises:
+          UserError: these; or the bound of data that have no density.
+        """
+        config = self.experiment
+        check_weights(config, self.sde)
+        has_bins = self.data.codec.bin_width is not None
+        if config.training.learn_sde and has_bins and not config.data.dequantization:
+            raise UserError(
+                "data.dequantization: got False, takes True with training.learn_sde, which learns "
+                "by a bound on a density"
+            )
+        check_flip(config, self.data.shape)
 
     def draw(self, key: Array, batch: Batch) -> Draws:
         """Times, noise, and the examples in model units; some of them lose their condition."""
@@ -88,7 +111,9 @@ class Denoising(Objective):
         return Draws(data, t, importance, u, jax.random.normal(noise_key, data.shape), cond)
 
     def losses(self, params: Any, drawn: Draws, key: Array) -> Array:
-        """The denoising losses over the times' density [B]."""
+        """The denoising losses over the times' density [B], or the bounds."""
+        if self.experiment.training.learn_sde:
+            return self._bounds(params, drawn, key)
         model = build_model(self.experiment, self.sde, self.network, params)
         return drawn.importance * denoising_loss(
             self.sde,
@@ -100,6 +125,18 @@ class Denoising(Objective):
             data_std=self.experiment.data.std,
             cond=drawn.cond,
         )
+
+    def _bounds(self, params: Any, drawn: Draws, key: Array) -> Array:
+        """The bounds [B], by which the network and the SDE are learned."""
+        sde, params = apart(self.sde, params)
+
+        def model_under(sde: SDE) -> Model:
+            model = build_model(self.experiment, sde, self.network, params)
+            return partial(model, dropout_key=key)
+
+        x, t, noise = drawn.data, drawn.t, drawn.noise
+        bound = variational_bound(sde, model_under, x, t, noise, t_min=self.t_min, cond=drawn.cond)
+        return bound.total
 
 
 def drop_some(key: Array, cond: Condition | None, rate: float) -> Condition | None:

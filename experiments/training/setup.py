@@ -25,6 +25,7 @@ from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch
 from experiments.state import averages
 from experiments.state.finite import check_parameters
+from experiments.state.learned_sde import beside
 from experiments.state.train_state import abstract_state
 from experiments.training import denoising  # noqa: F401 (it registers itself)
 from experiments.training.objective import Objective, objectives
@@ -127,7 +128,8 @@ def _check_fit(objective: Objective) -> None:
         return objective.losses(params, objective.draw(key, batch), key)
 
     try:
-        jax.eval_shape(trace, abstract_params(objective.network, data.shape), seeds.key_of(0))
+        params = beside(experiment, abstract_params(objective.network, data.shape))
+        jax.eval_shape(trace, params, seeds.key_of(0))
     # Whatever a network's layers raise when a shape, a type or a label does not suit them.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -155,6 +157,13 @@ def _params_of_another(
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
     check_parameters(first, f"training.init_from: {other}")
+    learns, learnt = experiment.training.learn_sde, theirs.training.learn_sde
+    if learnt and learnt != learns:
+        raise UserError(
+            f"training.init_from: {other} has learned its SDE's {', '.join(learnt)}, takes "
+            f"training.learn_sde {learnt}"
+        )
+    first = first if learnt else beside(experiment, first)
     ours = abstract_state(experiment, network, shape, mesh).params
     if jax.tree.map(jnp.shape, first) != jax.tree.map(jnp.shape, ours):
         raise UserError(f"training.init_from: {other} has another network, takes one like this")

@@ -21,6 +21,7 @@ from experiments.data import Batch
 from experiments.runtime.devices import BATCH_AXES, compiler_options
 from experiments.runtime.sharding import shardings
 from experiments.state import averages
+from experiments.state.learned_sde import constraint, learned_numbers
 from experiments.state.optimizers import make_optimizer
 from experiments.state.train_state import Measured, TrainState
 from experiments.training.objective import Draws, Objective
@@ -74,7 +75,8 @@ def make_update(
 ) -> Callable[[TrainState, Batch], TrainState]:
     """The function that makes one update: (state, raw examples [B, ...]) → state.
 
-    A network that has a method `constrain` (params → params) has it applied to the new parameters.
+    A network that has a method `constrain` (params → params) has it applied to the new parameters;
+    an SDE that is learned stays one.
     Where the loss, the gradient or what it makes of the parameters is not finite, the step is
     counted and the averages go on, and the rest stays.
 
@@ -86,7 +88,7 @@ def make_update(
     optimizer = make_optimizer(config)
     kept = averages.parse(averages.names(config))
     gradient = make_gradient(objective, config.accumulate)
-    constrain = getattr(network, "constrain", lambda params: params)
+    constrain = constraint(config, objective.sde, network)
 
     def update(state: TrainState, batch: Batch) -> TrainState:
         draw_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -96,7 +98,7 @@ def make_update(
             weights = adaptive_weighting.weights(state.weighting, drawn.u)
         value, losses, slope = gradient(state.params, drawn, weights, dropout_key)
         updates, opt_state = optimizer.update(slope, state.opt_state, state.params)
-        params = constrain(optax.apply_updates(state.params, updates))
+        params = constrain(optax.apply_updates(state.params, updates), state.params)
         weighting = adaptive_weighting.update(state.weighting, drawn.u, losses)
         norms = optax.tree.norm(slope), optax.tree.norm(params)
         finite = jnp.isfinite(jnp.stack([value, *norms])).all()
@@ -147,7 +149,7 @@ def make_train_step(
         first = jax.tree.map(lambda leaf: leaf[0], rows)
         state = one(state, first)[0] if num == 1 else jax.lax.scan(one, state, rows)[0]
         state = jax.lax.with_sharding_constraint(state, shardings(state, mesh))
-        return state, state.sums.means()
+        return state, state.sums.means() | learned_numbers(config, state.params)
 
     return jax.jit(training_step, donate_argnums=0, compiler_options=compiler_options())
 

@@ -26,6 +26,7 @@ from experiments.sampling.sampler import BatchedSampler
 from experiments.state import averages
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
+from experiments.state.learned_sde import settled
 from experiments.state.resuming import check_network, complete
 from experiments.state.snapshots import save_snapshot
 from experiments.state.train_state import TrainState, abstract_state, init_state
@@ -145,7 +146,6 @@ class _Run:
         self.network, self.objective = prepared.network, prepared.objective
         self.resident_split = prepared.resident_split
         self.checkpoints, self.stop = checkpoints, stop
-        self.sde = build_sde(self.experiment.sde)
 
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
@@ -198,14 +198,16 @@ class _Run:
     def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""
         average = averages.names(self.config)[0]
-        network = build_network(self.experiment.model, divergence=self.experiment.sampling.log_prob)
-        model = build_model(self.experiment, self.sde, network, state.averages[average])
+        experiment, params = settled(self.experiment, state.averages[average])
+        network = build_network(experiment.model, divergence=experiment.sampling.log_prob)
+        sde = build_sde(experiment.sde)
+        model = build_model(experiment, sde, network, params)
         grids, shape = self.workdir.grids, self.data.shape
         try:
-            sampler = BatchedSampler(self.experiment, self.sde, model, shape, self.mesh, grids)
-            num = self.experiment.sampling.num
-            cond = condition_of(self.experiment, self.data, num)
-            samples = sampler.draw(num, self.experiment.seed, cond=cond)
+            sampler = BatchedSampler(experiment, sde, model, shape, self.mesh, grids)
+            num = experiment.sampling.num
+            cond = condition_of(experiment, self.data, num)
+            samples = sampler.draw(num, experiment.seed, cond=cond)
         except UserError as error:  # of a model that has hardly begun: it may still learn
             _say(f"step {step}: {error}")
             return

@@ -18,6 +18,7 @@ from experiments.runtime.versions import versions
 from experiments.state import averages
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
+from experiments.state.learned_sde import settled
 from experiments.state.resuming import check_network, is_whole
 from experiments.state.snapshots import load_snapshots, reconstruct
 from experiments.state.train_state import TrainState, abstract_state
@@ -35,7 +36,7 @@ class TrainedModel:
 
     Args:
       workdir: where it is from.
-      experiment: its config, with this command's flags.
+      experiment: its config, with this command's flags; the section `sde` has what was learned.
       sde: its SDE.
       model: its network with the parameters of the newest checkpoint.
       step: that checkpoint's.
@@ -88,6 +89,7 @@ class TrainedModel:
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"
         check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
+        experiment, params = settled(experiment, params)
         sde = build_sde(experiment.sde)
         divergence = divergence or experiment.sampling.log_prob
         network = build_network(experiment.model, divergence=divergence)

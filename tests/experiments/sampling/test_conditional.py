@@ -136,3 +136,14 @@ def test_guidance_needs_a_null(tmp_path, capsys):
     capsys.readouterr()
     line = line_of(capsys, "sample", f"--workdir={tmp_path / 'run'}", "--guidance=2")
     assert "train with training.cond_dropout above 0" in line
+
+
+def test_a_grid_is_fitted_to_the_guided_model(conditional, tmp_path):
+    """And samples by it; its file says the guidance."""
+    how = ["--solver=ddim", "--steps=3", "--batch=16", "--devices=1"]
+    guided = "--config.sampling.guidance=2.0"
+    assert main(["fit_grid", f"--workdir={conditional}", "--name=mine", *how, guided]) == 0
+    report = json.loads((conditional / "grids" / "mine.json").read_text(encoding="utf-8"))
+    assert report["protocol"]["guidance"] == 2
+    drawn = draw(conditional, tmp_path, "--grid=fitted:mine", how[0], guided, "--num=4")
+    assert np.isfinite(drawn["points"]).all()
