@@ -8,12 +8,10 @@ About three minutes on 2 CPU cores. Expect a loss of about 0.36, digits that a c
 recognises, and about 1.8 bits/dim (17 grey levels; a uniform guess has 4.09).
 
 word             what is trained
-    config.model.conditional = task != "unconditional"
-    if task == "conditional":
-        # By one draw of the noise 95.6 % of the test digits are likeliest in their own class.
-        config.likelihood.repeats = 4
-    if task == "classifier":
-        _classify(config)
+conditional      a model of each digit, p(x | its label): `scoresde sample --classes=3`; 98.6 % of
+                 the test digits are likeliest in their own class: `scoresde likelihood --classify`
+classifier       in a minute, p(label | noisy digit): `scoresde sample --classifier=DIR`; 99 % of
+                 the test digits are told at σ/α = 0.1, 75 % at 1
 """
 
 from ml_collections import ConfigDict
