@@ -16,7 +16,7 @@ from experiments.cli import _COMMANDS, main
 from experiments.config_schema.flags import load_experiment
 from experiments.config_schema.resolve import default_config, resolve
 from experiments.errors import UserError
-from experiments.workdir import trained_model as trained_module
+from experiments.workdir import restored_run
 from tests.cases import takes_devices
 from tests.experiments.conftest import DIGITS, TOY
 
@@ -255,14 +255,14 @@ def test_a_folder_that_cannot_be_written(capsys):
 
 def with_params(monkeypatch, change):
     """The averages of every checkpoint that is read are changed."""
-    restore = trained_module.restore
+    restore = restored_run.restore
 
     def changed(*arguments):
         state = restore(*arguments)
         averages = {name: jax.tree.map(change, tree) for name, tree in state.averages.items()}
         return dataclasses.replace(state, averages=averages)
 
-    monkeypatch.setattr(trained_module, "restore", changed)
+    monkeypatch.setattr(restored_run, "restore", changed)
 
 
 def test_what_is_not_finite(trained, tmp_path, monkeypatch, capsys):
