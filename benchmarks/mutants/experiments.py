@@ -8,6 +8,8 @@ _STANDARDISED = "test_vectors_are_standardised_by_the_rows_that_are_trained_on"
 _EMOJI = "tests/experiments/data/test_emoji.py"
 _CHANGED = "tests/experiments/workdir/test_changed_data.py"
 _SURVIVING = "tests/experiments/training/test_surviving.py"
+_CLASSES = "tests/experiments/conversion/test_conditional_import.py"
+_EXPORT = "tests/experiments/conversion/test_diffusers_export.py"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -163,5 +165,26 @@ MUTANTS: list[Mutant] = [
         old="if shapes[1].get(part) == leaves}",
         new="if leaves.items() <= shapes[1].get(part, {}).items()}",
         tests=(f"{_SURVIVING}::test_accepting_another_network_changes_nothing",),
+    ),
+    Mutant(
+        name="the first class of a file is its null",
+        file="experiments/conversion/diffusers/class_rows.py",
+        old='{"embedding": rows[:classes]}, "null": rows[classes]}',
+        new='{"embedding": rows[1:]}, "null": rows[0]}',
+        tests=(f"{_CLASSES}::test_the_null_is_the_same_function_as_the_last_class",),
+    ),
+    Mutant(
+        name="a file without a null is trained as with one",
+        file="experiments/conversion/diffusers/folder.py",
+        old="if classes < rows:",
+        new="if classes <= rows:",
+        tests=(f"{_CLASSES}::test_rows_are_classes_and_the_null_is_zero_where_none_is_told",),
+    ),
+    Mutant(
+        name="an export of what no UNet2DModel is",
+        file="experiments/conversion/diffusers/export.py",
+        old="if not _alike(got, takes):",
+        new="if False:",
+        tests=(f"{_EXPORT}::test_what_no_unet_of_theirs_is_leaves_nothing",),
     ),
 ]
