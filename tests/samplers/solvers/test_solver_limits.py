@@ -52,7 +52,7 @@ def end(solver, sde=None, grid=None, *, denoise=False, draw=lambda stream, numbe
     return run(solver, sde, grid)
 
 
-def no_noise(number):
+def no_noise(stream, number):
     return jnp.full((6, 2), jnp.nan)
 
 
@@ -158,8 +158,8 @@ def test_churn_is_edms(churn):
         start, finish = levels[i], levels[i + 1]
         gamma = min(churn / num, np.sqrt(2) - 1) if 0.05 <= start <= 1 else 0.0
         raised = start * (1 + gamma)
-        # Noise of its own: numbered after the two evaluations of every step.
-        x = x + np.sqrt(raised**2 - start**2) * 1.1 * Z[2 * num + 2 * i]
+        # Each step has two evaluations, and renoises before the first.
+        x = x + np.sqrt(raised**2 - start**2) * 1.1 * Z[2 * i]
         time = sde.time_of_noise_to_signal(raised)
         d = (x - model(x, time).data) / raised
         ahead = x + (finish - raised) * d
