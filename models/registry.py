@@ -12,9 +12,9 @@ networks = Registry("model", nn.Module)
 def outputs(network: type[nn.Module] | nn.Module) -> str:
     """What a network returns: "states", of x's shape, or "logits" [B, num_classes].
 
-    It is the attribute `outputs` of its class, of which a network of states has none.
+    That of logits has them as the attribute `outputs` of its class.
     """
-    return getattr(network, "outputs", "states")
+    return "logits" if getattr(network, "outputs", None) == "logits" else "states"
 
 
 def check_choices(network: nn.Module) -> None:

@@ -67,6 +67,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         num if latents is None else len(latents),
         classes=parse_classes(options.classes, experiment, data),
         vector=parse_vector(options.cond, experiment, data),
+        each=options.interpolate or 1,
     )
     drawn = draw(
         trained,
@@ -77,6 +78,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         keep=options.trajectory or 0,
         latents=latents,
         cond=cond,
+        class_names=data.class_names,
         guide=guide,
         output=options.output,
         progress=sys.stderr.isatty() and not options.trajectory,

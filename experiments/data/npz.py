@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def _load_file(request: Request) -> Split:
         check_size(size, examples.values.shape[1:], levels, str(path))
         values = resize_images(examples.values, size)
     if cond is not None:
-        mean, std = moments(train.vectors)
+        mean, std = moments(train)
         vectors = examples.vectors
         return Split.of(values, levels=levels, vectors=vectors, cond_mean=mean, cond_std=std)
     classes = max(count_classes(pool.labels) for pool in pools)
@@ -159,14 +160,17 @@ class _File:
         )
 
 
-def _split(pools: list[Batch], request: Request, where: str) -> tuple[Batch, Batch]:
-    """The examples of the split asked for, and those of the train split."""
+def _split(pools: list[Batch], request: Request, where: str) -> tuple[Batch, Any]:
+    """The examples of the split asked for, and the vectors of the train split, where it has any."""
     if len(pools) == 2:
         train, test = pools
         if request.split == WHOLE:
-            return Batch.join(pools), train
-        return (test if request.split == "test" else train), train
+            return Batch.join(pools), train.vectors
+        return (test if request.split == "test" else train), train.vectors
     (pool,) = pools
     num = len(pool.values)
     rows = split_rows(num, request.split, request.holdout, where)
-    return pool.take(rows), pool.take(training_rows(num, request.holdout))
+    vectors = pool.vectors
+    if vectors is not None:
+        vectors = vectors[training_rows(num, request.holdout)]
+    return pool.take(rows), vectors

@@ -83,20 +83,34 @@ def _log_probs(
 
 
 def _save(log_probs: np.ndarray, dataset: Split, result: Result) -> None:
-    """Write NAME.npz and NAME.json."""
-    num, predicted = len(log_probs), log_probs.argmax(axis=1)
-    arrays = {"index": np.arange(num), "log_prob": log_probs, "predicted": predicted}
-    report: dict[str, Any] = {"examples": num}
+    """Write NAME.npz and NAME.json, of which examples without finite densities are left out.
+
+    Raises:
+      UserError: there are no others.
+    """
+    num, finite = len(log_probs), np.isfinite(log_probs).all(axis=1)
+    if not finite.any():
+        raise UserError(f"--classify: none of {num} examples has finite log-densities")
+    predicted = np.where(finite, log_probs.argmax(axis=1), -1)
+    arrays: dict[str, Any] = {
+        "index": np.arange(num),
+        "log_prob": log_probs,
+        "predicted": predicted,
+    }
+    report: dict[str, Any] = {
+        "examples": int(finite.sum()),
+        "not_finite": np.flatnonzero(~finite).tolist(),
+    }
     batch = dataset.read(np.arange(num))
     if batch.labels is not None:
-        labels = np.asarray(batch.labels)
-        arrays["labels"] = labels
-        right = Mean((predicted == labels).astype(float))
-        entropy = Mean(-log_softmax(log_probs, axis=1)[np.arange(num), labels])
+        labels = arrays["labels"] = np.asarray(batch.labels)
+        right = Mean((predicted == labels)[finite].astype(float))
+        entropy = -log_softmax(log_probs, axis=1)[np.arange(num), labels][finite]
         report |= {
             "accuracy": right.mean,
-            "accuracy_standard_error": right.standard_error,
-            "cross_entropy_nats": entropy.mean,
+            # One example has no spread, and JSON no NaN.
+            "accuracy_standard_error": right.standard_error if finite.sum() > 1 else None,
+            "cross_entropy_nats": float(entropy.mean()),
         }
     with file_at_once(result.file(".npz")) as file:
         np.savez_compressed(file, **arrays)
@@ -108,8 +122,9 @@ def _summary(result: Result) -> str:
     report, where = result.report, f"{result.file('.npz')}, {result.file(JSON)}"
     if "accuracy" not in report:
         return f"{report['examples']} examples classified\n{where}"
+    error = report["accuracy_standard_error"]
     return (
         f"{report['examples']} examples: {report['accuracy']:.1%} ± "
-        f"{report['accuracy_standard_error']:.1%} have their own class as the likeliest; "
+        f"{math.nan if error is None else error:.1%} have their own class as the likeliest; "
         f"cross-entropy {report['cross_entropy_nats']:.3f} nats\n{where}"
     )

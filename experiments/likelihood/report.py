@@ -36,7 +36,7 @@ def protocol(
       more: seed, limit.
     """
     config = trained.experiment.likelihood
-    conditional = trained.experiment.model.conditional and not more.get("classify")
+    conditional = trained.experiment.model.conditional
     return {
         **trained.protocol,
         **dataclasses.asdict(config),

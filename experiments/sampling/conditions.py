@@ -21,6 +21,7 @@ def condition_of(
     *,
     classes: Sequence[int] | None = None,
     vector: Sequence[float] | None = None,
+    each: int = 1,
 ) -> Condition | None:
     """What `num` samples of a model are conditioned on; None for an unconditional one.
 
@@ -32,6 +33,7 @@ def condition_of(
       num: how many samples.
       classes: their numbers; None: all that the model knows.
       vector: in the units of the data, for every sample; None: that of their mean.
+      each: so many samples after each other have one class, as a row of interpolated ones.
     """
     if not experiment.model.conditional:
         return None
@@ -41,7 +43,8 @@ def condition_of(
             given = data.standardised(np.asarray(vector))
         return Condition(vector=np.tile(given, (num, 1)))
     chosen = range(data.num_classes) if classes is None else classes
-    return Condition(label=np.resize(np.asarray(chosen, np.int32), num))
+    rows = np.resize(np.asarray(chosen, np.int32), -(-num // each))
+    return Condition(label=np.repeat(rows, each)[:num])
 
 
 def parse_classes(text: str | None, experiment: Experiment, data: Split) -> list[int] | None:

@@ -42,6 +42,7 @@ def draw(
     keep: int = 0,
     latents: np.ndarray | None = None,
     cond: Condition | None = None,
+    class_names: tuple[str, ...] = (),
     guide: ClassifierGuide | None = None,
     output: str | None = None,
     progress: bool = False,
@@ -58,6 +59,7 @@ def draw(
       keep: frames of an animation of the way there.
       latents: standard normal [num, ...] to start from, instead of draws.
       cond: what each is conditioned on, NumPy arrays [num, ...]; None for nothing.
+      class_names: of the labels of `cond`; () where they have none.
       guide: a classifier that guides the model.
       output: a name for the files; by default they are in the workdir, named by their protocol.
       progress: show a bar.
@@ -79,7 +81,8 @@ def draw(
     samples = sampler.draw(num, seed, progress=progress, keep=keep, latents=latents, cond=cond)
     seconds = time.perf_counter() - start
     if not is_there:
-        files.save(samples, cond, seconds, trained.train, result, about)
+        by_class, data = latents is None, trained.train
+        files.save(samples, cond, seconds, data, class_names, by_class, result, about)
     return Drawn(samples, files.summary(samples, seconds, result))
 
 

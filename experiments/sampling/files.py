@@ -27,6 +27,9 @@ from sde_lib import Condition
 _SHOWN = 100
 """At most so many images are in a picture: ten rows of ten are seen at a glance."""
 
+_LEAST_OF_A_CLASS = 4
+"""Rows of fewer samples, one a class, make a picture that is high and narrow."""
+
 _MAX_CHANNELS = 4
 """Examples [H, W, C] with more channels are no images, but points."""
 
@@ -58,9 +61,17 @@ def protocol(
         "seed": seed,
         "num": num,
         "latents_digest": None if latents is None else digest(latents),
-        **({} if cond is None else {"condition_digest": digest(cond)}),
+        **({} if cond is None else _conditions(cond)),
         "frames": frames,
     }
+
+
+def _conditions(cond: Condition) -> dict[str, Any]:
+    """What samples are conditioned on, where it is little, and a digest of the whole."""
+    said: dict[str, Any] = {"condition_digest": digest(cond)}
+    if cond.label is not None:
+        said["classes"] = list(dict.fromkeys(np.asarray(cond.label).tolist()))
+    return said
 
 
 def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed: int) -> str:
@@ -80,6 +91,7 @@ def words(sampler: BatchedSampler, trained: TrainedModel, sde: str | None, seed:
         sde,
         None if trained.parameters == "ema" else trained.parameters,
         None if sampler.guide is None else f"classifier{sampler.guide.scale:g}",
+        None if config.guidance == 1 else f"guidance{config.guidance:g}",
         "log_prob" if config.log_prob else None,
         None if config.denoise else "no_denoise",
         f"seed{seed}",
@@ -97,6 +109,8 @@ def save(
     cond: Condition | None,
     seconds: float,
     dataset: Split,
+    class_names: tuple[str, ...],
+    by_class: bool,
     result: Result,
     about: dict[str, str],
 ) -> None:
@@ -107,11 +121,13 @@ def save(
       cond: what it is conditioned on; None for nothing.
       seconds: how long it took.
       dataset: of whose values they are, and what they are compared with.
+      class_names: of the labels; () where they have none.
+      by_class: whether a picture has a row for each class.
       result: its name and protocol.
       about: goes into the picture's metadata.
     """
     with file_at_once(result.file(".npz")) as file:
-        np.savez_compressed(file, **_arrays(samples, cond, dataset))
+        np.savez_compressed(file, **_arrays(samples, cond, dataset, class_names))
     calls = samples.evaluations
     result.record(
         {
@@ -121,19 +137,21 @@ def save(
             "seconds": round(seconds, 2),
         }
     )
-    labels = None if cond is None else cond.label
+    labels = cond.label if cond is not None and by_class else None
     save_png(result.file(".png"), picture(samples.x, dataset, labels), **about)
     if samples.path is not None:
         frames = [*np.moveaxis(np.asarray(samples.path), 1, 0), samples.x]
         save_gif(result.file(".gif"), [picture(frame, dataset, labels) for frame in frames])
 
 
-def _arrays(samples: Samples, cond: Condition | None, dataset: Split) -> dict[str, Any]:
+def _arrays(
+    samples: Samples, cond: Condition | None, dataset: Split, class_names: tuple[str, ...]
+) -> dict[str, Any]:
     content = dataset.codec.arrays(samples.x)
     if cond is not None and cond.label is not None:
         content["labels"] = cond.label
-        if dataset.class_names:
-            content["label_names"] = np.asarray(dataset.class_names)
+        if class_names:
+            content["label_names"] = np.asarray(class_names)
     if cond is not None and cond.vector is not None:
         content["cond"] = cond.vector * np.asarray(dataset.cond_std) + np.asarray(dataset.cond_mean)
     for name in ("log_prob", "log_prob_error", "finished", "evaluations"):
@@ -167,13 +185,12 @@ def picture(x: Any, dataset: Split, labels: Any = None) -> np.ndarray:
 
 
 def _shown(num: int, labels: Any) -> tuple[np.ndarray, int | None]:
-    """The samples that a picture shows, and its columns: a row a class, where there are several."""
+    """The samples that a picture shows, and its columns: a row a class, where that suits."""
     labels = np.zeros(num, int) if labels is None else np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
-    if len(classes) == 1:
+    columns = min(counts.min(), _SHOWN // len(classes))
+    if len(classes) == 1 or columns < _LEAST_OF_A_CLASS:
         return np.arange(min(num, _SHOWN)), None
-    classes = classes[:_SHOWN]
-    columns = max(1, min(counts[: len(classes)].min(), _SHOWN // len(classes)))
     return np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes]), int(columns)
 
 

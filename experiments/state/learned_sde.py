@@ -97,7 +97,7 @@ def valid_or_before(
     """The SDE's numbers after an update, or those of before it where the new ones make no SDE.
 
     A number that leaves its field's range stays as it was; all of them do where log-SNR is not
-    finite any more, or would rise.
+    finite any more, or would rise, or where FIELD_max is not above FIELD_min, which such SDEs take.
 
     Args:
       sde: the config's.
@@ -108,11 +108,20 @@ def valid_or_before(
         name: jnp.where(_holds(takes[name].range, value), value, before[name])
         for name, value in numbers.items()
     }
-    log_snr = dataclasses.replace(sde, **inside).log_snr(jnp.linspace(1e-3, 1.0, 64))
+    moved = dataclasses.replace(sde, **inside)
+    log_snr = moved.log_snr(jnp.linspace(1e-3, 1.0, 64))
     # An interval of its curve that is learned to be short may be flat in float32, not all of it.
     falls = (jnp.diff(log_snr) <= 0).all() & (log_snr[0] > log_snr[-1])
-    valid = falls & jnp.isfinite(log_snr).all()
+    valid = falls & jnp.isfinite(log_snr).all() & _in_order(moved)
     return {name: jnp.where(valid, value, before[name]) for name, value in inside.items()}
+
+
+def _in_order(sde: SDE) -> Array:
+    """Whether every number FIELD_max is above FIELD_min, where an SDE has such pairs."""
+    names = {field.name for field in dataclasses.fields(sde)}
+    pairs = [(n, f"{n[:-4]}_max") for n in names if n.endswith("_min") and f"{n[:-4]}_max" in names]
+    in_order = [getattr(sde, low) < getattr(sde, high) for low, high in pairs]
+    return jnp.asarray(in_order, bool).all()
 
 
 def _holds(takes: Range, value: Array) -> Array:

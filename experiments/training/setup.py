@@ -23,6 +23,7 @@ from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.runtime import seeds
 from experiments.runtime.devices import check_batch
+from experiments.sampling.conditions import check_guidance
 from experiments.state import averages
 from experiments.state.finite import check_parameters
 from experiments.state.learned_sde import beside
@@ -78,6 +79,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     objective.check()
     _check_fit(objective)
     check_attention(network, split.shape)
+    check_guidance(experiment)
     params = None
     if config.init_from is not None and not workdir.has_checkpoints:
         params = _params_of_another(experiment, network, split.shape, mesh)

@@ -200,10 +200,10 @@ class _Run:
         average = averages.names(self.config)[0]
         experiment, params = settled(self.experiment, state.averages[average])
         network = build_network(experiment.model, divergence=experiment.sampling.log_prob)
-        sde = build_sde(experiment.sde)
-        model = build_model(experiment, sde, network, params)
         grids, shape = self.workdir.grids, self.data.shape
         try:
+            sde = build_sde(experiment.sde)
+            model = build_model(experiment, sde, network, params)
             sampler = BatchedSampler(experiment, sde, model, shape, self.mesh, grids)
             num = experiment.sampling.num
             cond = condition_of(experiment, self.data, num)

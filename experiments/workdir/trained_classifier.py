@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from experiments.builders.model import build_classifier, build_network, build_sde
 from experiments.config_schema.sections import Experiment
 from experiments.data import Split
+from experiments.errors import UserError
 from experiments.workdir.folder import Workdir
 from experiments.workdir.restored_run import RestoredRun
 from experiments.workdir.results import digest
@@ -50,7 +51,11 @@ class TrainedClassifier:
         Raises:
           UserError: no experiment or checkpoint there, or that of a model.
         """
-        run = RestoredRun.open(path, [], mesh, returns="logits")
+        try:
+            run = RestoredRun.open(path, [], mesh, returns="logits")
+        except UserError as error:
+            cause = str(error).removeprefix("--workdir: ").removeprefix("--classifier: ")
+            raise UserError(f"--classifier: {cause}") from error
         network = build_network(run.experiment.model, divergence=divergence, guidance=True)
         sde = build_sde(run.experiment.sde)
         classifier = build_classifier(run.experiment, sde, network, run.params)

@@ -139,7 +139,7 @@ class TrainedModel:
         Args:
           source: another source; None for the experiment's.
           split: of that; None for all of it.
-          conditions: whether a conditional model is given those of the examples.
+          conditions: whether a conditional model needs those of the examples.
 
         Raises:
           UserError: examples that the model does not take.
@@ -158,7 +158,8 @@ class TrainedModel:
                 raise UserError(
                     f"{field}: {given.source} has {name} {got}, takes {takes}, the model's"
                 )
-        if self.experiment.model.conditional and conditions:
+        has = given.num_classes or given.cond_dim
+        if self.experiment.model.conditional and (conditions or has):
             self._check_conditions(given, field)
             return given.standardised_as(self.train)
         return given

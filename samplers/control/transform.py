@@ -124,7 +124,7 @@ class ClassifierGuidance(Transform):
 
         Δ = w * ∇_x log_prob(x, t, cond)
         noise = noise - σ * Δ
-        data = data + σ**2 / α * Δ                      # as it is where α = 0: no state tells c
+        data = data + σ**2 / α * Δ                      # both as they are where α = 0: no x tells c
 
     Args:
       log_prob: (x [B, ...], t, cond) → log p(c | x_t) [B], each of its own example; a callable
@@ -146,7 +146,8 @@ class ClassifierGuidance(Transform):
         shift = expand(jnp.asarray(self.scale), x) * gradient
         alpha, sigma = expand(self.sde.alpha(t), x), expand(self.sde.sigma(t), x)
         told = alpha > 0
-        gain = jnp.where(told, sigma**2 / jnp.where(told, alpha, 1.0), 0.0)
+        shift = jnp.where(told, shift, 0.0)
+        gain = sigma**2 / jnp.where(told, alpha, 1.0)
         return Prediction(data=data + gain * shift, noise=noise - sigma * shift)
 
 
