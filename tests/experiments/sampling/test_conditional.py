@@ -147,3 +147,25 @@ def test_a_grid_is_fitted_to_the_guided_model(conditional, tmp_path):
     assert report["protocol"]["guidance"] == 2
     drawn = draw(conditional, tmp_path, "--grid=fitted:mine", how[0], guided, "--num=4")
     assert np.isfinite(drawn["points"]).all()
+
+
+def test_other_data_to_classify_are_of_the_models_classes(conditional, tmp_path, capsys):
+    """By number, and their labels are part of what the result follows from."""
+    points = np.zeros((4, 2), np.float32)
+    how = ["likelihood", f"--workdir={conditional}", "--classify", "--steps=4", "--devices=1"]
+    found = []
+    for name, labels in (("a", [0, 1, 2, 3]), ("b", [0, 1, 2, 7])):
+        np.savez(tmp_path / f"{name}.npz", points=points, labels=np.array(labels))
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.npz").rename(tmp_path / "set.npz")
+        assert main([*how, f"--data=npz:{tmp_path / 'set.npz'}"]) == 0
+        found.append(capsys.readouterr().out.splitlines()[-1])
+    assert found[0] != found[1]
+    np.savez(tmp_path / "set.npz", points=points, labels=np.array([0, 1, 2, 11]))
+    line = line_of(capsys, *how[:-1], f"--data=npz:{tmp_path / 'set.npz'}")
+    assert "has 12 classes, takes at most 8" in line
+
+
+def test_interpolated_rows_have_one_class_each(conditional, tmp_path):
+    drawn = draw(conditional, tmp_path, "--num=6", "--interpolate=3", "--classes=4,5")
+    assert drawn["labels"].tolist() == [4, 4, 4, 5, 5, 5]
