@@ -69,6 +69,8 @@ def target(protocol: dict) -> str:
         density = "−log₂ p of the probability-flow ODE"
         if protocol["divergence"] != "exact":
             density += ", estimated without bias"
+    if protocol["model"].get("conditional"):
+        density += ", of each example given its own condition"
     if protocol["grey_levels"] is None:
         return f"{density}; differential, of continuous data"
     return f"{density}; under {protocol['dequantization']} dequantization an upper bound on −log₂ P"

@@ -1,7 +1,8 @@
 """What is known of an experiment's data without opening them: data.json of its workdir.
 
 A model outlives its data: a workdir that was copied or imported knows the shape and the grey levels
-of an example, which is all that sampling takes. A run that goes on, and a likelihood, take the data
+of an example, its classes and their names, and the units of vectors, which is all that sampling
+takes. A run that goes on, and a likelihood, take the data
 that the model was trained on: those of the same digest (`data.digests` says what it covers).
 """
 

@@ -1,7 +1,7 @@
 """A workdir: one experiment on disk, self-describing.
 
 config.json           the resolved config
-data.json             the shape and the grey levels of its examples, known without them; where the
+data.json             shape, grey levels and classes of its examples, known without them; where the
                       data are, and a digest of them
 .lock                 held by a live run
 checkpoints/STEP/     training states

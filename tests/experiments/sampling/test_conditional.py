@@ -70,6 +70,8 @@ def test_likelihood_is_of_the_examples_own_classes(conditional, tmp_path):
     np.testing.assert_allclose(-2 * np.log(2) * own["bits_per_dim"], of_label, rtol=1e-5)
     assert (all_["predicted"] == all_["log_prob"].argmax(axis=1)).all()
     classified = conditional.glob("likelihood/classify-*.json")
+    (measured,) = conditional.glob("likelihood/test-*.json")
+    assert "given its own condition" in json.loads(measured.read_text(encoding="utf-8"))["target"]
     (report,) = (json.loads(p.read_text(encoding="utf-8")) for p in classified)
     assert report["accuracy"] == pytest.approx(np.mean(all_["predicted"] == labels))
     probability = np.exp(all_["log_prob"])
