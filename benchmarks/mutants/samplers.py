@@ -167,7 +167,7 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a classifier's gradient on the data without its scale",
         "samplers/control/transform.py",
-        "gain = sigma**2 / jnp.where(told, alpha, 1.0)",
+        "gain = sigma**2 / jnp.where(has_signal, alpha, 1.0)",
         "gain = sigma**2",
         (f"{_TRANSFORM}::test_guidance_is_of_data_and_noise",),
     ),

@@ -59,8 +59,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
     guide = _guide(options, trained)
-    told = guide.trained if guide and not guide.conditional else trained
-    experiment, data = told.experiment, told.train
+    labelled = guide.trained if guide and not guide.conditional else trained
+    experiment, data = labelled.experiment, labelled.train
     cond = condition_of(
         experiment,
         data,

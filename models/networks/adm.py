@@ -17,7 +17,7 @@ from models.layers.basic import Embedding, Head, Image, conv3x3, layer_of, remat
 from models.layers.embedding import EMBEDDINGS, TimeEmbedding
 from models.layers.resample import ConvDownsample, ConvUpsample
 from models.layers.residual import ResidualBlock
-from models.networks.unet import Side, Told, UNet
+from models.networks.unet import Context, Side, UNet
 from models.registry import networks
 from sde_lib import Condition, ranged
 
@@ -79,26 +79,26 @@ class ADM(UNet):
         x = 2 * x - 1 if self.center_input else x
         return conv3x3(self._channels(0), dtype=self.dtype, name="conv_in")(x)
 
-    def _block(self, h: Array, told: Told, side: Side, level: int, i: int) -> Array:
-        h = self._residual(f"{side}_{level}_block_{i}", self._channels(level))(h, *told)
+    def _block(self, h: Array, context: Context, side: Side, level: int, i: int) -> Array:
+        h = self._residual(f"{side}_{level}_block_{i}", self._channels(level))(h, *context)
         levels = self.attn_down if side == "down" else self.attn_up
         attends = h.shape[1] in self.attn_resolutions if levels is None else level in levels
         return self._attention(f"{side}_{level}_attention_{i}")(h) if attends else h
 
-    def _resample(self, h: Array, told: Told, side: Side, level: int) -> Array:
+    def _resample(self, h: Array, context: Context, side: Side, level: int) -> Array:
         name, channels = f"{side}_{level}_resample", h.shape[-1]
         if level not in (self.conv_down if side == "down" else self.conv_up):
-            return self._residual(name, channels, side)(h, *told)
+            return self._residual(name, channels, side)(h, *context)
         convolve = ConvDownsample if side == "down" else ConvUpsample
         return layer_of(self, convolve, features=channels, fir=False, name=name)(h)
 
-    def _middle(self, h: Array, told: Told) -> Array:
+    def _middle(self, h: Array, context: Context) -> Array:
         if self.middle == "none":
             return h
-        h = self._residual("middle_block_0", h.shape[-1])(h, *told)
+        h = self._residual("middle_block_0", h.shape[-1])(h, *context)
         if self.middle == "attention":
             h = self._attention("middle_attention", self.middle_norm_groups)(h)
-        return self._residual("middle_block_1", h.shape[-1])(h, *told)
+        return self._residual("middle_block_1", h.shape[-1])(h, *context)
 
     def _join(self, h: Array, skip: Array) -> Array:
         return jnp.concatenate([h, skip], axis=-1)

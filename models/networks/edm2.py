@@ -40,7 +40,7 @@ from models.layers.magnitude_preserving import (
     unit_rms,
 )
 from models.layers.resample import downsample, upsample
-from models.networks.unet import Side, Told, UNet
+from models.networks.unet import Context, Side, UNet
 from models.registry import networks
 from sde_lib import Condition, ranged
 
@@ -159,17 +159,17 @@ class EDM2(UNet):
         ones = jnp.ones((*x.shape[:-1], 1), x.dtype)
         return MPConv(self.nf, self.dtype, name="conv_in")(jnp.concatenate([x, ones], axis=-1))
 
-    def _block(self, h: Array, told: Told, side: Side, level: int, i: int) -> Array:
+    def _block(self, h: Array, context: Context, side: Side, level: int, i: int) -> Array:
         name, attends = f"{side}_{level}_block_{i}", h.shape[1] in self.attn_resolutions
-        return self._make(name, self._channels(level), side, attends=attends)(h, *told)
+        return self._make(name, self._channels(level), side, attends=attends)(h, *context)
 
-    def _resample(self, h: Array, told: Told, side: Side, level: int) -> Array:
+    def _resample(self, h: Array, context: Context, side: Side, level: int) -> Array:
         name = f"down_{level + 1}" if side == "down" else f"up_{level}"
-        return self._make(name, h.shape[-1], side, resample=side)(h, *told)
+        return self._make(name, h.shape[-1], side, resample=side)(h, *context)
 
-    def _middle(self, h: Array, told: Told) -> Array:
-        h = self._make("middle_block_0", h.shape[-1], "up", attends=True)(h, *told)
-        return self._make("middle_block_1", h.shape[-1], "up")(h, *told)
+    def _middle(self, h: Array, context: Context) -> Array:
+        h = self._make("middle_block_0", h.shape[-1], "up", attends=True)(h, *context)
+        return self._make("middle_block_1", h.shape[-1], "up")(h, *context)
 
     def _join(self, h: Array, skip: Array) -> Array:
         return mp_cat(h, skip, SKIP)

@@ -18,7 +18,7 @@ from models.layers.embedding import EMBEDDINGS, TimeEmbedding, check_condition
 from models.layers.pyramid import InputPyramid, OutputPyramid
 from models.layers.resample import ConvDownsample, ConvUpsample, downsample, upsample
 from models.layers.residual import ResidualBlock
-from models.networks.unet import Side, Told, UNet
+from models.networks.unet import Context, Side, UNet
 from models.registry import networks
 from sde_lib import Condition, ranged
 
@@ -88,8 +88,8 @@ class NCSNpp(UNet):
         h = conv3x3(self.nf, dtype=self.dtype, name="conv_in")(x)
         return Hidden(x, h, x.shape[-1])
 
-    def _block(self, now: Hidden, told: Told, side: Side, level: int, i: int) -> Hidden:
-        h = self._residual(f"{side}_{level}_block_{i}", self._channels(level))(now.h, *told)
+    def _block(self, now: Hidden, context: Context, side: Side, level: int, i: int) -> Hidden:
+        h = self._residual(f"{side}_{level}_block_{i}", self._channels(level))(now.h, *context)
         # The encoder attends after every block, the decoder after the last of a level.
         ends_level = i == self.num_res_blocks
         if h.shape[1] in self.attn_resolutions and (side == "down" or ends_level):
@@ -98,10 +98,10 @@ class NCSNpp(UNet):
         now = now._replace(h=h)
         return self._output_pyramid(now, f"up_{level}_pyramid") if ends_level else now
 
-    def _resample(self, now: Hidden, told: Told, side: Side, level: int) -> Hidden:
+    def _resample(self, now: Hidden, context: Context, side: Side, level: int) -> Hidden:
         h, channels, name = now.h, now.h.shape[-1], f"{side}_{level}_resample"
         if self.resblock == "biggan":
-            h = self._residual(name, channels, side)(h, *told)
+            h = self._residual(name, channels, side)(h, *context)
         elif self.resamp_with_conv:
             convolve = ConvDownsample if side == "down" else ConvUpsample
             h = layer_of(self, convolve, features=channels, name=name)(h)
@@ -110,10 +110,10 @@ class NCSNpp(UNet):
         now = now._replace(h=h)
         return self._input_pyramid(now, f"down_{level}_pyramid") if side == "down" else now
 
-    def _middle(self, now: Hidden, told: Told) -> Hidden:
-        h = self._residual("middle_block_0", now.h.shape[-1])(now.h, *told)
+    def _middle(self, now: Hidden, context: Context) -> Hidden:
+        h = self._residual("middle_block_0", now.h.shape[-1])(now.h, *context)
         h = self._attention("middle_attention")(h)
-        h = self._residual("middle_block_1", h.shape[-1])(h, *told)
+        h = self._residual("middle_block_1", h.shape[-1])(h, *context)
         return now._replace(h=h, pyramid=None)
 
     def _join(self, now: Hidden, skip: Hidden) -> Hidden:

@@ -17,7 +17,7 @@ from sde_lib import Condition, ranged
 Side = Literal["down", "up"]
 """The encoder or the decoder."""
 
-Told = tuple[Any, bool]
+Context = tuple[Any, bool]
 """The embedding of time and condition, or None, and whether the network is trained."""
 
 
@@ -79,22 +79,22 @@ class UNet(nn.Module, abc.ABC):
     ) -> Image:
         levels = range(len(self.ch_mult))
         check_size(x, levels[-1])
-        told = self._embed(c, cond), train
+        context = self._embed(c, cond), train
         h = self._enter(x)
         skips = [h]
         for level in levels:
             for i in range(self.num_res_blocks):
-                h = self._block(h, told, "down", level, i)
+                h = self._block(h, context, "down", level, i)
                 skips.append(h)
             if level < levels[-1]:
-                h = self._resample(h, told, "down", level)
+                h = self._resample(h, context, "down", level)
                 skips.append(h)
-        h = self._middle(h, told)
+        h = self._middle(h, context)
         for level in reversed(levels):
             for i in range(self.num_res_blocks + 1):
-                h = self._block(self._join(h, skips.pop()), told, "up", level, i)
+                h = self._block(self._join(h, skips.pop()), context, "up", level, i)
             if level > 0:
-                h = self._resample(h, told, "up", level)
+                h = self._resample(h, context, "up", level)
         return self._leave(h, x.shape[-1]).astype(jnp.float32)
 
     @abc.abstractmethod
@@ -106,15 +106,15 @@ class UNet(nn.Module, abc.ABC):
         """h of the image."""
 
     @abc.abstractmethod
-    def _block(self, h: Any, told: Told, side: Side, level: int, i: int) -> Any:
+    def _block(self, h: Any, context: Context, side: Side, level: int, i: int) -> Any:
         """h after block i of a level, and after what comes with it."""
 
     @abc.abstractmethod
-    def _resample(self, h: Any, told: Told, side: Side, level: int) -> Any:
+    def _resample(self, h: Any, context: Context, side: Side, level: int) -> Any:
         """h on the way from a level to the next."""
 
     @abc.abstractmethod
-    def _middle(self, h: Any, told: Told) -> Any:
+    def _middle(self, h: Any, context: Context) -> Any:
         """h after the blocks between encoder and decoder."""
 
     @abc.abstractmethod

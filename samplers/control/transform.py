@@ -145,9 +145,9 @@ class ClassifierGuidance(Transform):
         gradient = jax.grad(lambda x: jnp.sum(self.log_prob(x, t, cond)))(x)
         shift = expand(jnp.asarray(self.scale), x) * gradient
         alpha, sigma = expand(self.sde.alpha(t), x), expand(self.sde.sigma(t), x)
-        told = alpha > 0
-        shift = jnp.where(told, shift, 0.0)
-        gain = sigma**2 / jnp.where(told, alpha, 1.0)
+        has_signal = alpha > 0
+        shift = jnp.where(has_signal, shift, 0.0)
+        gain = sigma**2 / jnp.where(has_signal, alpha, 1.0)
         return Prediction(data=data + gain * shift, noise=noise - sigma * shift)
 
 
