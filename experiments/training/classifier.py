@@ -19,7 +19,7 @@ from experiments.builders.model import build_classifier, check_outputs, training
 from experiments.config_schema.sections import Experiment
 from experiments.data import Batch, Split
 from experiments.errors import UserError
-from experiments.training.denoising import MAX_WEIGHT, check_flip, draw
+from experiments.training.draws import MAX_WEIGHT, check_flip, draw
 from experiments.training.objective import Draws, Objective, objectives
 from sde_lib import SDE, time_samplers
 from sde_lib.loss import largest_weight

@@ -25,7 +25,8 @@ from experiments.data import Batch, ContinuousCodec, PixelCodec, Split
 from experiments.errors import UserError
 from experiments.runtime.devices import make_mesh
 from experiments.state.train_state import init_state
-from experiments.training.denoising import Denoising, check_flip, check_weights, to_model_units
+from experiments.training.denoising import Denoising, check_weights
+from experiments.training.draws import check_flip, to_model_units
 from experiments.training.objective import Draws
 from experiments.training.step import make_gradient, make_update
 from experiments.workdir.trained_model import TrainedModel
