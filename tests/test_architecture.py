@@ -35,6 +35,8 @@ ROOMS = {
         "training": "errors paths runtime display config_schema data state builders workdir "
         "sampling",
         "evaluation": "errors data",
+        "ablation": "errors paths runtime display config_schema data builders workdir sampling "
+        "likelihood evaluation training",
     },
     "samplers": {
         "coefficients": "",
