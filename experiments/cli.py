@@ -16,6 +16,7 @@ from experiments.commands import (
     fit_grid,
     import_,
     likelihood,
+    report,
     sample,
     solvers,
     status,
@@ -23,7 +24,7 @@ from experiments.commands import (
 )
 from experiments.errors import UserError
 
-_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, import_, export, demo)
+_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, report, import_, export, demo)
 """As `--help` lists them."""
 
 

@@ -37,6 +37,8 @@ ROOMS = {
         "evaluation": "errors data",
         "ablation": "errors paths runtime display config_schema data builders workdir sampling "
         "likelihood evaluation training",
+        "report": "errors paths runtime display config_schema data workdir status evaluation "
+        "ablation",
     },
     "samplers": {
         "coefficients": "",

@@ -253,14 +253,15 @@ class Workdir:
 
 def flat(experiment: Experiment) -> dict[str, Any]:
     """Every field by its path, as "training.batch_size"; JSON values."""
-    return _flatten(json.loads(json.dumps(dataclasses.asdict(experiment))))
+    return flattened(json.loads(json.dumps(dataclasses.asdict(experiment))))
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a config's sections by their paths; those of `args` stay together."""
     fields: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and not name.endswith("args"):
-            fields |= _flatten(value, f"{prefix}{name}.")
+            fields |= flattened(value, f"{prefix}{name}.")
         else:
             fields[prefix + name] = value
     return fields
