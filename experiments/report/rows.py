@@ -12,7 +12,6 @@ from typing import Any
 
 from experiments.report.study import Cell, Study
 
-_NO_BREAK = "\u00a0"
 _LEVEL = 0.05
 _DIGITS = 4
 """Significant ones of a number without an error."""
@@ -57,16 +56,22 @@ class Entry:
 
     @property
     def difference_text(self) -> str:
-        """The difference, its interval and p, as "−0.150 [−0.174, −0.126], p = 0.003"."""
+        """The difference and its interval, as "−0.150 [−0.174, −0.126]"."""
         if self.difference is None:
             return ""
-        said = [_signed(self.difference, self._decimals)]
-        if self.low is not None and self.high is not None:
-            ends = (_signed(end, self._decimals) for end in (self.low, self.high))
-            said.append(f"[{', '.join(ends)}]")
-        p = "" if self.p is None else f"p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}"
-        # A line is broken before p alone.
-        return " ".join(said).replace(" ", _NO_BREAK) + (p and f", {p.replace(' ', _NO_BREAK)}")
+        said = _signed(self.difference, self._decimals)
+        if self.low is None or self.high is None:
+            return said
+        ends = (_signed(end, self._decimals) for end in (self.low, self.high))
+        return f"{said} [{', '.join(ends)}]"
+
+    @property
+    def p_text(self) -> str:
+        """What there is against no difference, as "p = 0.003", starred where it is significant."""
+        if self.p is None:
+            return ""
+        star = " *" if self.is_significant else ""
+        return f"p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}{star}"
 
     @property
     def is_significant(self) -> bool:

@@ -256,6 +256,14 @@ def flat(experiment: Experiment) -> dict[str, Any]:
     return flattened(json.loads(json.dumps(dataclasses.asdict(experiment))))
 
 
+def differences(a: Experiment, b: Experiment) -> dict[str, tuple[Any, Any]]:
+    """By path the fields that differ, with both values; None where one has no such field."""
+    ours, theirs = flat(a), flat(b)
+    fields = dict.fromkeys([*ours, *theirs])
+    both = {name: (ours.get(name), theirs.get(name)) for name in fields}
+    return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+
+
 def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """The fields of a config's sections by their paths; those of `args` stay together."""
     fields: dict[str, Any] = {}
