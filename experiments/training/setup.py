@@ -30,6 +30,7 @@ from experiments.state.learned_sde import beside
 from experiments.state.train_state import abstract_state
 from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
 from experiments.training.objective import Objective, objectives
+from experiments.training.trackers import check_trackers
 from experiments.workdir.folder import Workdir
 from experiments.workdir.restored_run import begun, restore
 from models import abstract_params
@@ -70,6 +71,7 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
     check(experiment)
     lookup(objectives, experiment.training.objective, "training.objective")
     config = experiment.training
+    check_trackers(config.trackers)
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
     split, resident = _read(experiment)
