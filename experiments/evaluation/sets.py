@@ -12,11 +12,17 @@ Reference: Chan, Golub & LeVeque 1983 "Algorithms for computing the sample varia
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
 _BATCH = 4096
 """Examples that are held in float64 at a time."""
+
+
+def blocks(num: int, size: int = _BATCH) -> Iterator[slice]:
+    """The slices of at most `size` rows that cover 0 … num − 1."""
+    return (slice(start, min(start + size, num)) for start in range(0, num, size))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,11 +74,16 @@ class Moments:
     num: int | None
 
     @classmethod
-    def of(cls, features: np.ndarray) -> "Moments":
-        """The moments of features [N, D], N ≥ 2, of which a batch is in memory at a time."""
+    def of(cls, features: np.ndarray, rows: np.ndarray | None = None) -> "Moments":
+        """The moments of a set, of which a batch is in memory at a time.
+
+        Args:
+          features: [N, D], N ≥ 2.
+          rows: which of them; all by default.
+        """
         running = RunningMoments(features.shape[1])
-        for start in range(0, len(features), _BATCH):
-            running.add(features[start : start + _BATCH])
+        for batch in blocks(len(features) if rows is None else len(rows)):
+            running.add(features[batch if rows is None else rows[batch]])
         return running.moments()
 
     @property

@@ -6,6 +6,8 @@
 One file a concept; `protocols` in the documentation has every formula.
 """
 
+# They register themselves.
+from experiments.evaluation.metrics import frechet  # noqa: F401
 from experiments.evaluation.metrics.metric import Metric, asked, metrics, split_choices
 
 __all__ = ["Metric", "asked", "metrics", "split_choices"]

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
+
 from experiments.config_schema.choice import check_fields, parse
 from experiments.config_schema.lookup import lookup
 from experiments.errors import UserError, blaming
 from experiments.evaluation.estimate import Estimate
-from experiments.evaluation.sets import Examples, Moments
+from experiments.evaluation.sets import Examples, Moments, blocks
 from sde_lib import Registry
 
 # What a metric may need besides the features of the generated examples.
@@ -107,6 +109,11 @@ class Metric(abc.ABC):
                 raise UserError(
                     f"metrics: {name}: got {num} {whose} examples, takes {self.least} or more"
                 )
+        for whose, examples in {"generated": generated, "reference": reference}.items():
+            if isinstance(examples, Examples) and (wrong := _not_finite(examples.features)):
+                raise UserError(
+                    f"metrics: {name}: got {wrong} {whose} examples that are not finite, takes none"
+                )
 
 
 _WHAT = {
@@ -117,6 +124,14 @@ _WHAT = {
 }
 
 metrics = Registry("metric", Metric)
+
+
+def _not_finite(features: np.ndarray) -> int:
+    """How many examples have a feature that is not finite."""
+    return sum(
+        int(np.count_nonzero(~np.isfinite(features[block]).all(axis=1)))
+        for block in blocks(len(features))
+    )
 
 
 def name_of(metric: type[Metric]) -> str:

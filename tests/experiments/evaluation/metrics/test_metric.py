@@ -36,6 +36,10 @@ def examples(num=4, dim=2, **more):
     return Examples(features=np.ones((num, dim), np.float32), **more)
 
 
+def diverged():
+    return Examples(features=np.array([[1, np.inf], [2, 3]], np.float32))
+
+
 def test_asked_for_by_words():
     """Commas stand between metrics and between the fields of one."""
     found = asked(f"{HERE}:factor=2.5,other=3, {HERE}")
@@ -67,6 +71,7 @@ def test_words_that_ask_for_nothing(text, says):
         (Difference(), examples(num=1), examples(), "got 1 generated examples, takes 2"),
         (Difference(), examples(), examples(num=1), "got 1 reference examples, takes 2"),
         (Difference(), examples(), Moments.of(np.ones((4, 2))), "got moments as the reference"),
+        (Difference(), examples(), diverged(), "got 1 reference examples that are not finite"),
         (Labelled(), examples(), examples(), "samples without labels"),
         (Labelled(), examples(2, labels=np.ones(2, int)), examples(), "takes 3 or more"),
     ],
