@@ -7,7 +7,18 @@ One file a concept; `protocols` in the documentation has every formula.
 """
 
 # They register themselves.
-from experiments.evaluation.metrics import frechet  # noqa: F401
+from experiments.evaluation.metrics import (  # noqa: F401
+    accuracy,
+    c2st,
+    frechet,
+    inception_score,
+    kernel_distance,
+    mmd,
+    nearest,
+    prdc,
+    sliced_wasserstein,
+)
+from experiments.evaluation.metrics.distances import neighbours
 from experiments.evaluation.metrics.metric import Metric, asked, metrics, split_choices
 
-__all__ = ["Metric", "asked", "metrics", "split_choices"]
+__all__ = ["Metric", "asked", "metrics", "neighbours", "split_choices"]
