@@ -11,7 +11,13 @@ One's own are a function from values to an array [B, D], called by "module:funct
 # They register themselves.
 from experiments.config_schema.choice import check_fields, parse
 from experiments.config_schema.lookup import lookup, validated
-from experiments.evaluation.features import classifier, pixels  # noqa: F401
+from experiments.evaluation.features import (  # noqa: F401
+    classifier,
+    dinov2,
+    efficientnet,
+    inception,
+    pixels,
+)
 from experiments.evaluation.features.extractor import Extracted, Extractor, Features, features
 from experiments.evaluation.features.own import Own
 

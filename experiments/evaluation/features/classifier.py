@@ -83,15 +83,18 @@ class TrainedExtractor:
         protocol: dict[str, Any],
     ):
         self.dim, self.num_classes, self.protocol = network.dim, network.num_classes, protocol
-        self._codec, self._shape = codec, shape
-        self._mean, self._std = arrays["mean"], arrays["std"]
+        self._shape = shape
         params = {name: arrays[name] for name in arrays if "/" in name}
 
         def apply(params: Any, x: Any) -> tuple[Any, Any]:
             hidden, logits = called(network, params, x)
             return hidden, jax.nn.softmax(logits)
 
-        self._network = BatchedNetwork(apply, flax.traverse_util.unflatten_dict(params, sep="/"))
+        def standardised(values: np.ndarray) -> np.ndarray:
+            return (codec.intensities(values) - arrays["mean"]) / arrays["std"]
+
+        nested = flax.traverse_util.unflatten_dict(params, sep="/")
+        self._network = BatchedNetwork(apply, nested, standardised)
 
     def measured(self, test: Split) -> "TrainedExtractor":
         """The same, with its accuracy on the test split in its protocol."""
@@ -105,7 +108,7 @@ class TrainedExtractor:
 
     def __call__(self, values: np.ndarray) -> Extracted:
         check_shape(values, self._shape)
-        return self._network((self._codec.intensities(values) - self._mean) / self._std)
+        return self._network(values)
 
 
 def _trained(

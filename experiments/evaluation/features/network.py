@@ -12,8 +12,8 @@ import numpy as np
 from experiments.evaluation.features.extractor import Extracted
 from experiments.runtime.devices import fetch, make_mesh, put, replicated, sharded
 
-BATCH = 64
-"""Examples that are computed together; more where there are more devices."""
+_BATCH = 32
+"""Examples that are computed together; as many more as the devices can share equally."""
 
 
 def called(network: nn.Module, params: Any, x: Any) -> Any:
@@ -23,37 +23,39 @@ def called(network: nn.Module, params: Any, x: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class BatchedNetwork:
-    """From examples as a network takes them to its features and probabilities, in equal batches.
+    """From examples to a network's features and probabilities, in equal batches.
+
+    It computes in float32 on every device: what others round to ten bits moves a distance.
 
     Args:
-      apply: from parameters and examples [B, ...] to features [B, D], and probabilities or None;
-        compiled once for a shape of the examples.
+      apply: from parameters and what `prepare` returns to features [B, D], and probabilities or
+        None; compiled once for a shape.
       params: the parameters.
+      prepare: from some of the examples to what the devices get, on the host.
     """
 
     apply: Callable[[Any, Any], tuple[Any, Any]]
     params: Any
+    prepare: Callable[[np.ndarray], np.ndarray]
 
-    def __call__(self, inputs: np.ndarray) -> Extracted:
+    def __call__(self, values: np.ndarray) -> Extracted:
         """The features of B examples, whatever B is."""
-        parts = [self._batch(inputs[i : i + self._size]) for i in range(0, len(inputs), self._size)]
+        size = -(-_BATCH // self._mesh.size) * self._mesh.size
+        parts = [self._batch(values[i : i + size], size) for i in range(0, len(values), size)]
         features, probabilities = zip(*parts, strict=True)
         classes = None if probabilities[0] is None else np.concatenate(probabilities)
         return Extracted(np.concatenate(features), classes)
 
-    def _batch(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        missing = self._size - len(inputs)
-        padded = np.concatenate([inputs, np.repeat(inputs[:1], missing, axis=0)])
-        out = fetch(self._program(self._placed, put(padded, sharded(self._mesh))))
-        return jax.tree.map(lambda array: array[: len(inputs)], out)
+    def _batch(self, values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+        inputs = self.prepare(values)
+        padded = np.concatenate([inputs, np.repeat(inputs[:1], size - len(inputs), axis=0)])
+        with jax.default_matmul_precision("float32"):
+            out = self._program(self._placed, put(padded, sharded(self._mesh)))
+        return jax.tree.map(lambda array: array[: len(values)], fetch(out))
 
     @functools.cached_property
     def _mesh(self) -> Any:
         return make_mesh()
-
-    @property
-    def _size(self) -> int:
-        return -(-BATCH // self._mesh.size) * self._mesh.size
 
     @functools.cached_property
     def _program(self) -> Callable:
