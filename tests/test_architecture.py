@@ -35,7 +35,7 @@ ROOMS = {
         "status": "errors paths display workdir",
         "conversion": "errors paths runtime config_schema data state builders workdir",
         "training": "errors paths runtime display config_schema data state builders workdir "
-        "sampling",
+        "sampling evaluation",
     },
     "samplers": {
         "coefficients": "",
