@@ -96,10 +96,11 @@ def large(python: str) -> dict[str, Any]:
     x[:, ::2] *= 1.1
     metric = FrechetDistance(sizes=0)
 
-    def timed(num: int) -> tuple[float, float]:
-        start = time.perf_counter()
+    def timed(num: int) -> tuple[float, dict[str, float]]:
+        start, used = time.perf_counter(), time.process_time()
         found = metric.measure(Examples(features=x[:num]), Examples(features=y[:num]))["fd"]
-        return found.value, round(time.perf_counter() - start, 2)
+        wall, processors = time.perf_counter() - start, time.process_time() - used
+        return found.value, {"ours": round(wall, 2), "ours_of_all_cores": round(processors, 2)}
 
     value, seconds = timed(50_000)
     some = {"generated": x[:10_000], "reference": y[:10_000]}
@@ -107,7 +108,7 @@ def large(python: str) -> dict[str, Any]:
     return {
         "seconds_of_50000": seconds,
         "fd_of_50000": value,
-        "seconds_of_10000": {"ours": fewer} | other["seconds"],
+        "seconds_of_10000": fewer | other["seconds"],
         "differences": {
             package: abs(less / number - 1)
             for package, number in other["numbers"]["large"]["fd"].items()
@@ -129,7 +130,7 @@ def words(result: dict[str, Any]) -> str:
     )
     said = f"all within {max(each):.0e} of {names}, on the same features"
     if "large" in result:
-        took = result["large"]["seconds_of_50000"]
+        took = result["large"]["seconds_of_50000"]["ours"]
         said += (
             f"; the Fréchet distance of 50,000 × 2048 features with its error takes {took:.0f} s"
         )

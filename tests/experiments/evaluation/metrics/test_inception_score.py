@@ -22,6 +22,8 @@ def test_between_one_and_the_number_of_classes():
     np.testing.assert_allclose(inception_scores(sure(even), 2), 4, rtol=1e-12)
     np.testing.assert_allclose(inception_scores(sure(0 * even), 3), 1, rtol=1e-12)
     np.testing.assert_allclose(inception_scores(np.full((9, 4), 0.3), 1), 1, rtol=1e-12)
+    one_sure = np.array([[1, 0], [0.5, 0.5]])  # divergences log 4/3 and half of it
+    np.testing.assert_allclose(inception_scores(one_sure, 1), (4 / 3) ** 0.75, rtol=1e-12)
     skewed = np.array([[0.75, 0.25], [0.25, 0.75]])
     expected = 2 * 0.75**0.75 * 0.25**0.25
     np.testing.assert_allclose(inception_scores(skewed, 1), expected, rtol=1e-12)
