@@ -58,6 +58,12 @@ class Examples:
             labels=None if self.labels is None else self.labels[rows],
         )
 
+    def some(self, limit: int, rng: np.random.Generator) -> np.ndarray:
+        """Features of at most `limit` of them, at random without repeats, in their order."""
+        if self.num <= limit:
+            return np.asarray(self.features)
+        return self.features[np.sort(rng.choice(self.num, limit, replace=False))]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Moments:

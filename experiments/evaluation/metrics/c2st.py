@@ -17,7 +17,6 @@ from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.intervals import wilson
 from experiments.evaluation.metrics.metric import Metric, metrics
-from experiments.evaluation.metrics.mmd import some
 from experiments.evaluation.sets import Examples, Moments
 from sde_lib import ranged
 
@@ -53,7 +52,7 @@ class C2ST(Metric):
         if num < _FEWEST:
             raise UserError(f"metrics: c2st: got {num} examples of a set, takes {_FEWEST} or more")
         rng = np.random.default_rng(seed)
-        both = np.concatenate([some(e.features, num, rng) for e in (generated, reference)])
+        both = np.concatenate([e.some(num, rng) for e in (generated, reference)])
         right = _told_apart(both, np.repeat([1, 0], num), seed)
         estimate = wilson(right, 2 * num)
         details = {"p_value": float(bdtrc(right - 1, 2 * num, 0.5)), "examples": num}

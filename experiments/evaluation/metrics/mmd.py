@@ -50,7 +50,7 @@ class MMD(Metric):
         """`mmd`, its p-value and bandwidth."""
         assert isinstance(reference, Examples)
         rng = np.random.default_rng(seed)
-        x, y = (some(e.features, self.limit, rng) for e in (generated, reference))
+        x, y = (e.some(self.limit, rng) for e in (generated, reference))
         pooled = np.concatenate([x, y])
         squares = squared_distances(pooled, pooled, y.mean(axis=0, dtype=np.float64))
         num = len(x)
@@ -84,13 +84,6 @@ def median_distance(squares: np.ndarray) -> float:
     if median == 0 and between.any():
         median = float(np.median(between[between > 0]))
     return median or 1.0
-
-
-def some(features: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
-    """At most `limit` of the examples, at random without repeats, in their order."""
-    if len(features) <= limit:
-        return np.asarray(features)
-    return features[np.sort(rng.choice(len(features), limit, replace=False))]
 
 
 def _of_permutations(
