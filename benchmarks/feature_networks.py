@@ -38,21 +38,20 @@ PHOTOGRAPHS = ("china", "flower", "grace_hopper")
 """Two of scikit-learn's and one of matplotlib's."""
 
 
-def photographs() -> np.ndarray:
-    """The middle of each, uint8 [3, 400, 400, 3]."""
+def photographs() -> list[np.ndarray]:
+    """Images uint8 [H, W, 3]."""
     from matplotlib import cbook
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
     hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    images = [*load_sample_images().images, np.asarray(hopper.convert("RGB"))]
-    starts = [[(size - SQUARE) // 2 for size in image.shape[:2]] for image in images]
-    return np.stack(
-        [
-            image[i : i + SQUARE, j : j + SQUARE]
-            for image, (i, j) in zip(images, starts, strict=True)
-        ]
-    )
+    return [*load_sample_images().images, np.asarray(hopper.convert("RGB"))]
+
+
+def middle(image: np.ndarray) -> np.ndarray:
+    """The square in the middle of an image, [400, 400, 3]."""
+    i, j = ((size - SQUARE) // 2 for size in image.shape[:2])
+    return image[i : i + SQUARE, j : j + SQUARE]
 
 
 def apart(ours: Any, theirs: np.ndarray) -> float:
@@ -119,13 +118,11 @@ def compare_dinov2(folder: pathlib.Path, cleaned: np.ndarray) -> dict[str, float
 
 def compare_resizes(folder: pathlib.Path, images: np.ndarray) -> dict[str, float]:
     """In grey levels."""
-    inputs = {"down": images, "up": images[:, 100:132, 100:132]}
-    return {
-        key: float(
-            np.abs(resizes[key.partition("/")[2]](inputs[key.partition("/")[0]], 299) - a).max()
-        )
-        for key, a in np.load(folder / "resized.npz").items()
-    }
+    inputs, found = {"down": images, "up": images[:, 100:132, 100:132]}, {}
+    for key, theirs in np.load(folder / "resized.npz").items():
+        way, name = key.split("/")
+        found[key] = float(np.abs(resizes[name](inputs[way], inception.SIDE) - theirs).max())
+    return found
 
 
 def main() -> None:
@@ -133,12 +130,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable)
     python = parser.parse_args().python
-    images = photographs()
-    cleaned = np.asarray(resizes["clean"](images, 224))
+    whole = photographs()
+    images = np.stack([middle(image) for image in whole])
+    cleaned = np.concatenate([np.asarray(resizes["clean"](image[None], 224)) for image in whole])
     with tempfile.TemporaryDirectory() as made:
         folder = pathlib.Path(made)
         np.savez(folder / "images.npz", photographs=images, cleaned=cleaned)
-        subprocess.run([python, ROOT / "benchmarks" / "feature_twins.py", folder], check=True)
+        command = [python, "-m", "benchmarks.feature_twins", folder]
+        subprocess.run(command, cwd=ROOT, check=True)
         differences, classes = compare_efficientnet(folder, cleaned)
         differences |= compare_inception(folder, images) | compare_dinov2(folder, cleaned)
         versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
