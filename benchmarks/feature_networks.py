@@ -10,7 +10,7 @@ resizes       largest |ours − theirs| in grey levels of 0 … 255, from 400 pi
               ("down") and from 32 ("up")
 classes       the likeliest ImageNet class of each photograph by EfficientNet, and its probability
 
-The result goes to benchmarks/results/feature_networks.json.
+The result goes to benchmarks/results/feature_networks.json, and the largest into the docs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import ROOT, save
+from benchmarks.report import ROOT, into_pages, save
 from experiments.evaluation.features import dinov2, efficientnet, inception
 from experiments.evaluation.features.weights import params_of, read_weights
 from experiments.evaluation.resize import resizes
@@ -125,6 +125,22 @@ def compare_resizes(folder: pathlib.Path, images: np.ndarray) -> dict[str, float
     return found
 
 
+def words(result: dict[str, Any]) -> str:
+    """The largest differences, and the class of the photograph that has one of ImageNet's."""
+    largest = {
+        name: max(v for key, v in result["differences"].items() if key.startswith(name))
+        for name in ("efficientnet", "inception", "dinov2")
+    }
+    hopper = result["classes"]["grace_hopper"]
+    return (
+        f"{largest['efficientnet']:.0e} for EfficientNet-Lite0 with its published weights, "
+        f"{largest['inception']:.0e} for Inception and {largest['dinov2']:.0e} for DINOv2, both "
+        f"with random ones. Resized images differ by {max(result['resizes'].values()):.0e} grey "
+        f"levels of 255 at most. EfficientNet takes matplotlib's photograph of Grace Hopper for "
+        f"class {hopper['class']} (military uniform) with probability {hopper['probability']:.2f}"
+    )
+
+
 def main() -> None:
     """Run the twins, compare, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -149,6 +165,7 @@ def main() -> None:
         }
     print(json.dumps(result, indent=2))
     save("feature_networks", result)
+    into_pages("feature_networks", words(result))
 
 
 if __name__ == "__main__":
