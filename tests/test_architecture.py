@@ -44,7 +44,12 @@ ROOMS = {
         "solvers": "coefficients coordinates",
         "control": "",
     },
-    "models": {"registry": "", "layers": "registry", "networks": "registry layers"},
+    "models": {
+        "registry": "",
+        "layers": "registry",
+        "networks": "registry layers",
+        "features": "layers",
+    },
 }
 # Who speaks of grey levels: the codec, the sources that declare them, what a workdir's files say of
 # them, and the fields of a config. A U-Net's levels, in `conversion`, are others.
