@@ -30,11 +30,12 @@ ROOMS = {
         "workdir": "errors paths runtime config_schema data state builders",
         "sampling": "errors paths runtime display config_schema data builders workdir",
         "likelihood": "errors paths runtime display config_schema data builders workdir",
+        "evaluation": "errors paths runtime display config_schema data builders workdir sampling "
+        "likelihood",
         "status": "errors paths display workdir",
         "conversion": "errors paths runtime config_schema data state builders workdir",
         "training": "errors paths runtime display config_schema data state builders workdir "
         "sampling",
-        "evaluation": "errors data",
         "ablation": "errors paths runtime display config_schema data builders workdir sampling "
         "likelihood evaluation training",
     },

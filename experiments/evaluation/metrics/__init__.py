@@ -1,0 +1,11 @@
+"""Metrics: numbers that say how near a generated set is to a reference, with error bars.
+
+    measured = metrics["fd"]().measure(generated, reference)      # {"fd": Estimate(…), …}
+    asked("fd,prdc:k=3")                                          # of a flag
+
+One file a concept; `protocols` in the documentation has every formula.
+"""
+
+from experiments.evaluation.metrics.metric import Metric, asked, metrics, split_choices
+
+__all__ = ["Metric", "asked", "metrics", "split_choices"]
