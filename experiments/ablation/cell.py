@@ -9,7 +9,7 @@ from typing import Any
 from experiments.ablation.folder import CellRecord
 from experiments.ablation.grid import Setting, settings
 from experiments.ablation.question import CONFIG, Question
-from experiments.config_schema.choice import literal, parse
+from experiments.config_schema.choice import literal
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.sections import Experiment
 from experiments.errors import UserError
@@ -43,6 +43,15 @@ class Cell:
     def seed(self) -> int:
         """Of the training and of all draws."""
         return self.record.seed
+
+    def samples_digest(self, num: int) -> str:
+        """Of all that its samples follow from.
+
+        Args:
+          num: how many there are.
+        """
+        sampling = dataclasses.asdict(self.experiment.sampling)
+        return _digest([self.record.workdir, sampling, self.seed, num])
 
 
 def cells_of(question: Question) -> list[Cell]:
@@ -158,7 +167,3 @@ def _digest(facts: Any) -> str:
     """Twelve hexadecimal digits of a JSON value."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
-
-def solver_of(cell: Cell) -> str:
-    """The name of the cell's solver."""
-    return parse(cell.experiment.sampling.solver)[0]

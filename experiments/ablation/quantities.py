@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from experiments.ablation.question import Question
 from experiments.errors import UserError
-from experiments.evaluation.metrics import asked, metrics
-from experiments.evaluation.metrics.metric import split_choices
+from experiments.evaluation.metrics import asked, metrics, split_choices
 from sde_lib.registry import unknown_name
 
 OWN = {

@@ -2,7 +2,8 @@
 
     adams,heun                      two values
     (16,16),(32,32)                 two tuples: commas inside brackets separate nothing
-    'unipc:order=2,variant=bh1',ddim    quotes keep a value together, and are taken off
+    unipc:order=2,variant=bh1,ddim  two choices: what is field=value belongs to the one before it
+    'a,b',c                         quotes keep a value together, and are taken off
     1e-4..1e-2:log:5                five values from 1e-4 to 1e-2, equally spaced in the logarithm
     0.1..0.9:lin:5                  equally spaced
     1e-4..1e-2:log                  anywhere between, for random draws
@@ -21,6 +22,7 @@ from experiments.errors import UserError
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):(log|lin)(?::(\d+))?")
 _CLOSES = {"(": ")", "[": "]", "{": "}"}
+_FIELD = re.compile(r"\w+\s*=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,8 @@ def as_text(number: float, is_int: bool) -> str:
 def split(text: str, flag: str) -> tuple[str, ...]:
     """The items between the commas that are inside neither brackets nor quotes.
 
+    What is `field=value` belongs to the choice before it.
+
     Args:
       text: what is split.
       flag: what it is from, for the message.
@@ -68,7 +72,8 @@ def split(text: str, flag: str) -> tuple[str, ...]:
     Raises:
       UserError: a bracket or a quote that does not end, or an item without anything in it.
     """
-    items, item, ends = [], "", [""]
+    items: list[str] = []
+    item, ends = "", [""]
     for character in text:
         if character == ends[-1]:
             ends.pop()
@@ -88,7 +93,18 @@ def split(text: str, flag: str) -> tuple[str, ...]:
         raise UserError(f"{flag}: got {text!r}, takes a {ends[-1]} at the end of what it begins")
     if not all(items):
         raise UserError(f"{flag}: got {text!r}, takes values with commas between")
-    return tuple(items)
+    return _with_fields(items)
+
+
+def _with_fields(items: list[str]) -> tuple[str, ...]:
+    """The items, each with the fields that come after it."""
+    joined: list[str] = []
+    for item in items:
+        if joined and ":" in joined[-1] and _FIELD.match(item):
+            joined[-1] += f",{item}"
+        else:
+            joined.append(item)
+    return tuple(joined)
 
 
 def unquoted(item: str) -> str:
