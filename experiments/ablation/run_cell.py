@@ -17,6 +17,7 @@ from experiments.ablation.question import Question
 from experiments.errors import UserError, first_line
 from experiments.runtime.atomic_files import write_atomically
 from experiments.runtime.versions import versions
+from experiments.training.programs import Programs
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir, flat
 from experiments.workdir.results import as_json
@@ -47,7 +48,7 @@ class CellRunner:
     debug: bool = False
 
     def __post_init__(self) -> None:
-        self._failed: dict[str, str] = {}
+        self._programs, self._failed = Programs(), dict[str, str]()
         self._opened: tuple[str, TrainedModel] | None = None
 
     def run(self, cell: Cell) -> Report:
@@ -100,7 +101,7 @@ class CellRunner:
         start = time.perf_counter()
         with self._lock(pathlib.PurePosixPath(model).name):
             try:
-                ended = train(cell.experiment, Workdir(self._workdir(cell)), self.mesh)
+                ended = train(cell.experiment, Workdir(self._workdir(cell)), self.mesh, programs=self._programs)
             except UserError as error:
                 self._failed[model] = str(error)
                 raise
