@@ -63,7 +63,8 @@ def cells_of(question: Question) -> list[Cell]:
     """
     question.check()
     reader = _Reader(question)
-    cells, names = [], {}
+    cells: list[Cell] = []
+    names: dict[str, str] = {}
     for setting in settings(question, reader.is_int):
         name = ",".join(f"{field}={value}" for field, value in setting.items()) or "baseline"
         experiment = reader.experiment(setting, name)
@@ -71,7 +72,9 @@ def cells_of(question: Question) -> list[Cell]:
         for seed in range(first, first + question.seeds):
             cell = _cell(question, setting, name, experiment, seeds.check(seed, "--seed"))
             if (other := names.setdefault(cell.record.result, name)) != name:
-                raise UserError(f"--over: {name} is the same experiment as {other}, takes each once")
+                raise UserError(
+                    f"--over: {name} is the same experiment as {other}, takes each once"
+                )
             cells.append(cell)
     return cells
 
@@ -166,4 +169,3 @@ def _cell(
 def _digest(facts: Any) -> str:
     """Twelve hexadecimal digits of a JSON value."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-

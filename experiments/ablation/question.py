@@ -28,6 +28,11 @@ class Axis:
         """What it is called in messages."""
         return f"--over={self.field}"
 
+    @property
+    def text(self) -> str:
+        """As a flag has it."""
+        return f"{self.field}={','.join(self.items)}"
+
     @classmethod
     def parse(cls, text: str) -> "Axis":
         """The axis of FIELD=VALUE,VALUE,…
@@ -139,7 +144,6 @@ class Question:
                     raise UserError(f"{axis.flag}: takes one range alone, not zipped, to draw from")
 
 
-
 def differing(ours: Question, theirs: Question) -> tuple[str, Any, Any] | None:
     """The first field in which two questions differ, and its values; None where they agree."""
     for field in dataclasses.fields(Question):
@@ -147,3 +151,22 @@ def differing(ours: Question, theirs: Question) -> tuple[str, Any, Any] | None:
         if got != there:
             return field.name, got, there
     return None
+
+
+def field_of_flag(argument: str) -> tuple[str, str]:
+    """The field of an override of the config, and its value as a text.
+
+    Args:
+      argument: `--config.SECTION.FIELD=VALUE`, or of a field that is true or false `--config.…`
+        and `--noconfig.…`.
+
+    Raises:
+      UserError: it is none.
+    """
+    name, equals, value = argument.partition("=")
+    field = name.removeprefix("--no" if name.startswith("--noconfig.") else "--")
+    if not field.startswith("config.") or (equals and name.startswith("--noconfig.")):
+        raise UserError(f"unknown argument {argument!r}; takes --config.SECTION.FIELD=VALUE")
+    if not equals:
+        value = str(not name.startswith("--noconfig."))
+    return field.removeprefix("config."), value

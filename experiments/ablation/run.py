@@ -6,16 +6,19 @@ many that share the folder, finish it together.
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from types import FrameType
 
 from experiments.ablation import quantities
 from experiments.ablation.cell import Cell
 from experiments.ablation.folder import AblationFolder
 from experiments.ablation.measure import Report
 from experiments.ablation.run_cell import CellRunner
+from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.workdir.run_lock import HeldError
 
@@ -92,25 +95,44 @@ def describe(cell: Cell, report: Report) -> str:
     return f"{cell.name}, seed {cell.seed}: {', '.join(numbers)}"
 
 
-def run_jobs(arguments: Sequence[str], num: int) -> int:
-    """Run an ablation in several processes of the same command.
+def run_jobs(arguments: Sequence[str], num: int) -> bool:
+    """Run an ablation in several processes of one command.
+
+    A signal to this process is passed on to them, who save what they train; a second ends them.
 
     Args:
       arguments: of `scoresde`, the same for all.
       num: how many processes.
 
     Returns:
-      The first exit code that is not 0, or 0. A signal that ends this process is passed on.
+      Whether no signal has ended it.
+
+    Raises:
+      UserError: a process has ended otherwise than it should.
     """
     command = [sys.executable, "-m", "experiments", *arguments]
     share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_MEMORY / num:.3f}"}
-    processes = [subprocess.Popen(command, env=share | dict(os.environ)) for _ in range(num)]
-    try:
-        codes = [process.wait() for process in processes]
-    finally:
-        for process in processes:
-            if process.poll() is None:
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    processes = [
+        # In a session of their own, so that Ctrl-C comes by way of this process, once.
+        subprocess.Popen(command, env=share | dict(os.environ), start_new_session=True)
+        for _ in range(num)
+    ]
+    stopped = False
+    while any(process.poll() is None for process in processes):
+        try:
+            for process in processes:
+                process.wait()
+        except KeyboardInterrupt:
+            stopped = True
+            for process in processes:
                 process.terminate()
-        for process in processes:
-            process.wait()
-    return next((code for code in codes if code), 0)
+    signal.signal(signal.SIGTERM, before)
+    codes = [process.returncode for process in processes]
+    if any(codes) and not stopped:
+        raise UserError(f"--jobs: processes have ended with {codes}; see what they said above")
+    return not stopped
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -72,7 +72,7 @@ class CellRunner:
             }
             try:
                 seconds = self._train(cell)
-                about = self.about | {"cell": cell.name}
+                about = self.about | {"cell": cell.name, "seed": str(cell.seed)}
                 report |= measured(cell, self.question, self._open(cell), self.folder, about)
                 report["seconds"] = {"train": round(seconds, 2)} | report["seconds"]
             except (StoppedError, HeldError):
@@ -101,7 +101,12 @@ class CellRunner:
         start = time.perf_counter()
         with self._lock(pathlib.PurePosixPath(model).name):
             try:
-                ended = train(cell.experiment, Workdir(self._workdir(cell)), self.mesh, programs=self._programs)
+                ended = train(
+                    cell.experiment,
+                    Workdir(self._workdir(cell)),
+                    self.mesh,
+                    programs=self._programs,
+                )
             except UserError as error:
                 self._failed[model] = str(error)
                 raise

@@ -27,7 +27,9 @@ from experiments.ablation.values import split
 from experiments.errors import UserError
 from sde_lib.registry import unknown_name
 
-_PLAIN = [f.name for f in dataclasses.fields(Question) if f.name not in ("overrides", "over", "zip")]
+_PLAIN = [
+    f.name for f in dataclasses.fields(Question) if f.name not in ("overrides", "over", "zip")
+]
 _KEYS = [*_PLAIN, "zip", "over", "set"]
 
 

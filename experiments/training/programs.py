@@ -54,4 +54,6 @@ def _key(objective: Objective, mesh: Mesh) -> str:
     for section in _AFTERWARDS:
         facts.pop(section)
     of_data = [data.shape, data.codec, data.num, data.num_classes, data.cond_mean, data.cond_std]
-    return json.dumps([facts, of_data, [str(d) for d in mesh.devices.flat], mesh.shape], default=str)
+    return json.dumps(
+        [facts, of_data, [str(d) for d in mesh.devices.flat], mesh.shape], default=str
+    )
