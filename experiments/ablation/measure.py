@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import time
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ from experiments.likelihood.measure import measure
 from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
 from experiments.workdir.metrics import read_metrics
+from experiments.workdir.results import JSON
 from experiments.workdir.trained_model import TrainedModel
+
+_SHOWN = 100
+"""Samples that a picture shows."""
 
 Report = dict[str, Any]
 """What results/HASH.json holds, as `ablation.folder` says; parts of it here."""
@@ -56,6 +61,8 @@ def measured(
         report["metrics"]["loss"] = _loss(trained)
     if "bpd" in asked:
         _likelihood(cell, question, trained, folder, report)
+    if others := quantities.of_evaluation(asked):
+        _evaluate(cell, question, others, trained, folder, about, report)
     report["metrics"] = {
         name: estimate.as_json() for name, estimate in _in_order(report["metrics"], asked).items()
     }
@@ -78,6 +85,9 @@ def _sample(
 ) -> None:
     """Draw the samples, and measure what is of them alone."""
     num = question.num or cell.experiment.sampling.num
+    if quantities.of_evaluation(asked):
+        # They draw their own, of which these are the first.
+        num = min(num, _SHOWN)
     cond = condition_of(trained.experiment, trained.train, num)
     compares = "error" in asked and fine.is_deterministic(trained)
     # Cells that differ in likelihood alone have the same samples.
@@ -120,6 +130,33 @@ def _likelihood(
     report["metrics"]["bpd"] = Estimate(found["bits_per_dim"], found["standard_error"], low, high)
     report["seconds"]["likelihood"] = found["seconds"]
     report["likelihood"] = _relative(path, folder)
+
+
+def _evaluate(
+    cell: Cell,
+    question: Question,
+    names: list[str],
+    trained: TrainedModel,
+    folder: AblationFolder,
+    about: dict[str, str],
+    report: Report,
+) -> None:
+    """Measure the metrics of `evaluation`, of samples that it draws."""
+    # Where no such metric is asked for, its features and their networks are not imported.
+    from experiments.evaluation.evaluate import evaluate
+
+    start = time.perf_counter()
+    evaluated = evaluate(
+        trained,
+        metrics=",".join(names),
+        features=question.features,
+        num=question.num,
+        seed=cell.seed,
+        about=about,
+    )
+    report["metrics"] |= evaluated.numbers
+    report["seconds"]["evaluate"] = round(time.perf_counter() - start, 2)
+    report["evaluation"] = _relative(evaluated.result.file(JSON), folder)
 
 
 def _loss(trained: TrainedModel) -> Estimate:

@@ -201,7 +201,7 @@ def test_a_bad_file(text, line, tmp_path):
         (
             ["training.learning_rate=0.001,-1"],
             {},
-            "learning_rate=-1: training.learning_rate: got -1",
+            "=-1: training.learning_rate: got -1",
         ),
         (["training.learning_rate=0.001,1e-3"], {}, "is the same experiment as"),
         ([], {"seeds": 0}, "--seeds: got 0"),

@@ -38,7 +38,8 @@ def folder_of(path: pathlib.Path, numbers: dict[str, list[float | None]]) -> Abl
 def test_numbers_are_those_of_the_paired_t_test(tmp_path):
     rng = np.random.default_rng(0)
     runs = rng.normal(size=6)  # what a seed does to all cells alike
-    numbers = {name: runs + rng.normal(shift, 0.3, 6) for name, shift in zip("abc", (0, 0.4, 1))}
+    shifts = {"a": 0, "b": 0.4, "c": 1}
+    numbers = {name: runs + rng.normal(shift, 0.3, 6) for name, shift in shifts.items()}
     table = table_of(folder_of(tmp_path, {k: v.tolist() for k, v in numbers.items()}))
     entries = {row.name[-1]: row.metrics["bpd"] for row in table.rows}
     tests = {name: stats.ttest_rel(numbers[name], numbers["a"]) for name in "bc"}
