@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from experiments.commands import (
+    ablate,
     demo,
     export,
     fit_grid,
@@ -23,7 +24,7 @@ from experiments.commands import (
 )
 from experiments.errors import UserError
 
-_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, import_, export, demo)
+_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, ablate, import_, export, demo)
 """As `--help` lists them."""
 
 
