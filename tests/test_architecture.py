@@ -36,7 +36,6 @@ ROOMS = {
         "conversion": "errors paths runtime config_schema data state builders workdir",
         "training": "errors paths runtime display config_schema data state builders workdir "
         "sampling evaluation",
-        "sampling",
         "ablation": "errors paths runtime display config_schema data builders workdir sampling "
         "likelihood evaluation training",
     },
