@@ -13,10 +13,13 @@ from typing import Any, NoReturn
 from experiments.commands import (
     ablate,
     demo,
+    diff,
     export,
     fit_grid,
     import_,
     likelihood,
+    report,
+    runs,
     sample,
     solvers,
     status,
@@ -24,7 +27,21 @@ from experiments.commands import (
 )
 from experiments.errors import UserError
 
-_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, ablate, import_, export, demo)
+_COMMANDS = (
+    train,
+    status,
+    runs,
+    diff,
+    sample,
+    solvers,
+    fit_grid,
+    likelihood,
+    ablate,
+    report,
+    import_,
+    export,
+    demo,
+)
 """As `--help` lists them."""
 
 

@@ -38,6 +38,8 @@ ROOMS = {
         "sampling evaluation",
         "ablation": "errors paths runtime display config_schema data builders workdir sampling "
         "likelihood evaluation training",
+        "report": "errors paths runtime display config_schema data workdir status evaluation "
+        "ablation",
     },
     "samplers": {
         "coefficients": "",
