@@ -23,7 +23,9 @@ from typing import Any
 from benchmarks.mutants import Mutant
 from benchmarks.report import ROOT, into_pages, read, save
 
-ROOMS = ("sde_lib", "models", "samplers", "objective", "likelihood", "experiments")
+ROOMS = (
+    *("sde_lib", "models", "samplers", "objective", "likelihood", "evaluation", "experiments"),
+)
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from experiments.commands import (
+    ablate,
     demo,
     diff,
     export,
@@ -35,6 +36,7 @@ _COMMANDS = (
     solvers,
     fit_grid,
     likelihood,
+    ablate,
     report,
     import_,
     export,

@@ -8,6 +8,7 @@ results/HASH.json   what a cell has given, or why it has given nothing
 table.csv, table.md, table.tex, table.json
 about.json          command line, versions, hardware, when it was begun and ended
 command.txt         the command line
+.locks/             held by the processes that run cells
 """
 
 import dataclasses
@@ -87,8 +88,16 @@ class AblationFolder:
         Raises:
           UserError: as of `cells`, or a result is damaged.
         """
-        there = [cell for cell in self.cells if (self.path / cell.result).is_file()]
-        return {cell.digest: self._read(cell.result) for cell in there}
+        there = [cell for cell in self.cells if self.file(cell.result).is_file()]
+        return {cell.digest: self.result(cell) for cell in there}
+
+    def result(self, cell: CellRecord) -> dict[str, Any]:
+        """What results/HASH.json of a cell holds.
+
+        Raises:
+          UserError: it is not there, or damaged.
+        """
+        return self._read(cell.result)
 
     @property
     def about(self) -> dict[str, Any]:
@@ -102,6 +111,12 @@ class AblationFolder:
           UserError: it is damaged.
         """
         return self._read("table.json") if (self.path / "table.json").is_file() else {}
+
+    def lock(self, name: str) -> pathlib.Path:
+        """The file of a lock, by which processes share the folder; its own folder is made."""
+        folder = self.path / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
 
     def file(self, name: str) -> pathlib.Path:
         """The path of a file that a cell or a result names: relative to the folder, or absolute."""

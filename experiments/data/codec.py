@@ -54,6 +54,10 @@ class Codec(abc.ABC):
         """What a .npz file says of examples x, in model units, by its keys."""
 
     @abc.abstractmethod
+    def intensities(self, values: Array) -> Array:
+        """Values as numbers that no model's range has a part in, float32: grey levels in [0, 1]."""
+
+    @abc.abstractmethod
     def brightness(self, values: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Values as pictures show them, uint8 from 0 for black to 255 for white.
 
@@ -97,6 +101,10 @@ class PixelCodec(Codec):
         """The first level is black and the last white."""
         return (values.astype(np.float32) * 255 / (self.levels - 1)).round().astype(np.uint8)
 
+    def intensities(self, values: Array) -> Array:
+        """k / (L − 1): the first level is 0 and the last 1."""
+        return values.astype("float32") / (self.levels - 1)
+
     @property
     def _low(self) -> float:
         return -1.0 if self.centered else 0.0
@@ -121,6 +129,10 @@ class ContinuousCodec(Codec):
     def arrays(self, x: Array) -> dict[str, Any]:
         """`points`."""
         return {"points": x}
+
+    def intensities(self, values: Array) -> Array:
+        """The values as they are."""
+        return values
 
     def brightness(self, values: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
         """Black where the reference is least, and white where it is largest."""

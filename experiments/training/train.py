@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jax.sharding import Mesh
@@ -32,6 +33,7 @@ from experiments.state.snapshots import save_snapshot
 from experiments.state.train_state import TrainState, abstract_state, init_state
 from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming, Throughput
 from experiments.training.log import TrainingLog
+from experiments.training.programs import Programs
 from experiments.training.setup import Prepared, prepare
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.workdir.data_spec import DataSpec
@@ -67,6 +69,7 @@ def train(
     *,
     accept: tuple[str, ...] = (),
     explain_sharding: bool = False,
+    programs: Programs | None = None,
 ) -> Ended:
     """Train to `training.num_steps`, from the newest checkpoint where there is one.
 
@@ -76,6 +79,8 @@ def train(
       mesh: the devices.
       accept: fields that may differ from those that the folder was made with.
       explain_sharding: print how the parameters lie on the devices.
+      programs: steps that runs of this process share; their learning rate is an argument, so that
+        they may round otherwise than a step of the run's own.
 
     Raises:
       UserError: bad input, a workdir of another experiment or in use, or updates that stay without
@@ -106,7 +111,7 @@ def train(
         if processes.is_first():
             workdir.record(experiment)
             workdir.record_data_spec(spec)
-        run = _Run(workdir, mesh, prepared, checkpoints, stop)
+        run = _Run(workdir, mesh, prepared, checkpoints, stop, programs)
         return run.to_end(state)
 
 
@@ -139,18 +144,24 @@ class _Run:
     """One run of the loop: what it needs, and what it does every so often."""
 
     def __init__(
-        self, workdir: Workdir, mesh: Mesh, prepared: Prepared, checkpoints: Checkpoints, stop: Stop
+        self,
+        workdir: Workdir,
+        mesh: Mesh,
+        prepared: Prepared,
+        checkpoints: Checkpoints,
+        stop: Stop,
+        programs: Programs | None,
     ):
         self.experiment, self.config = prepared.experiment, prepared.experiment.training
         self.workdir, self.mesh, self.data = workdir, mesh, prepared.train_split
         self.network, self.objective = prepared.network, prepared.objective
         self.resident_split = prepared.resident_split
-        self.checkpoints, self.stop = checkpoints, stop
+        self.checkpoints, self.stop, self.programs = checkpoints, stop, programs
 
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
         config, step = self.config, int(state.step)
-        train_step = make_train_step(config, self.objective, self.network, self.mesh)
+        train_step = self._step()
         with contextlib.ExitStack() as stack:
             pipeline = self._pipeline(step)
             stack.callback(pipeline.close)
@@ -178,6 +189,12 @@ class _Run:
                     return Ended(state, finished=False)
         self.checkpoints.wait()
         return Ended(state, finished=True)
+
+    def _step(self) -> Callable:
+        """The compiled step, its own or shared."""
+        if self.programs is not None:
+            return self.programs.step(self.objective, self.mesh)
+        return make_train_step(self.config, self.objective, self.network, self.mesh)
 
     def _pipeline(self, step: int) -> InputPipeline:
         seed, size = self.experiment.seed, self.config.batch_size
