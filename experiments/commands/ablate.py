@@ -97,10 +97,14 @@ def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
 
 
 def _finish(ablation: "Ablation", options: argparse.Namespace) -> None:
-    """Write the tables."""
+    """Write the tables and the report."""
+    # It takes matplotlib, which a plan does not wait for.
+    from experiments.report.page import write_report
+
     if options.worker:
         return
     print(ablation.finish())
+    print(write_report(ablation.folder.path))
     ablation.check_failed()
 
 
