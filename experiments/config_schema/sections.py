@@ -121,6 +121,8 @@ class TrainingConfig:
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       sample_every: steps between grids of samples, 0 for none.
+      trackers: where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, trackio, and
+        what packages add.
       keep: newest checkpoints kept.
       keep_every: checkpoints of its multiples are kept too, if it is not 0.
       init_from: a workdir whose averaged parameters are the first ones.
@@ -154,6 +156,7 @@ class TrainingConfig:
     log_every: int = ranged(50, low=1)
     save_every: int = ranged(10_000, low=1)
     sample_every: int = ranged(50_000, low=0)
+    trackers: tuple[str, ...] = ("tensorboard",)
     keep: int = ranged(2, low=1)
     keep_every: int = ranged(0, low=0)
     init_from: str | None = None
