@@ -10,6 +10,7 @@ tensorboard/          the same, for TensorBoard
 averages/             power-law averages of the parameters, for others made afterwards
 samples/              image grids and arrays
 likelihood/           log-densities
+evaluation/           how good samples are; features/ there, which may be removed, is made again
 """
 
 import contextlib
@@ -38,6 +39,10 @@ _FREE = {
     "training.log_every",
     "training.save_every",
     "training.sample_every",
+    "training.evaluate_every",
+    "training.evaluate_metrics",
+    "training.evaluate_features",
+    "training.evaluate_num",
     "training.keep",
     "training.keep_every",
     "training.max_skipped",
