@@ -52,7 +52,7 @@ class Status:
       losses: of the whole run, as at most `WIDTH` means of equal parts.
       losses_not_finite: lines whose loss is not a finite number.
       seconds_left: to the last step at the rate of the newest lines; None if there is no rate.
-      samples, likelihoods: the files there are, newest first.
+      samples, likelihoods, evaluations: the files there are, newest first.
       measured: the newest result of `likelihood`.
     """
 
@@ -74,6 +74,7 @@ class Status:
     seconds_left: float | None
     samples: list[str]
     likelihoods: list[str]
+    evaluations: list[str]
     measured: Measured | None
 
     @property
@@ -121,6 +122,7 @@ def read_status(workdir: str | pathlib.Path) -> Status:
         seconds_left=None if finished else seconds_left(step, num_steps, _rate(lines), batch_size),
         samples=[str(file) for file in _newest(path / "samples")],
         likelihoods=[str(file) for file in likelihoods],
+        evaluations=[str(file) for file in _newest(path / "evaluation")],
         measured=_measured(likelihoods),
     )
 
