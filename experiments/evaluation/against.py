@@ -1,5 +1,6 @@
 """What samples are compared with: a split of the data, or published statistics of one."""
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -44,9 +45,14 @@ class Against:
         """
         if split not in SPLITS[:2]:
             raise UserError(f"--split: got {split!r}, takes train or test")
+        if statistics is not None:
+            # Of an imported model the data may not be here, and statistics need none.
+            with contextlib.suppress(UserError):
+                test = trained.opened("test")
+                return cls(train=trained.train, test=test, reference=None, statistics=statistics)
+            return cls(train=trained.train, test=None, reference=None, statistics=statistics)
         train, test = trained.opened("train"), trained.opened("test")
-        reference = None if statistics else {"train": train, "test": test}[split]
-        return cls(train=train, test=test, reference=reference, statistics=statistics)
+        return cls(train=train, test=test, reference={"train": train, "test": test}[split])
 
     @classmethod
     def of_source(

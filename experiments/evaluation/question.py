@@ -80,15 +80,19 @@ class Question:
         for metric in self.metrics.values():
             metric.check(**there)
 
-    def check_num(self, num: int) -> None:
+    def check_num(self, num: int, field: str = "--num") -> None:
         """Stop metrics of more samples than there will be.
+
+        Args:
+          num: how many there will be.
+          field: that says so.
 
         Raises:
           UserError: the first that takes more.
         """
         for choice, metric in self.metrics.items():
             if num < metric.fewest:
-                raise UserError(f"--num: got {num}, takes {metric.fewest} or more with {choice}")
+                raise UserError(f"{field}: got {num}, takes {metric.fewest} or more with {choice}")
 
     def asks_for(self, name: str) -> bool:
         """Whether a metric of this name is among them."""

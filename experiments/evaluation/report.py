@@ -166,12 +166,12 @@ def said(kept: Kept, subject: Subject, comparison: Comparison, seconds: float) -
         warnings += warnings_of(split)
     if not subject.is_drawn:
         warnings += warnings_of(subject.data)
-    features = comparison.extractor.protocol["name"]
-    calls = kept.evaluations
+    features, calls = comparison.extractor.protocol["name"], kept.evaluations
+    each = "" if calls is None else f" by {calls.mean():.0f} network evaluations each"
     return {
         "about": [
-            f"{kept.examples.num} samples against {against}, by {kept.examples.dim} features of "
-            f"{features!r}; {seconds:.1f} s"
+            f"{kept.examples.num} samples{each}, against {against}, in {kept.examples.dim} "
+            f"features: {features}"
         ],
         "warnings": warnings,
         "evaluations_mean": None if calls is None else float(calls.mean()),

@@ -9,7 +9,7 @@ from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation.evaluate import evaluate
 from experiments.evaluation.features import build_features
-from experiments.evaluation.question import Question, default_features
+from experiments.evaluation.question import Question, default_features, default_metrics
 from experiments.state import averages
 from experiments.state.learned_sde import settled
 from experiments.state.train_state import TrainState
@@ -44,10 +44,11 @@ def check_evaluation(experiment: Experiment, data: Split) -> None:
             "training.objective 'classifier': it has no samples"
         )
     build_features(config.evaluate_features or default_features(data), _FEATURES)
-    if config.evaluate_metrics is not None:
-        question = Question.of(config.evaluate_metrics, _METRICS)
-        labelled = experiment.model.conditional and not data.cond_dim
-        question.check(examples=True, test=True, probabilities=True, labels=labelled)
+    labelled = experiment.model.conditional and not data.cond_dim
+    suits = default_metrics(data, 0, labelled=labelled, examples=True)
+    question = Question.of(config.evaluate_metrics or suits, _METRICS)
+    question.check(examples=True, test=True, probabilities=True, labels=labelled)
+    question.check_num(config.evaluate_num, "training.evaluate_num")
 
 
 def measured(

@@ -125,7 +125,10 @@ def test_the_command_prints_a_table_and_says_where_it_was_written(trained, tmp_p
     shutil.rmtree(trained / "evaluation")
     number, told, written = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"fd  \d+\.\d+ ± \d+\.\d+  Fréchet distance of .*", number)
-    assert told.startswith("40 samples against 5000 examples of toy:moons (test), by 2 features")
+    assert told == (
+        "40 samples by 3 network evaluations each, against 5000 examples of toy:moons (test), in 2 "
+        "features: pixels"
+    )
     assert written == f"{output}.json, {output}.png"
     protocol = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["protocol"]
     assert {key: protocol["reference"][key] for key in ("source", "split", "num")} == {
@@ -308,6 +311,7 @@ def test_files_that_do_not_go_together(tmp_path, capsys, monkeypatch):
         ("metrics=accuracy", ["accuracy", "without labels"]),
         ("features=inceptoin", ["training.evaluate_features", "'inceptoin'"]),
         ("num=1", ["training.evaluate_num", "got 1", "≥ 2"]),
+        ("num=49", ["training.evaluate_num: got 49, takes 50 or more with c2st"]),
     ],
 )
 def test_a_run_that_could_not_measure_does_not_start(field, words, tmp_path, capsys):
