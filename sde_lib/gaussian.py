@@ -43,12 +43,14 @@ class Gaussian(Pytree):
             eigenvalues=jnp.full((dim,), std**2, dtype=float),
         )
 
+    @jax.jit
     def log_prob(self, sde: SDE, x: States, t: Time) -> PerExample:
         """log p_t(x) in nats, eq. 1. x [B, ...] → [B]."""
         centred, _, _, variance = self._project(sde, x, t)
         log_scale = jnp.log(2 * math.pi * variance)
         return -jnp.sum(centred**2 / variance + log_scale, axis=-1) / 2
 
+    @jax.jit
     def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
         """The conditional means of data and noise, eq. 2 and 3, given x [B, ...] at t."""
         centred, alpha, sigma, variance = self._project(sde, x, t)
@@ -66,6 +68,7 @@ class Gaussian(Pytree):
         data = self.mean + (jnp.sqrt(self.eigenvalues) * draw) @ self.eigenvectors.T
         return data.reshape(shape)
 
+    @jax.jit
     def probability_flow(self, sde: SDE, x: States, t: Time, s: Time) -> States:
         """The state at s of the probability flow through x [B, ...] at t, eq. 4."""
         centred, _, _, variance = self._project(sde, x, t)

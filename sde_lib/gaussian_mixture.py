@@ -33,11 +33,13 @@ class GaussianMixture(Pytree):
     means: Array
     stds: Array
 
+    @jax.jit
     def log_prob(self, sde: SDE, x: States, t: Time) -> PerExample:
         """log p_t(x) in nats, eq. 1. x [B, ...] → [B]."""
         joint, *_ = self._components(sde, x, t)
         return jax.nn.logsumexp(joint, axis=-1)
 
+    @jax.jit
     def predict(self, sde: SDE, x: States, t: Time) -> Prediction:
         """The conditional means of data and noise, eq. 3 and 4, given x [B, ...] at t."""
         joint, centred, alpha, sigma, variance = self._components(sde, x, t)

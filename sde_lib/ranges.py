@@ -14,6 +14,7 @@ config or a flag becomes an object, never under tracing.
 """
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -127,19 +128,25 @@ class Declared(NamedTuple):
 
 def declared(make: Callable) -> dict[str, Declared]:
     """The type and range of each field of a dataclass, or keyword-only argument of a function."""
-    hints = _hints(make)
-    if dataclasses.is_dataclass(make):
-        return {
-            field.name: Declared(hints.get(field.name, Any), _range(make, field.name))
-            for field in dataclasses.fields(make)
-            if field.init
-        }
-    found = {}
+    if isinstance(make, type) and dataclasses.is_dataclass(make):
+        return dict(_fields(make))
+    hints, found = _hints(make), {}
     for name, parameter in inspect.signature(make).parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             kind, *more = _annotated(hints.get(name, Any))
             found[name] = Declared(kind, next((m for m in more if isinstance(m, Range)), Range()))
     return found
+
+
+@functools.cache
+def _fields(cls: Any) -> dict[str, Declared]:
+    """`declared` of a dataclass: a command asks for the same ones hundreds of times."""
+    hints = _hints(cls)
+    return {
+        field.name: Declared(hints.get(field.name, Any), _range(cls, field.name))
+        for field in dataclasses.fields(cls)
+        if field.init
+    }
 
 
 def check_ranges(tree: Any) -> None:

@@ -3,6 +3,7 @@
 `SCORESDE_TEST_DEVICES=1` and the like run them on as many.
 """
 
+import gc
 import getpass
 import os
 import pathlib
@@ -25,9 +26,13 @@ jax.config.update("jax_num_cpu_devices", int(os.environ.get("SCORESDE_TEST_DEVIC
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # in the processes that tests start, too
 if jax.__version_info__ < (0, 11):
-    # Half the time of compiling; XLA stops at flags that it does not know, so for a known version.
-    flag = "--xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
+    # A third of the time of compiling; XLA stops at flags that it does not know, so for a known
+    # version. One piece of a program for LLVM costs less than several in threads.
+    flags = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
+# Tracing makes objects by the million that live on: looking for garbage among them as often as
+# Python does takes a tenth of the time.
+gc.set_threshold(50_000, 20, 20)
 
 # Compiled programs are kept between runs. JAX does not write them atomically, so each worker of
 # pytest-xdist has a folder of its own, and a broken entry only warns.

@@ -36,6 +36,10 @@ ROOMS = {
         "conversion": "errors paths runtime config_schema data state builders workdir",
         "training": "errors paths runtime display config_schema data state builders workdir "
         "sampling evaluation",
+        "ablation": "errors paths runtime display config_schema data builders workdir sampling "
+        "likelihood evaluation training",
+        "report": "errors paths runtime display config_schema data workdir status evaluation "
+        "ablation",
     },
     "samplers": {
         "coefficients": "",
@@ -44,7 +48,12 @@ ROOMS = {
         "solvers": "coefficients coordinates",
         "control": "",
     },
-    "models": {"registry": "", "layers": "registry", "networks": "registry layers"},
+    "models": {
+        "registry": "",
+        "layers": "registry",
+        "networks": "registry layers",
+        "features": "layers",
+    },
 }
 # Who speaks of grey levels: the codec, the sources that declare them, what a workdir's files say of
 # them, and the fields of a config. A U-Net's levels, in `conversion`, are others.

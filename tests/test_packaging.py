@@ -69,7 +69,8 @@ def test_one_version():
 def requirements() -> list[Requirement]:
     """What is asked for to run the tests and to build the documentation."""
     extras = SETUP["options.extras_require"]
-    asked = [SETUP["options"]["install_requires"], extras["test"], extras["emoji"]]
+    asked = [SETUP["options"]["install_requires"]]
+    asked += [extras[name] for name in ("test", "emoji", "features")]
     lines = "\n".join([*asked, read("docs/requirements.txt")]).splitlines()
     found = [Requirement(line) for line in lines if line and line[0] != "#"]
     return [required for required in found if required.name != "scoresde"]

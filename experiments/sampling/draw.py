@@ -26,10 +26,12 @@ class Drawn(NamedTuple):
     Args:
       samples: NumPy arrays [num, ...]; None where files of the same protocol were there.
       summary: what was made and where, in two lines.
+      result: its name and protocol; `result.report` has what it cost.
     """
 
     samples: Samples | None
     summary: str
+    result: Result
 
 
 def draw(
@@ -76,14 +78,14 @@ def draw(
     result = _result(trained, files.words(sampler, trained, sde, seed), protocol, output)
     is_there = result.is_there(*files.suffixes(keep))
     if is_there and not again:
-        return Drawn(None, files.drawn_before(result))
+        return Drawn(None, files.drawn_before(result), result)
     start = time.perf_counter()
     samples = sampler.draw(num, seed, progress=progress, keep=keep, latents=latents, cond=cond)
     seconds = time.perf_counter() - start
     if not is_there:
         by_class, data = latents is None, trained.train
         files.save(samples, cond, seconds, data, class_names, by_class, result, about)
-    return Drawn(samples, files.summary(samples, seconds, result))
+    return Drawn(samples, files.summary(samples, seconds, result), result)
 
 
 def with_flags(trained: TrainedModel, flags: Mapping[str, Any]) -> TrainedModel:

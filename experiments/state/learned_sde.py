@@ -31,7 +31,8 @@ def beside(experiment: Experiment, params: Any) -> Any:
     if not names:
         return params
     sde = construct(lookup(sdes, experiment.sde.name, "sde.name"), experiment.sde, "sde")
-    numbers = {name: jnp.asarray(getattr(sde, name), jnp.float32) for name in names}
+    # NumPy: among several processes an array on the devices of one would be no part of a program.
+    numbers = {name: np.asarray(getattr(sde, name), np.float32) for name in names}
     return {MODEL: params, LEARNED: numbers}
 
 

@@ -29,6 +29,7 @@ from experiments.state.finite import check_parameters
 from experiments.state.learned_sde import beside
 from experiments.state.train_state import abstract_state
 from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
+from experiments.training.evaluation import check_evaluation
 from experiments.training.objective import Objective, objectives
 from experiments.workdir.folder import Workdir
 from experiments.workdir.restored_run import begun, restore
@@ -68,22 +69,50 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
       UserError: bad input.
     """
     check(experiment)
-    lookup(objectives, experiment.training.objective, "training.objective")
+    check_batches(experiment, mesh)
+    split, resident = _read(experiment)
+    objective = fitting(experiment, split)
+    experiment, network = objective.experiment, objective.network
+    params = None
+    if experiment.training.init_from is not None and not workdir.has_checkpoints:
+        params = _params_of_another(experiment, network, split.shape, mesh)
+    return Prepared(experiment, network, objective, split, resident, params)
+
+
+def check_batches(experiment: Experiment, mesh: Mesh) -> None:
+    """Stop an objective that there is not, and batches that the devices cannot share.
+
+    Raises:
+      UserError: the first such field.
+    """
     config = experiment.training
+    lookup(objectives, config.objective, "training.objective")
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
-    split, resident = _read(experiment)
+
+
+def fitting(experiment: Experiment, split: Split) -> Objective:
+    """The objective of a checked experiment, once its network and it are known to fit the data.
+
+    Args:
+      experiment: the experiment, checked.
+      split: its training split, which need not be read.
+
+    Returns:
+      The objective, of the experiment with what of its model follows from the data.
+
+    Raises:
+      UserError: they do not fit.
+    """
     experiment = conditioned(experiment, split)
     network = build_network(experiment.model, training=True)
     objective = make_objective(experiment, network, split)
     objective.check()
+    check_evaluation(experiment, split)
     _check_fit(objective)
     check_attention(network, split.shape)
     check_guidance(experiment)
-    params = None
-    if config.init_from is not None and not workdir.has_checkpoints:
-        params = _params_of_another(experiment, network, split.shape, mesh)
-    return Prepared(experiment, network, objective, split, resident, params)
+    return objective
 
 
 def make_objective(experiment: Experiment, network: nn.Module, data: Split) -> Objective:

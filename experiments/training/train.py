@@ -1,14 +1,15 @@
 """The command `train`: from a config to a workdir with checkpoints, metrics and samples.
 
-At a step where several are due, the line of metrics is written first, then samples, then the
-checkpoint: what a checkpoint has behind it is on disk, so a run that is killed and started again
-makes the same files.
+At a step where several are due, the line of metrics is written first, then what samples are worth,
+then samples, then the checkpoint: what a checkpoint has behind it is on disk, so a run that is
+killed and started again makes the same files.
 """
 
 import contextlib
 import dataclasses
 import importlib.metadata
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jax.sharding import Mesh
@@ -30,8 +31,10 @@ from experiments.state.learned_sde import settled
 from experiments.state.resuming import check_network, complete
 from experiments.state.snapshots import save_snapshot
 from experiments.state.train_state import TrainState, abstract_state, init_state
+from experiments.training.evaluation import measured
 from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming, Throughput
 from experiments.training.log import TrainingLog
+from experiments.training.programs import Programs
 from experiments.training.setup import Prepared, prepare
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.workdir.data_spec import DataSpec
@@ -67,6 +70,7 @@ def train(
     *,
     accept: tuple[str, ...] = (),
     explain_sharding: bool = False,
+    programs: Programs | None = None,
 ) -> Ended:
     """Train to `training.num_steps`, from the newest checkpoint where there is one.
 
@@ -76,6 +80,8 @@ def train(
       mesh: the devices.
       accept: fields that may differ from those that the folder was made with.
       explain_sharding: print how the parameters lie on the devices.
+      programs: steps that runs of this process share; their learning rate is an argument, so that
+        they may round otherwise than a step of the run's own.
 
     Raises:
       UserError: bad input, a workdir of another experiment or in use, or updates that stay without
@@ -106,7 +112,7 @@ def train(
         if processes.is_first():
             workdir.record(experiment)
             workdir.record_data_spec(spec)
-        run = _Run(workdir, mesh, prepared, checkpoints, stop)
+        run = _Run(workdir, mesh, prepared, checkpoints, stop, programs)
         return run.to_end(state)
 
 
@@ -139,18 +145,24 @@ class _Run:
     """One run of the loop: what it needs, and what it does every so often."""
 
     def __init__(
-        self, workdir: Workdir, mesh: Mesh, prepared: Prepared, checkpoints: Checkpoints, stop: Stop
+        self,
+        workdir: Workdir,
+        mesh: Mesh,
+        prepared: Prepared,
+        checkpoints: Checkpoints,
+        stop: Stop,
+        programs: Programs | None,
     ):
         self.experiment, self.config = prepared.experiment, prepared.experiment.training
         self.workdir, self.mesh, self.data = workdir, mesh, prepared.train_split
         self.network, self.objective = prepared.network, prepared.objective
         self.resident_split = prepared.resident_split
-        self.checkpoints, self.stop = checkpoints, stop
+        self.checkpoints, self.stop, self.programs = checkpoints, stop, programs
 
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
         config, step = self.config, int(state.step)
-        train_step = make_train_step(config, self.objective, self.network, self.mesh)
+        train_step = self._step()
         with contextlib.ExitStack() as stack:
             pipeline = self._pipeline(step)
             stack.callback(pipeline.close)
@@ -166,6 +178,8 @@ class _Run:
                 if last or step % config.log_every == 0:
                     log.line(step, fetch(metrics))
                     _check_finite(config, int(fetch(state.sums.longest)), step)
+                if config.evaluate_every and step % config.evaluate_every == 0:
+                    self._evaluate(state, step, log)
                 if config.sample_every and step % config.sample_every == 0:
                     self._draw(state, step, log)
                 if last or save:
@@ -178,6 +192,12 @@ class _Run:
                     return Ended(state, finished=False)
         self.checkpoints.wait()
         return Ended(state, finished=True)
+
+    def _step(self) -> Callable:
+        """The compiled step, its own or shared."""
+        if self.programs is not None:
+            return self.programs.step(self.objective, self.mesh)
+        return make_train_step(self.config, self.objective, self.network, self.mesh)
 
     def _pipeline(self, step: int) -> InputPipeline:
         seed, size = self.experiment.seed, self.config.batch_size
@@ -192,8 +212,19 @@ class _Run:
         Those of a run that was stopped in between are the same, and so are its roundings.
         """
         config = self.config
-        every = (steps_per_call(config), config.log_every, config.save_every, config.sample_every)
+        files = (config.log_every, config.save_every, config.sample_every, config.evaluate_every)
+        every = (steps_per_call(config), *files)
         return min(config.num_steps - step, *(n - step % n for n in every if n))
+
+    def _evaluate(self, state: TrainState, step: int, log: TrainingLog) -> None:
+        """Numbers of samples from the averaged parameters."""
+        try:
+            values = measured(self.experiment, self.workdir, self.mesh, self.data, state)
+        except UserError as error:  # of a model that has hardly begun: it may still learn
+            _say(f"step {step}: {error}")
+        else:
+            log.numbers(step, values)
+        log.throughput.restart(step)
 
     def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""

@@ -10,6 +10,7 @@ tensorboard/          the same, for TensorBoard
 averages/             power-law averages of the parameters, for others made afterwards
 samples/              image grids and arrays
 likelihood/           log-densities
+evaluation/           how good samples are; features/ there, which may be removed, is made again
 """
 
 import contextlib
@@ -38,6 +39,10 @@ _FREE = {
     "training.log_every",
     "training.save_every",
     "training.sample_every",
+    "training.evaluate_every",
+    "training.evaluate_metrics",
+    "training.evaluate_features",
+    "training.evaluate_num",
     "training.keep",
     "training.keep_every",
     "training.max_skipped",
@@ -253,14 +258,23 @@ class Workdir:
 
 def flat(experiment: Experiment) -> dict[str, Any]:
     """Every field by its path, as "training.batch_size"; JSON values."""
-    return _flatten(json.loads(json.dumps(dataclasses.asdict(experiment))))
+    return flattened(json.loads(json.dumps(dataclasses.asdict(experiment))))
 
 
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def differences(a: Experiment, b: Experiment) -> dict[str, tuple[Any, Any]]:
+    """By path the fields that differ, with both values; None where one has no such field."""
+    ours, theirs = flat(a), flat(b)
+    fields = dict.fromkeys([*ours, *theirs])
+    both = {name: (ours.get(name), theirs.get(name)) for name in fields}
+    return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+
+
+def flattened(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a config's sections by their paths; those of `args` stay together."""
     fields: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and not name.endswith("args"):
-            fields |= _flatten(value, f"{prefix}{name}.")
+            fields |= flattened(value, f"{prefix}{name}.")
         else:
             fields[prefix + name] = value
     return fields

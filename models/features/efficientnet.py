@@ -17,7 +17,7 @@ from typing import NamedTuple
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from models.features.fixed_norm import FixedNorm
+from models.features.fixed_norm import FixedNorm, Map
 from models.layers.basic import Image
 
 
@@ -81,7 +81,7 @@ class InvertedBottleneck(nn.Module):
     stage: Stage
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         _, kernel, stride, expansion, channels = self.stage
         wide, h = expansion * x.shape[-1], x
         if expansion > 1:

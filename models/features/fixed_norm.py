@@ -3,8 +3,12 @@
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from models.layers.basic import Image
+
+Map = Float[Array, "batch rows columns features"]
+"""What a layer makes of an image [B, H, W, C]."""
 
 
 class FixedNorm(nn.Module):

@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from models.features.fixed_norm import FixedNorm
+from models.features.fixed_norm import FixedNorm, Map
 from models.layers.basic import Image
 
 _average = partial(
@@ -37,9 +37,9 @@ class InceptionOutputs(NamedTuple):
       logits: with them.
     """
 
-    pool_1: Image
-    pool_2: Image
-    mixed_6e: Image
+    pool_1: Map
+    pool_2: Map
+    mixed_6e: Map
     pool_3: Float[Array, "batch dim"]
     logits_unbiased: Float[Array, "batch classes"]
     logits: Float[Array, "batch classes"]
@@ -61,7 +61,7 @@ class Convolution(nn.Module):
     padding: str = "SAME"
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         x = nn.Conv(
             self.features,
             self.kernel,
@@ -125,7 +125,7 @@ class Logits(nn.Module):
 class _Block(nn.Module):
     """Branches side by side, whose channels are joined."""
 
-    def _chain(self, x: Image, name: str, *layers: tuple) -> Image:
+    def _chain(self, x: Image, name: str, *layers: tuple) -> Map:
         """Convolutions one after the other, called name_1, name_2, …"""
         for number, layer in enumerate(layers, 1):
             x = Convolution(*layer, name=f"{name}_{number}")(x)
@@ -142,7 +142,7 @@ class BlockA(_Block):
     pool_features: int
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         branches = [
             Convolution(64, name="branch1x1")(x),
             self._chain(x, "branch5x5", (48,), (64, (5, 5))),
@@ -156,7 +156,7 @@ class BlockB(_Block):
     """Half the resolution: 3×3, twice 3×3, and a maximum."""
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         half = ((3, 3), 2, "VALID")
         branches = [
             Convolution(384, *half, name="branch3x3")(x),
@@ -176,7 +176,7 @@ class BlockC(_Block):
     channels: int
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         c, wide, high = self.channels, (1, 7), (7, 1)
         twice = (c,), (c, high), (c, wide), (c, high), (192, wide)
         branches = [
@@ -192,7 +192,7 @@ class BlockD(_Block):
     """Half the resolution: 3×3, 7×7 and 3×3, and a maximum."""
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         half = ((3, 3), 2, "VALID")
         branches = [
             self._chain(x, "branch3x3", (192,), (320, *half)),
@@ -212,7 +212,7 @@ class BlockE(nn.Module):
     pool: Callable[[Image], Image]
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image) -> Map:
         once = Convolution(384, name="branch3x3_1")(x)
         twice = Convolution(448, name="branch3x3dbl_1")(x)
         twice = Convolution(384, (3, 3), name="branch3x3dbl_2")(twice)

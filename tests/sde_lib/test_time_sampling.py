@@ -19,65 +19,83 @@ T_MIN, T_MAX = 1e-3, 0.98
 
 @float64
 @every_sde
-@pytest.mark.parametrize("name", list(time_samplers))
-def test_weights_are_the_ratio_of_the_densities(sde, name):
+def test_weights_are_the_ratio_of_the_densities(sde):
     """ω = (uniform density)/(density of t): dt/du over the length of the interval."""
-    u = (jnp.arange(50) + 0.5) / 50
 
-    def time(u):
-        return time_samplers[name](sde, u, T_MIN, T_MAX)[0]
+    @jax.jit
+    def drawn(sde, u):
+        found = {}
+        for name in time_samplers:
 
-    t, weight = time_samplers[name](sde, u, T_MIN, T_MAX)
-    assert_allclose(
-        time_samplers[name](sde, jnp.array([0.0, 1.0]), T_MIN, T_MAX)[0], [T_MIN, T_MAX]
-    )
-    assert jnp.all(jnp.diff(t) > 0)
-    assert_allclose(weight, jax.vmap(jax.grad(time))(u) / (T_MAX - T_MIN), rtol=1e-8)
+            def time(u, name=name):
+                return time_samplers[name](sde, u, T_MIN, T_MAX)
+
+            (t, weight), (slope, _) = jax.jvp(time, (u,), (jnp.ones_like(u),))
+            found[name] = t, weight, slope
+        return found
+
+    u = np.r_[0.0, (np.arange(50) + 0.5) / 50, 1.0]
+    for name, (t, weight, slope) in jax.device_get(drawn(sde, u)).items():
+        assert_allclose(t[[0, -1]], [T_MIN, T_MAX], err_msg=name)
+        assert np.all(np.diff(t) > 0), name
+        assert_allclose(weight[1:-1], slope[1:-1] / (T_MAX - T_MIN), rtol=1e-8, err_msg=name)
 
 
 @float64
 @every_sde
 def test_log_snr_sampler_is_uniform_in_log_snr(sde):
-    u = jnp.linspace(0, 1, 11)
-    t, weight = time_samplers["log_snr"](sde, u, T_MIN, T_MAX)
-    ends = sde.log_snr(T_MIN), sde.log_snr(T_MAX)
-    assert_allclose(sde.log_snr(t), jnp.linspace(*ends, 11), rtol=1e-9, atol=1e-9)
+
+    @jax.jit
+    def drawn(sde, u, ends):
+        t, weight = time_samplers["log_snr"](sde, u, T_MIN, T_MAX)
+        return sde.log_snr(t), sde.log_snr(ends), weight * snr_decay(sde, t)
+
+    levels, ends, decay = jax.device_get(
+        drawn(sde, np.linspace(0, 1, 11), np.array([T_MIN, T_MAX]))
+    )
+    assert_allclose(levels, np.linspace(*ends, 11), rtol=1e-9, atol=1e-9)
     # Under likelihood weighting it is importance sampling: ω g²/σ² is the same everywhere.
-    total = weight * snr_decay(sde, t) * (T_MAX - T_MIN)
-    assert_allclose(total, ends[0] - ends[1], rtol=1e-8)
+    assert_allclose(decay * (T_MAX - T_MIN), ends[0] - ends[1], rtol=1e-8)
 
 
 @float64
 @every_sde
 def test_log_normal_sampler_is_normal_in_log_noise(sde):
     """Quantiles of N(−1.2, 1.2²) cut to [log n(t_min), log n(t_max)], by SciPy."""
-    low, high = np.log(sde.noise_to_signal(jnp.array([T_MIN, T_MAX])))
-    cut = stats.truncnorm((low + 1.2) / 1.2, (high + 1.2) / 1.2, loc=-1.2, scale=1.2)
+
+    @jax.jit
+    def drawn(sde, u, ends):
+        t, _ = time_samplers["log_normal"](sde, u, T_MIN, T_MAX)
+        return sde.noise_to_signal(ends), sde.noise_to_signal(t)
+
     u = np.linspace(0.01, 0.99, 21)
-    t, _ = time_samplers["log_normal"](sde, jnp.asarray(u), T_MIN, T_MAX)
-    assert_allclose(np.log(sde.noise_to_signal(t)), cut.ppf(u), rtol=1e-8, atol=1e-8)
+    ends, levels = jax.device_get(drawn(sde, u, np.array([T_MIN, T_MAX])))
+    low, high = np.log(ends)
+    cut = stats.truncnorm((low + 1.2) / 1.2, (high + 1.2) / 1.2, loc=-1.2, scale=1.2)
+    assert_allclose(np.log(levels), cut.ppf(u), rtol=1e-8, atol=1e-8)
 
 
 @every_registered_sde
 def test_times_and_weights_are_finite_to_the_end(sde):
     """Every sampler under every weighting, at u from 0 to 1 and t up to 1, in float32."""
-    t_min = float(sde.time_of_noise_to_signal(1e-3)) or 1e-5
-    u = jnp.linspace(0, 1, 65)
 
     @jax.jit
-    def all_weights(sde):
-        found = {}
-        for name in time_samplers:
-            t, importance = time_samplers[name](sde, u, t_min)
-            found[name] = [t, importance]
-            for weighting in weightings:
-                for part in weightings[weighting](sde, t, 0.5):
-                    found[f"{name}, {weighting}"] = [part, importance * part]
+    def all_weights(sde, u):
+        t_min = sde.time_of_noise_to_signal(1e-3)
+        t_min = jnp.where(t_min > 0, t_min, 1e-5)
+        drawn = [time_samplers[name](sde, u, t_min) for name in time_samplers]
+        t, importance = (jnp.stack(parts) for parts in zip(*drawn, strict=True))
+        found = {"none": [t, importance]}
+        for name in weightings:
+            parts = [part.reshape(t.shape) for part in weightings[name](sde, t.ravel(), 0.5)]
+            found[name] = [*parts, *(importance * part for part in parts)]
         return found
 
-    for name, values in all_weights(sde).items():
-        assert np.isfinite(values).all(), name
-        assert np.min(values) >= 0, name
+    for weighting, values in all_weights(sde, np.linspace(0, 1, 65, dtype=np.float32)).items():
+        for of_samplers in zip(time_samplers, *values, strict=True):
+            name, *numbers = of_samplers
+            assert np.isfinite(numbers).all(), (name, weighting)
+            assert np.min(numbers) >= 0, (name, weighting)
 
 
 @float64
@@ -89,19 +107,25 @@ def test_what_is_left_out_without_a_signal_is_invisible(sde, name):
     ‖ε̂ − ε‖² = α² s²/(α² s² + σ²). The mean over u is taken by the normal score of u, where both
     distributions of times have no steep ends.
     """
-    t_min, y = float(sde.time_of_noise_to_signal(0.1)), np.linspace(-8, 8, 4001)
+    y = np.linspace(-8, 8, 4001)
+    x, of_x = np.polynomial.legendre.leggauss(64)
     u, weights = stats.norm.cdf(y), stats.norm.pdf(y) * (y[1] - y[0])
 
     def least(t):
         signal = (0.5 * sde.alpha(t)) ** 2
-        return np.asarray(signal / (signal + sde.sigma(t) ** 2))
+        return signal / (signal + sde.sigma(t) ** 2)
 
-    t, importance = time_samplers[name](sde, jnp.asarray(u), t_min)
+    @jax.jit
+    def integrands(u, x):
+        t_min = sde.time_of_noise_to_signal(0.1)
+        t, importance = time_samplers[name](sde, u, t_min)
+        everywhere = least(t_min + (1 - t_min) * (x + 1) / 2) / 2
+        return importance * least(t), everywhere, sde.noise_to_signal(t[-1])
+
+    drawn, everywhere, last = jax.device_get(integrands(u, x))
     # 1 − u of 1e-15 has one digit of its own, a hundred times less than where log σ/α is cut.
-    assert_allclose(sde.noise_to_signal(t[-1]), 1e3, rtol=1e-4)
-    x, of_x = np.polynomial.legendre.leggauss(64)
-    whole = of_x @ least(t_min + (1 - t_min) * (x + 1) / 2) / 2
-    assert_allclose(weights @ (importance * least(t)), whole, rtol=1e-6)
+    assert_allclose(last, 1e3, rtol=1e-4)
+    assert_allclose(weights @ drawn, of_x @ everywhere, rtol=1e-6)
 
 
 @float64
@@ -132,22 +156,28 @@ def test_normalisers_are_the_published_ones(sde, published):
 
 
 @every_sde
-@pytest.mark.parametrize("name", list(time_samplers))
-def test_in_float32(sde, name):
+def test_in_float32(sde):
     """Times stay inside; times and weights are those of float64.
 
     log-SNR of up to 28 is rounded to 2e-6; its slope is 17 at least, and about 1/t for small t, so
     t is off by 1e-7 or by 2e-6 of itself. The weight, a power of t, follows.
     """
     u = np.linspace(0, 1, 201, dtype=np.float32)[:-1]
-    t, weight = time_samplers[name](sde, jnp.asarray(u), 1e-5, T_MAX)
-    assert t.dtype == weight.dtype == jnp.float32
-    assert t.min() >= np.float32(1e-5)
-    assert t.max() <= np.float32(T_MAX)
+
+    @jax.jit
+    def drawn(sde, u):
+        return {name: time_samplers[name](sde, u, 1e-5, T_MAX) for name in time_samplers}
+
+    ours = jax.device_get(drawn(sde, u))
     with jax.enable_x64(True):
-        exact, exact_weight = time_samplers[name](sde, jnp.asarray(u, float), 1e-5, T_MAX)
-    assert_allclose(t, exact, rtol=2e-5, atol=1e-7)
-    assert_allclose(weight, exact_weight, rtol=1e-4)
+        every_exact = jax.device_get(drawn(sde, u.astype(np.float64)))
+    for name, (t, weight) in ours.items():
+        assert t.dtype == weight.dtype == np.float32
+        assert t.min() >= np.float32(1e-5)
+        assert t.max() <= np.float32(T_MAX)
+        exact, exact_weight = every_exact[name]
+        assert_allclose(t, exact, rtol=2e-5, atol=1e-7, err_msg=name)
+        assert_allclose(weight, exact_weight, rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("num", [1, 5, 64])

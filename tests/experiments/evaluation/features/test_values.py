@@ -1,11 +1,14 @@
 """Features without a network: the values, their principal components, and a user's own."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from experiments.data import Split
 from experiments.errors import UserError
-from experiments.evaluation.features import build_features
+from experiments.evaluation.features import Extracted, Features, build_features
+from sde_lib import ranged
 
 RNG = np.random.default_rng(0)
 IMAGES = Split.of(RNG.integers(0, 17, (40, 3, 2, 1), np.uint8), levels=17)
@@ -24,6 +27,17 @@ def flat(values):
 
 def growing(values):
     return np.zeros((len(values), len(values)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shifted(Features):
+    """Pixels, and a number added."""
+
+    by: float = ranged(1.0, low=0)
+
+    def open(self, train, folder, seed, test=None):
+        flat = build_features("pixels").open(train, folder, seed)
+        return lambda values: Extracted(flat(values).features + self.by)
 
 
 def own(name: str) -> str:
@@ -71,6 +85,11 @@ def test_a_function_of_ones_own(tmp_path):
     assert len(extract.protocol["source"]) == 12
 
 
+def test_a_class_of_ones_own(tmp_path):
+    extract = build_features(f"{own('Shifted')}:by=2").open(POINTS, tmp_path, seed=0)
+    np.testing.assert_array_equal(extract(POINTS.values).features, POINTS.values + 2)
+
+
 @pytest.mark.parametrize(
     ("spec", "data", "says"),
     [
@@ -81,6 +100,8 @@ def test_a_function_of_ones_own(tmp_path):
         (own("nothing"), IMAGES, "unknown name 'nothing'"),
         (own("mean_rows") + ":powr=2", IMAGES, "unknown field 'powr'; did you mean 'power'?"),
         (own("mean_rows") + ":power=a", IMAGES, "power: got 'a', takes a finite number"),
+        (own("Shifted") + ":by=-1", IMAGES, "Shifted: by: got -1, takes a number ≥ 0"),
+        (own("IMAGES"), IMAGES, "takes a function"),
         (own("flat"), IMAGES, r"flat: returned shape \(12,\), takes \(2, D\) of 2 examples"),
         (own("growing"), IMAGES, "growing: returned 40 numbers an example, takes 2"),
         ("pixels", POINTS, r"samples: got examples of shape \(3, 2, 1\), takes \(2,\)"),

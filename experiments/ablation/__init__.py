@@ -1,0 +1,1 @@
+"""From a question to a table: cells that are trained, sampled and measured, and compared."""

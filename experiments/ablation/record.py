@@ -1,0 +1,126 @@
+"""Writes an ablation's folder: what was asked, the cells, where and when."""
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from experiments.ablation import spec
+from experiments.ablation.cell import Cell, cells_of
+from experiments.ablation.folder import AblationFolder
+from experiments.ablation.locks import waiting
+from experiments.ablation.question import Question, differing
+from experiments.errors import UserError
+from experiments.runtime.atomic_files import write_atomically
+from experiments.runtime.versions import versions
+
+
+def asked(folder: AblationFolder) -> Question:
+    """The question that a folder holds.
+
+    Raises:
+      UserError: it holds none, or a damaged one.
+    """
+    if not folder.is_there:
+        raise UserError(f"--workdir: {folder.path} holds no ablation (no {folder.question.name})")
+    return spec.read(folder.question)
+
+
+def check(folder: AblationFolder, question: Question, cells: Sequence[Cell]) -> None:
+    """Stop a question that is not the folder's, nor that with more cells or other metrics.
+
+    Args:
+      folder: new, empty, or of an ablation; nothing is written.
+      question: what is asked now.
+      cells: its cells.
+
+    Raises:
+      UserError: the folder holds another ablation, or something else.
+    """
+    if not folder.is_there:
+        left = {".locks", folder.question.name + ".partial"}
+        if folder.path.exists() and not {p.name for p in folder.path.iterdir()} <= left:
+            raise UserError(
+                f"--workdir: {folder.path} holds something else than an ablation (no "
+                f"{folder.question.name}), takes a new or empty folder or one of this ablation"
+            )
+        return
+    before = asked(folder)
+    here = {(cell.name, cell.seed, cell.record.workdir) for cell in cells}
+    gone = [c for c in cells_of(before) if (c.name, c.seed, c.record.workdir) not in here]
+    if gone:
+        found = differing(question, before)
+        what = f"{found[0]} {_shown(found[2])}, not {_shown(found[1])}" if found else "other code"
+        raise UserError(
+            f"--workdir: {folder.path} holds another ablation, with {what}; takes a folder of its "
+            "own, or all of that ablation's cells and more"
+        )
+
+
+def _shown(value: Any) -> str:
+    """A field of a question as a flag has it."""
+    if isinstance(value, tuple):
+        parts = [getattr(part, "text", part) for part in value]
+        return " ".join(",".join(p) if isinstance(p, tuple) else str(p) for p in parts) or "none"
+    return "none" if value is None else str(value)
+
+
+def begin(folder: AblationFolder, question: Question, cells: Sequence[Cell], command: str) -> None:
+    """Write what is asked, the cells, and where they are run; once `check` has passed.
+
+    Args:
+      folder: the ablation's.
+      question, cells: as of `check`.
+      command: the command line.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    about = {
+        "command": folder.about.get("command", command),
+        "versions": versions(),
+        "hardware": hardware(),
+        "started": folder.about.get("started", _now()),
+        "ended": None,
+    }
+    with waiting(folder.lock("record")):
+        records = [dataclasses.asdict(cell.record) for cell in cells]
+        write_atomically(folder.path / "cells.json", _json(records))
+        write_atomically(folder.path / "command.txt", about["command"] + "\n")
+        write_atomically(folder.path / "about.json", _json(about))
+        # The last: what has no question has no cells to lose.
+        write_atomically(folder.question, spec.write(question))
+
+
+def end(folder: AblationFolder) -> None:
+    """Write when all cells had been run.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with waiting(folder.lock("record")):
+        write_atomically(folder.path / "about.json", _json(folder.about | {"ended": _now()}))
+
+
+def hardware() -> dict[str, Any]:
+    """What computes: the devices, the cores, the system."""
+    return {
+        "device": jax.devices()[0].device_kind,
+        "devices": len(jax.devices()),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
