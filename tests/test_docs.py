@@ -32,7 +32,6 @@ TINY = {
     "likelihood": ["--devices=1", "--limit=16"],
     "fit_grid": ["--devices=1", "--batch=16", "--steps=3"],
     "evaluate": ["--devices=1", "--num=50", "--batch=16"],
-    "fit_grid": ["--devices=1", "--batch=16"],
 }
 """Flags that make a command short, after those of the page."""
 
