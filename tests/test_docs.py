@@ -30,8 +30,8 @@ TINY = {
     "train": [flag for flag in TOY if not flag.startswith("--config=")],
     "sample": ["--devices=1", "--num=16", "--batch=16"],
     "likelihood": ["--devices=1", "--limit=16"],
+    "fit_grid": ["--devices=1", "--batch=16", "--steps=3"],
     "evaluate": ["--devices=1", "--num=50", "--batch=16"],
-    "fit_grid": ["--devices=1", "--batch=16"],
 }
 """Flags that make a command short, after those of the page."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,9 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     if options.sbatch and not options.slurm:
         raise UserError("--sbatch: takes --slurm=FILE as well")
     question = _question(options, overrides)
+    if options.jobs and options.jobs > 1:
+        # This process computes next to nothing, and leaves a GPU's memory to the others.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     devices.start()
     ablation = Ablation.of(options.workdir, question, devices.make_mesh(options.devices))
     if options.plan:
@@ -97,10 +101,14 @@ def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
 
 
 def _finish(ablation: "Ablation", options: argparse.Namespace) -> None:
-    """Write the tables."""
+    """Write the tables and, once no cell is left, the report; say what has failed."""
+    from experiments.report.page import write_report
+
     if options.worker:
         return
     print(ablation.finish())
+    if not ablation.left():
+        print(write_report(ablation.folder.path))
     ablation.check_failed()
 
 

@@ -121,6 +121,8 @@ class TrainingConfig:
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       sample_every: steps between grids of samples, 0 for none.
+      trackers: where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, trackio, and
+        what packages add.
       evaluate_every: steps between measurements of samples of the average, 0 for none.
       evaluate_metrics: what is measured, as of `scoresde evaluate --metrics`; None for what suits
         the data.
@@ -159,6 +161,7 @@ class TrainingConfig:
     log_every: int = ranged(50, low=1)
     save_every: int = ranged(10_000, low=1)
     sample_every: int = ranged(50_000, low=0)
+    trackers: tuple[str, ...] = ("tensorboard",)
     evaluate_every: int = ranged(0, low=0)
     evaluate_metrics: str | None = None
     evaluate_features: str | None = None

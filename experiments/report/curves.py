@@ -10,7 +10,7 @@ from experiments.report.figure import Figure, Series, as_csv
 from experiments.report.study import Cell, Study, named
 from experiments.workdir.metrics import read_metrics
 
-_LOSS, _MEASURED = "loss", "eval/"
+_LOSS, _MEASURED, _ERROR = "loss", "eval/", "_error"
 _MAX_FIGURES = 8
 _MAX_POINTS = 8000
 """Of all curves together: what keeps a page of 100 cells small."""
@@ -32,7 +32,9 @@ def curves(study: Study) -> list[Figure]:
     models = _models(study)
     lines = {series: [read_metrics(w / "metrics.jsonl") for w in ws] for series, ws in models}
     names = {name for runs in lines.values() for run in runs for line in run for name in line}
-    measured = sorted(name for name in names if name.startswith(_MEASURED))
+    measured = sorted(
+        name for name in names if name.startswith(_MEASURED) and not name.endswith(_ERROR)
+    )
     shown = [name for name in [_LOSS, *measured] if name in names][:_MAX_FIGURES]
     most = _MAX_POINTS // max(1, len(shown) * len(models))
     return [

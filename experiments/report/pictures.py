@@ -69,7 +69,7 @@ def neighbours(study: Study) -> list[Picture]:
     evaluated = [
         (cell, run.evaluation) for cell in study.cells for run in cell.runs if run.evaluation
     ]
-    found = [(cell, _beside(file, ".png")) for cell, file in evaluated]
+    found = [(cell, _beside(file, ".nearest.png")) for cell, file in evaluated]
     return _files(found, "samples beside their nearest training examples")
 
 

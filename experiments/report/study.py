@@ -183,7 +183,9 @@ def _evaluations(path: pathlib.Path) -> list[tuple[str, Run]]:
                 seed=0,
                 workdir=path,
                 metrics={k: x for k, x in report["metrics"].items() if isinstance(x, dict)},
-                evaluations=report.get("evaluations"),
+                evaluations=report.get("evaluations_mean"),
+                # It has drawn its samples, and shows the first.
+                samples=file if file.with_name(f"{file.stem}.png").is_file() else None,
                 evaluation=file,
             ),
         )

@@ -66,7 +66,7 @@ def _line(
         str(path.relative_to(folder)),
         status.sde,
         f"{status.step} of {status.num_steps}",
-        _number(status.metrics.get("loss")),
+        _number(status.losses[-1] if status.losses else None),
         _NONE
         if measured is None
         else _with_error(measured.bits_per_dim, measured.standard_error, ".4f"),

@@ -10,6 +10,7 @@ from experiments.config_schema.sections import TrainingConfig
 from experiments.display import progress_line
 from experiments.runtime import processes
 from experiments.training.input_pipeline import Throughput
+from experiments.training.trackers import open_trackers
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import MetricsWriter, as_json
 
@@ -27,7 +28,8 @@ class TrainingLog:
     def __init__(self, workdir: Workdir, config: TrainingConfig, step: int, throughput: Throughput):
         self.config, self.throughput, self._writer = config, throughput, None
         if processes.is_first():
-            self._writer = MetricsWriter(workdir.metrics, workdir.folder("tensorboard"), step)
+            trackers = open_trackers(config.trackers, workdir.path, step)
+            self._writer = MetricsWriter(workdir.metrics, step, trackers)
         # disable=None: no bar where there is no terminal.
         hidden = None if processes.is_first() else True
         form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"

@@ -31,6 +31,7 @@ from experiments.state.train_state import abstract_state
 from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
 from experiments.training.evaluation import check_evaluation
 from experiments.training.objective import Objective, objectives
+from experiments.training.trackers import check_trackers
 from experiments.workdir.folder import Workdir
 from experiments.workdir.restored_run import begun, restore
 from models import abstract_params
@@ -80,13 +81,14 @@ def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
 
 
 def check_batches(experiment: Experiment, mesh: Mesh) -> None:
-    """Stop an objective that there is not, and batches that the devices cannot share.
+    """Stop an objective or a tracker that is not there, and batches that devices cannot share.
 
     Raises:
       UserError: the first such field.
     """
     config = experiment.training
     lookup(objectives, config.objective, "training.objective")
+    check_trackers(config.trackers)
     check_batch(mesh, config.batch_size, "training.batch_size", config.accumulate)
     check_batch(mesh, experiment.sampling.batch_size, "sampling.batch_size")
 

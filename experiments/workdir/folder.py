@@ -6,7 +6,8 @@ data.json             shape, grey levels and classes of its examples, known with
 .lock                 held by a live run
 checkpoints/STEP/     training states
 metrics.jsonl         a line of metrics each `training.log_every` steps
-tensorboard/          the same, for TensorBoard
+tensorboard/          the same, for TensorBoard; other trackers have folders of their names
+trackers.json         what trackers call this run
 averages/             power-law averages of the parameters, for others made afterwards
 samples/              image grids and arrays
 likelihood/           log-densities
@@ -39,6 +40,7 @@ _FREE = {
     "training.log_every",
     "training.save_every",
     "training.sample_every",
+    "training.trackers",
     "training.evaluate_every",
     "training.evaluate_metrics",
     "training.evaluate_features",

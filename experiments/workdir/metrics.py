@@ -1,14 +1,11 @@
-"""Metrics: a JSON line and a TensorBoard scalar each."""
+"""Metrics: a JSON line each, and what trackers make of it."""
 
 import json
 import pathlib
-import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from experiments.runtime.atomic_files import write_atomically
 
@@ -16,56 +13,63 @@ CLOCK = ("images_per_second", "data_wait", "memory_gib")
 """What differs between two runs of the same."""
 
 
+class Tracker(Protocol):
+    """Where metrics and pictures go besides, as TensorBoard: `experiments.training.trackers`."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Take numbers after so many updates."""
+        ...
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Take a picture uint8 [H, W, 3]."""
+        ...
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        ...
+
+
 class MetricsWriter:
-    """Appends to `metrics.jsonl` and to TensorBoard's event files.
+    """Appends to `metrics.jsonl`, and hands on to trackers.
 
     A run that resumes at a step drops what an interrupted one had written beyond it. Everything is
-    on disk when a call returns: TensorBoard's usual writer has a thread, which a full disk ends and
-    its queue then waits for.
+    on disk when a call returns.
 
     Args:
       path: the JSON-lines file.
-      tensorboard: the folder of event files.
       step: where the run starts.
+      trackers: of the same run; closed with it.
     """
 
-    def __init__(self, path: pathlib.Path, tensorboard: pathlib.Path, step: int):
+    def __init__(self, path: pathlib.Path, step: int, trackers: Sequence[Tracker]):
         _truncate(path, step)
         self._file = path.open("a", encoding="utf-8")
-        self._board = EventsWriter(str(tensorboard / "events"))
-        started = SessionLog(status=SessionLog.SessionStatus.Value("START"))
-        self._add(step + 1, session_log=started)
+        self._trackers = trackers
 
     def scalars(self, step: int, values: dict[str, Any]) -> None:
         """One line of `values` after `step` updates: numbers, lists of numbers, or None."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
-        for name, value in values.items():
-            parts = enumerate(value) if isinstance(value, list) else [(None, value)]
-            for number, part in parts:
-                if part is not None:
-                    label = name if number is None else f"{name}/{number}"
-                    self._add(step, summary=summary.scalar(label, part))
-        self._board.flush()
+        flat = _numbers(values)
+        for tracker in self._trackers:
+            tracker.scalars(step, flat)
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Write a picture for TensorBoard.
+        """Hand on a picture.
 
         Args:
           step: updates done.
           name: the picture's.
           picture: uint8 [H, W, 3].
         """
-        self._add(step, summary=summary.image(name, picture, dataformats="HWC"))
-        self._board.flush()
-
-    def _add(self, step: int, **what: Any) -> None:
-        self._board.write_event(Event(wall_time=time.time(), step=step, **what))
+        for tracker in self._trackers:
+            tracker.image(step, name, picture)
 
     def close(self) -> None:
         """Write out what is pending."""
         self._file.close()
-        self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def __enter__(self) -> "MetricsWriter":
         return self
@@ -80,6 +84,17 @@ def as_json(value: Any) -> Any:
     if value.ndim:
         return [as_json(part) for part in value]
     return float(value) if np.isfinite(value) else None
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, float]:
+    """The numbers that are there: part k of a list is NAME/k."""
+    numbers = {}
+    for name, value in values.items():
+        parts = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for number, part in parts:
+            if part is not None:
+                numbers[name if number is None else f"{name}/{number}"] = part
+    return numbers
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:

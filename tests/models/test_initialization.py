@@ -10,13 +10,13 @@ from models import ADM, DiT, NCSNpp, abstract_params, init_params
 from sde_lib import Condition
 from tests.cases import float32_tolerance
 
-SHAPE = (8, 8, 3)
-TINY = {"nf": 32, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,)}
+SHAPE = (4, 4, 3)
+TINY = {"nf": 16, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": (4,)}
 NETWORKS = {
     "ncsnpp": NCSNpp(**TINY),
     "ncsnpp remat": NCSNpp(**TINY, remat=True),
     "adm with classes": ADM(**TINY, num_classes=3, head_dim=16),
-    "dit": DiT(width=32, depth=2, head_dim=16),
+    "dit": DiT(width=16, depth=2, head_dim=8),
 }
 
 

@@ -11,20 +11,36 @@ from sde_lib import VP, SubVP
 from tests.cases import SDES, TIMES, every_sde
 
 
+@jax.jit
+def transition(sde, s, t):
+    return sde.transition(s, t)
+
+
+@jax.jit
+def curves(sde, t):
+    return sde.alpha(t), sde.sigma(t)
+
+
+@jax.jit
+def f_and_g(sde, t):
+    return sde.drift_coefficient(t), sde.diffusion(t)
+
+
 @pytest.mark.usefixtures("float64")
 @every_sde
 def test_transitions_compose(sde):
     """Chapman–Kolmogorov: s → r → t is s → t, and 0 → s → t has the marginal's α and σ."""
     s, r, t = TIMES[:-2], TIMES[1:-1], TIMES[2:]
-    first, second, whole = sde.transition(s, r), sde.transition(r, t), sde.transition(s, t)
+    first, second, whole = (
+        jax.device_get(transition(sde, *times)) for times in ((s, r), (r, t), (s, t))
+    )
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = (jax.device_get(curves(sde, time)) for time in (s, t))
     # 1e-12: rounding of log-SNR, 1e-15 of up to 14, with a margin.
     assert_allclose(second.alpha * first.alpha, whole.alpha, rtol=1e-12)
     assert_allclose(second.alpha**2 * first.variance + second.variance, whole.variance, rtol=1e-12)
-    assert_allclose(whole.alpha * sde.alpha(s), sde.alpha(t), rtol=1e-12)
-    assert_allclose(
-        whole.alpha**2 * sde.sigma(s) ** 2 + whole.variance, sde.sigma(t) ** 2, rtol=1e-12
-    )
-    assert_allclose(whole.fraction, whole.variance / sde.sigma(t) ** 2, rtol=1e-12)
+    assert_allclose(whole.alpha * alpha_s, alpha_t, rtol=1e-12)
+    assert_allclose(whole.alpha**2 * sigma_s**2 + whole.variance, sigma_t**2, rtol=1e-12)
+    assert_allclose(whole.fraction, whole.variance / sigma_t**2, rtol=1e-12)
 
 
 @pytest.mark.usefixtures("float64")
@@ -32,10 +48,11 @@ def test_transitions_compose(sde):
 def test_short_transition_is_the_sde(sde):
     """α_{t|s} = 1 + f Δ, σ²_{t|s} = g² Δ to first order in Δ = t − s; the errors are O(Δ²)."""
     step = 1e-6
-    kernel = sde.transition(TIMES, TIMES + step)
+    kernel = jax.device_get(transition(sde, TIMES, TIMES + step))
+    f, g = jax.device_get(f_and_g(sde, TIMES))
     # 3e-3: Δ times the logarithmic slopes of f and g, at most 1/t = 1e3 at the first time.
-    assert_allclose((kernel.alpha - 1) / step, sde.drift_coefficient(TIMES), rtol=3e-3)
-    assert_allclose(kernel.variance / step, sde.diffusion(TIMES) ** 2, rtol=3e-3)
+    assert_allclose((kernel.alpha - 1) / step, f, rtol=3e-3)
+    assert_allclose(kernel.variance / step, g**2, rtol=3e-3)
 
 
 @every_sde
@@ -47,9 +64,9 @@ def test_transition_in_float32(sde):
     """
     t = np.linspace(0.01, 0.98, 30).astype(np.float32)
     s = (t - np.float32(1e-3)).astype(np.float32)
-    ours = sde.transition(s, t)
+    ours = transition(sde, s, t)
     with jax.enable_x64(True):
-        exact = sde.transition(s.astype(np.float64), t.astype(np.float64))
+        exact = transition(sde, s.astype(np.float64), t.astype(np.float64))
     for value, truth in zip(ours, exact, strict=True):
         assert_allclose(value, truth, rtol=3e-4)
 
@@ -69,13 +86,18 @@ def test_simulated_moments(sde):
     num, mean, std = 4000, 0.8, 0.3
     times = jnp.array([0.05, 0.2, 0.5, 0.9])
     key_data, key_noise, key_path = jax.random.split(jax.random.key(0), 3)
-    data = mean + std * jax.random.normal(key_data, (num, 2))
-    start = sde.perturb(data, times[0], jax.random.normal(key_noise, data.shape))
-    path = np.asarray(jax.jit(sde.simulate)(key_path, start, times), np.float64)
+
+    @jax.jit
+    def simulated(sde, times):
+        data = mean + std * jax.random.normal(key_data, (num, 2))
+        start = sde.perturb(data, times[0], jax.random.normal(key_noise, data.shape))
+        return start, sde.simulate(key_path, start, times)
+
+    start, path = (np.asarray(part, np.float64) for part in simulated(sde, times))
     assert path.shape == (4, num, 2)
     assert_allclose(path[0], start)
 
-    alpha, sigma = np.asarray(sde.alpha(times)), np.asarray(sde.sigma(times))
+    alpha, sigma = map(np.asarray, curves(sde, times))
     variance = alpha**2 * std**2 + sigma**2
     for i, x in enumerate(path):
         assert_allclose(x.mean(), alpha[i] * mean, atol=5 * np.sqrt(variance[i] / x.size))
@@ -129,11 +151,16 @@ def test_discrete_steps_tend_to_the_sde(sde):
     VE's variance σ_i² − σ_{i−1}² ends at σ_i with i = ⌊t (N − 1)⌋, so it is off by up to a step.
     """
     times = TIMES[2:]
-    errors = []
-    for num_scales in (1000, 2000, 4000, 100_000):
-        step = sde.discrete_transition(times, num_scales=num_scales)
-        gain = (step.alpha - 1) * num_scales - sde.drift_coefficient(times)
-        spread = step.variance * num_scales / sde.diffusion(times) ** 2 - 1
+    errors, scales = [], (1000, 2000, 4000, 100_000)
+
+    @jax.jit
+    def every_step(sde, t):
+        return [sde.discrete_transition(t, num_scales=num) for num in scales]
+
+    f, g = jax.device_get(f_and_g(sde, times))
+    for num_scales, step in zip(scales, jax.device_get(every_step(sde, times)), strict=True):
+        gain = (step.alpha - 1) * num_scales - f
+        spread = step.variance * num_scales / g**2 - 1
         errors.append(max(np.abs(gain).max(), np.abs(spread).max()))
     # The first constant: (f² + |log g²|')/N ≤ (100 + 20)/1000 at β = 20; then it goes as 1/N.
     assert errors[0] < 0.15

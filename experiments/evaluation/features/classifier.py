@@ -118,6 +118,8 @@ def _trained(
 
     On one device, so that the numbers do not depend on how many there are.
     """
+    from tqdm import tqdm
+
     every = max(1, -(-train.num // _STATISTICS))
     values = train.codec.intensities(train.read(np.arange(0, train.num, every)).values)
     mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64) or 1.0
@@ -138,7 +140,8 @@ def _trained(
 
     state = optimizer.init(params)
     with Stream(train, seed=seed, batch_size=_BATCH, start=0) as stream:
-        for _ in range(num_steps):
+        # disable=None shows the bar only to a terminal.
+        for _ in tqdm(range(num_steps), desc="training the classifier of features", disable=None):
             batch = next(stream)
             x = (train.codec.intensities(batch.values) - scale["mean"]) / scale["std"]
             params, state = update(params, state, x, batch.labels)

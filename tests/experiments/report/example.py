@@ -138,10 +138,12 @@ def _files(
     save_png(samples.with_suffix(".png"), grid)
     if number == 0 and seed == 0:
         save_gif(samples.with_suffix(".gif"), [grid // 4, grid // 2, grid])
+        save_png(workdir / "evaluation.nearest.png", grid)
     _write(samples.with_suffix(".json"), {"protocol": {"seed": seed, "solver": "adams"}})
     np.savez(bits, bits_per_dim=2 + 0.03 * (number % 6) + 0.3 * rng.standard_normal(300))
     _write(bits.with_suffix(".json"), {"bits_per_dim": 2.0})
     return {
+        "evaluation": str((workdir / "evaluation.json").relative_to(folder)),
         "samples": str(samples.relative_to(folder)),
         "likelihood": str(bits.with_suffix(".json").relative_to(folder)),
     }

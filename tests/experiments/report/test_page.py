@@ -205,10 +205,12 @@ def test_config_fields_that_follow_are_told_from_those_that_were_varied(page):
 
 def test_every_picture_has_its_data(page):
     pictures = [a for t, a in page.elements if t == "img"]
-    assert len(pictures) == 8 + 1  # samples of every cell, and the animation of one
+    # Samples of every cell, and of one an animation and its nearest neighbours.
+    assert len(pictures) == 8 + 2
     figures = [t for t, _ in page.elements if t == "figure"]
     links = [a for _, a in page.elements if "download" in a]
-    assert len(links) == len(figures) - 1 + 1  # the animation is its own data; the table has some
+    # Those two are their own data; the table has some.
+    assert len(links) == len(figures) - 2 + 1
     points = page.table("samples-0.csv")
     assert set(points[0]) == {"x0", "x1"}
 
@@ -252,6 +254,7 @@ def test_a_workdir(tmp_path, capsys):
     (workdir / "evaluation" / "first.json").write_text(
         json.dumps({"metrics": measured, "protocol": {}}), encoding="utf-8"
     )
+    (workdir / "samples" / "step1000.png").rename(workdir / "evaluation" / "first.png")
     (workdir / "likelihood" / "test.json").write_text(
         json.dumps({"bits_per_dim": 2.25, "standard_error": None}), encoding="utf-8"
     )
@@ -261,6 +264,8 @@ def test_a_workdir(tmp_path, capsys):
     text = " ".join(page.inside["td"])
     assert "12.50 ± 0.25" in text
     assert "2.25" in text
+    # Those that the evaluation has drawn, and points.
+    assert [a["width"] for t, a in page.elements if t == "img"][:2] == ["64", "200"]
     # One run has no band, and all results share its curve.
     assert page.data("curve0.csv").splitlines()[0] == "step,000-0 mean"
 

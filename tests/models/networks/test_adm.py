@@ -123,8 +123,10 @@ def test_the_embedding_scales_and_shifts_what_is_normalised():
         scale_shift=True,
         keep_shortcut=True,
     )
-    params = net.init(jax.random.key(0), x, e, False)["params"]
-    params = jax.tree.map(lambda leaf: leaf + 0.2 * normal(leaf.size, *leaf.shape), params)
+    params = quick_jit(net.init, static_argnums=3)(jax.random.key(0), x, e, False)["params"]
+    params = jax.tree.map(
+        lambda leaf: np.asarray(leaf) + np.float32(0.2) * normal(leaf.size, *leaf.shape), params
+    )
 
     def normalised(name, h):
         return group_normalised(h, 2, 0.1) * params[name]["scale"] + params[name]["bias"]

@@ -1,0 +1,77 @@
+"""Which cells a process takes, and what becomes of processes."""
+
+import contextlib
+import time
+
+import pytest
+
+from experiments.ablation.folder import AblationFolder, CellRecord
+from experiments.ablation.run import Todo, run_all, run_jobs
+from experiments.errors import UserError
+from experiments.runtime.atomic_files import write_atomically
+from experiments.workdir.run_lock import hold
+
+
+class Cell:
+    """What a process needs to know of a cell."""
+
+    def __init__(self, name: str):
+        values, place = {"x": name}, {"workdir": "m", "result": f"results/{name}.json"}
+        self.record = CellRecord(name=f"x={name}", seed=0, values=values, **place)
+        self.name, self.seed = self.record.name, 0
+
+
+class Runner:
+    """Records a cell, unless another has it; what fails does so the first time alone."""
+
+    def __init__(self, folder: AblationFolder, fails: str = ""):
+        self.folder, self.fails, self.ran = folder, fails, []
+
+    def run(self, cell: Cell) -> dict:
+        with hold(self.folder.lock(cell.record.digest)):
+            error = "null" if cell.name != self.fails or cell.name in self.ran else '"no"'
+            self.ran.append(cell.name)
+            file = self.folder.file(cell.record.result)
+            file.parent.mkdir(exist_ok=True)
+            write_atomically(file, f'{{"error": {error}, "metrics": {{}}}}')
+            return {"error": None, "metrics": {}}
+
+
+CELLS = [Cell(name) for name in "abc"]
+
+
+def test_a_process_takes_what_no_other_has(tmp_path):
+    """The first cell, which another runs, is taken last; here it gives it back."""
+    folder = AblationFolder(tmp_path)
+    runner = Runner(folder)
+    with contextlib.ExitStack() as other:
+        other.enter_context(hold(folder.lock("a")))
+
+        class Freeing(Runner):
+            def run(self, cell):
+                report = super().run(cell)
+                if cell.name == "x=c":
+                    other.close()
+                return report
+
+        runner = Freeing(folder)
+        run_all(CELLS, runner, Todo(folder, False, 0.0))
+    assert runner.ran == ["x=b", "x=c", "x=a"]
+
+
+def test_what_failed_is_run_again_once_where_it_is_asked_for(tmp_path):
+    folder = AblationFolder(tmp_path)
+    runner = Runner(folder, fails="x=b")
+    run_all(CELLS, runner, Todo(folder, False, 0.0))
+    run_all(CELLS, runner, Todo(folder, False, time.time() + 10))
+    assert runner.ran == ["x=a", "x=b", "x=c"]
+    todo = Todo(folder, True, time.time() + 10)
+    assert [todo.holds(cell) for cell in CELLS] == [False, True, False]
+    run_all(CELLS, runner, todo)
+    assert runner.ran[3:] == ["x=b"]
+
+
+def test_processes_that_end_as_they_should_not_are_told():
+    assert run_jobs(["--help"], 2)
+    with pytest.raises(UserError, match=r"--jobs: processes have ended with \[2\]"):
+        run_jobs(["nonsense"], 1)
