@@ -30,7 +30,8 @@ TINY = {
     "train": [flag for flag in TOY if not flag.startswith("--config=")],
     "sample": ["--devices=1", "--num=16", "--batch=16"],
     "likelihood": ["--devices=1", "--limit=16"],
-    "fit_grid": ["--devices=1", "--batch=16"],
+    "fit_grid": ["--devices=1", "--batch=16", "--steps=3"],
+    "evaluate": ["--devices=1", "--num=50", "--batch=16"],
 }
 """Flags that make a command short, after those of the page."""
 
@@ -99,6 +100,8 @@ def run(command: list[str], capsys: pytest.CaptureFixture) -> None:
     short = TINY.get(command[0], [])
     if any(word.startswith("--config.model.name=") for word in command):  # it has other fields
         short = [flag for flag in short if not flag.startswith("--config.model.")]
+    if any(word.startswith("--samples=") for word in command):  # there are as many as there are
+        short = [flag for flag in short if not flag.startswith("--num=")]
     code = main([*command, *short])
     error = capsys.readouterr().err
     if any(word.endswith(".pth") for word in command):  # a file of another project

@@ -172,9 +172,8 @@ def _evaluate(
 
 def _loss(trained: TrainedModel) -> Estimate:
     """The loss in the last line of metrics, a mean over `training.log_every` steps."""
-    lines = read_metrics(trained.workdir.metrics)
-    loss = lines[-1].get("loss") if lines else None
-    return Estimate(math.nan if loss is None else loss)
+    losses = [line["loss"] for line in read_metrics(trained.workdir.metrics) if "loss" in line]
+    return Estimate(math.nan if not losses or losses[-1] is None else losses[-1])
 
 
 def _relative(path: pathlib.Path, folder: AblationFolder) -> str:

@@ -102,13 +102,13 @@ class SamplingMethod(abc.ABC):
         """Stop the flags that it does not take.
 
         Args:
-          flags: by name; what is not given is None or False.
+          flags: by name; what is not given is None, False or not there.
 
         Raises:
           UserError: the first such flag.
         """
         for name in self.refuses:
-            if flags[name]:
+            if flags.get(name):
                 raise UserError(f"--{name}: takes {self.others}, not {self.config.solver!r}")
 
 

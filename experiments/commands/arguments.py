@@ -55,11 +55,13 @@ def new_command(
     return parser
 
 
-def add_workdir(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """--workdir, required where it has no default."""
+def add_workdir(
+    parser: argparse.ArgumentParser, default: str | None = None, *, required: bool = True
+) -> None:
+    """--workdir, required where it has no default and can not be left out."""
     parser.add_argument(
         "--workdir",
-        required=default is None,
+        required=required and default is None,
         default=default,
         metavar="DIR",
         help="folder of the experiment",
@@ -88,9 +90,9 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--average", metavar="NAME", help="use another average: power:0.1")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """What every command takes that runs a trained model."""
-    add_workdir(parser)
+def add_model(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """What every command takes that runs a trained model, which may not be required."""
+    add_workdir(parser, required=required)
     add_devices(parser)
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of the random draws; default: 0"

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.commands.arguments import add_model, new_command, positive
 from experiments.commands.opening import open_trained
+from experiments.commands.sampling_flags import add_sampling, guide_of, sampling_fields
 from experiments.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from experiments.sampling.classifier_guide import ClassifierGuide
     from experiments.workdir.trained_model import TrainedModel
 
 
@@ -19,21 +19,9 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser of the command line."""
     parser = new_command(commands, "sample", _run, "draw samples from a workdir")
     add_model(parser)
-    parser.add_argument("--solver", help="NAME[:field=value,…] of `scoresde solvers`")
-    parser.add_argument("--corrector", help="langevin, annealed_langevin or none")
-    finer = parser.add_mutually_exclusive_group()
-    finer.add_argument("--steps", type=positive, help="steps of the grid")
-    finer.add_argument("--rtol", type=float, help="the tolerance of an adaptive solver")
-    parser.add_argument("--grid", help="NAME[:field=value], fitted:NAME, or times in a .npy")
-    parser.add_argument("--sde", help="sample under another SDE: NAME[:field=value,…]")
+    add_sampling(parser)
     parser.add_argument("--num", type=positive, help="number of samples")
-    parser.add_argument("--classes", help="of what is conditional: 3, or cat,dog, or all")
     parser.add_argument("--cond", metavar="V,…", help="of a model of vectors: the vector's numbers")
-    parser.add_argument("--guidance", type=float, metavar="W", help="scale of guidance; 1 is none")
-    parser.add_argument("--classifier", metavar="DIR", help="a classifier's workdir, as a guide")
-    parser.add_argument(
-        "--classifier_scale", type=float, metavar="W", help="of its gradient; default: 1"
-    )
     parser.add_argument(
         "--denoise", action=argparse.BooleanOptionalAction, help="end with the denoiser"
     )
@@ -58,7 +46,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
     trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
-    guide = _guide(options, trained)
+    guide = guide_of(options, trained)
     labelled = guide.trained if guide and not guide.conditional else trained
     experiment, data = labelled.experiment, labelled.train
     cond = condition_of(
@@ -88,31 +76,11 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
     return {
-        "sampling.solver": options.solver,
-        # A solver asked for is meant as it is, without what the config corrects its own with.
-        "sampling.corrector": options.corrector or ("none" if options.solver else None),
-        "sampling.num_steps": options.steps,
-        "sampling.grid": options.grid,
-        "sampling.rtol": options.rtol,
-        "sampling.atol": options.rtol,
+        **sampling_fields(options),
         "sampling.denoise": options.denoise,
-        "sampling.guidance": options.guidance,
         "sampling.num": options.num,
-        "sampling.batch_size": options.batch,
         "sampling.log_prob": options.log_prob or None,
     }
-
-
-def _guide(options: argparse.Namespace, trained: "TrainedModel") -> "ClassifierGuide | None":
-    """The classifier that guides the model, where one is asked for."""
-    from experiments.sampling.classifier_guide import ClassifierGuide
-
-    scale = options.classifier_scale
-    if options.classifier is None:
-        if scale is not None:
-            raise UserError(f"--classifier_scale: got {scale:g}, takes --classifier=DIR as well")
-        return None
-    return ClassifierGuide.of(options.classifier, 1.0 if scale is None else scale, trained)
 
 
 def _latents(

@@ -123,6 +123,11 @@ class TrainingConfig:
       sample_every: steps between grids of samples, 0 for none.
       trackers: where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, trackio, and
         what packages add.
+      evaluate_every: steps between measurements of samples of the average, 0 for none.
+      evaluate_metrics: what is measured, as of `scoresde evaluate --metrics`; None for what suits
+        the data.
+      evaluate_features: in which numbers, as of --features; None for what suits the data.
+      evaluate_num: of the samples.
       keep: newest checkpoints kept.
       keep_every: checkpoints of its multiples are kept too, if it is not 0.
       init_from: a workdir whose averaged parameters are the first ones.
@@ -157,6 +162,10 @@ class TrainingConfig:
     save_every: int = ranged(10_000, low=1)
     sample_every: int = ranged(50_000, low=0)
     trackers: tuple[str, ...] = ("tensorboard",)
+    evaluate_every: int = ranged(0, low=0)
+    evaluate_metrics: str | None = None
+    evaluate_features: str | None = None
+    evaluate_num: int = ranged(1000, low=2)
     keep: int = ranged(2, low=1)
     keep_every: int = ranged(0, low=0)
     init_from: str | None = None

@@ -35,6 +35,11 @@ class Codec(abc.ABC):
     def bin_width(self) -> float | None:
         """The width, in model units, of the bin that a value stands for; None: continuous."""
 
+    @property
+    @abc.abstractmethod
+    def words(self) -> str:
+        """What values are, whatever the model's range."""
+
     @abc.abstractmethod
     def encode(self, values: Array, u: Array | float = 0.5) -> Array:
         """Values of any shape in model units, float32.
@@ -83,6 +88,11 @@ class PixelCodec(Codec):
         """Δ."""
         return (2.0 if self.centered else 1.0) / self.levels
 
+    @property
+    def words(self) -> str:
+        """As "256 grey levels"."""
+        return f"{self.levels} grey levels"
+
     def encode(self, values: Array, u: Array | float = 0.5) -> Array:
         """lo + (k + u)Δ."""
         return (values.astype("float32") + u) * self.bin_width + self._low
@@ -117,6 +127,11 @@ class ContinuousCodec(Codec):
     dtype = np.float32
     levels = None
     bin_width = None
+
+    @property
+    def words(self) -> str:
+        """That they are any numbers."""
+        return "continuous values"
 
     def encode(self, values: Array, u: Array | float = 0.5) -> Array:
         """The values as they are."""

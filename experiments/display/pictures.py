@@ -40,6 +40,22 @@ def image_grid(images: np.ndarray, *, columns: int | None = None, pixels: int = 
     return picture
 
 
+def beside(images: np.ndarray, others: np.ndarray, *, pixels: int = 640) -> np.ndarray:
+    """Images uint8 [N, H, W, C] in a column, each with others [N, K, H, W, C] in a row beside it.
+
+    Args:
+      images: from 0 for black to 255 for white.
+      others: likewise.
+      pixels: small images are enlarged, by a whole factor, to about this width in all.
+    """
+    _, each, *shape = others.shape
+    width = pixels // (each + 1)
+    left = image_grid(images, columns=1, pixels=width)
+    right = image_grid(others.reshape(-1, *shape), columns=each, pixels=width * each)
+    gap = np.full((len(left), max(2, left.shape[1] // 8), 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
+
+
 def plot(points: np.ndarray, *, reference: np.ndarray | None = None) -> np.ndarray:
     """Points [N, D] as a picture uint8 [., ., 3], over those of `reference` in grey.
 

@@ -35,7 +35,7 @@ def frontiers(study: Study, metrics: list[Metric], rows: list[Row]) -> list[Figu
 
 
 def _cost(cell: Cell) -> float | None:
-    found = [run.evaluations for run in cell.runs if run.evaluations is not None]
+    found = [run.evaluations for run in cell.runs if run.evaluations]
     return statistics.fmean(found) if found else None
 
 
@@ -59,6 +59,28 @@ def _figure(
     costs: dict[int, float],
     points: dict[int, Entry],
 ) -> Figure:
+    rows = [
+        (line.label, costs[n], points[n].mean, points[n].standard_error)
+        for line in lines
+        for n in line.cells
+    ]
+    return Figure(
+        name=name,
+        title=f"{metric.label} by network evaluations",
+        svg=_draw(name, metric, lines, costs, points),
+        note="Bars are standard errors.",
+        series=tuple(lines),
+        csv=as_csv(["cells", "evaluations", metric.name, "standard_error"], rows),
+    )
+
+
+def _draw(
+    name: str,
+    metric: Metric,
+    lines: list[Series],
+    costs: dict[int, float],
+    points: dict[int, Entry],
+) -> str:
     with svg.figure(4.4, 3.0) as (drawn, axes):
         for line in lines:
             # Of the cells' own colours the line takes that of its first.
@@ -76,20 +98,7 @@ def _figure(
         axes.set_xlabel("network evaluations a sample")
         axes.set_ylabel(metric.label)
         says = f"{metric.label} by network evaluations a sample, {len(lines)} lines"
-        markup = svg.markup(drawn, name, says)
-    rows = [
-        (line.label, costs[n], points[n].mean, points[n].standard_error)
-        for line in lines
-        for n in line.cells
-    ]
-    return Figure(
-        name=name,
-        title=f"{metric.label} by network evaluations",
-        svg=markup,
-        note="Bars are standard errors.",
-        series=tuple(lines),
-        csv=as_csv(["cells", "evaluations", metric.name, "standard_error"], rows),
-    )
+        return svg.markup(drawn, name, says)
 
 
 def _point(axes: Any, number: int, cost: float, entry: Entry, colour: str) -> None:

@@ -1,6 +1,7 @@
 """Draws samples by batches, as the section `sampling` says."""
 
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -124,31 +125,62 @@ class BatchedSampler:
         Raises:
           UserError: a sample is not finite.
         """
-        size, split = self.config.batch_size, sharded(self.mesh)
-        key = put(seeds.key_of(seed), replicated(self.mesh))
-        batches = []
-        for first in range(0, num, size):
-            rows = np.arange(first, first + size)
-            given = jax.tree.map(
-                lambda leaf, rows=rows: put(leaf[np.minimum(rows, num - 1)], split), (latents, cond)
-            )
-            batch = self.sampler.draw(
-                key,
-                self.sde,
-                self.model,
-                (size, *self.shape),
-                cond=given[1],
-                indices=put(rows, split),
-                latents=given[0],
-                keep=keep,
-                progress=progress,
-            )
-            batches.append(fetch(batch))
-        samples = jax.tree.map(lambda *parts: np.concatenate(parts)[:num], *batches)
-        self._check_finite(samples)
+        drawn = self.batches(num, seed, progress=progress, keep=keep, latents=latents, cond=cond)
+        samples = jax.tree.map(lambda *parts: np.concatenate(parts), *drawn)
+        self.check_finite(samples)
         return samples
 
-    def _check_finite(self, samples: Samples) -> None:
+    def batches(self, num: int, seed: int, **how: Any) -> Iterator[Samples]:
+        """The same samples batch by batch, each drawn when it is asked for; none is checked.
+
+        Args:
+          num, seed: as of `draw`.
+          how: the other arguments of `draw`.
+        """
+        for first in range(0, num, self.config.batch_size):
+            yield self.batch(first, num, seed, **how)
+
+    def batch(
+        self,
+        first: int,
+        num: int,
+        seed: int,
+        *,
+        progress: bool = False,
+        keep: int = 0,
+        latents: np.ndarray | None = None,
+        cond: Condition | None = None,
+    ) -> Samples:
+        """The batch of `batches` that begins with sample `first`.
+
+        Args:
+          first: a multiple of the batch's size.
+          num, seed, progress, keep, latents, cond: as of `draw`.
+        """
+        size, split = self.config.batch_size, sharded(self.mesh)
+        rows = np.arange(first, first + size)
+        given = jax.tree.map(
+            lambda leaf: put(leaf[np.minimum(rows, num - 1)], split), (latents, cond)
+        )
+        drawn = self.sampler.draw(
+            put(seeds.key_of(seed), replicated(self.mesh)),
+            self.sde,
+            self.model,
+            (size, *self.shape),
+            cond=given[1],
+            indices=put(rows, split),
+            latents=given[0],
+            keep=keep,
+            progress=progress,
+        )
+        return jax.tree.map(lambda leaf: leaf[: num - first], fetch(drawn))
+
+    def check_finite(self, samples: Samples) -> None:
+        """Stop samples that are not finite.
+
+        Raises:
+          UserError: some are; says how many, and why.
+        """
         finite = np.isfinite(np.asarray(samples.x).reshape(len(samples.x), -1)).all(axis=1)
         if samples.log_prob is not None:
             # A standard error is NaN for one probe, a density never.

@@ -73,7 +73,7 @@ class Checkpoints:
             failed = True
         # The next step takes the buffers of a donated state, which on the CPU are what is written.
         if jax.default_backend() == "cpu":
-            state = jax.tree.map(jnp.copy, state)
+            state = _copied(state)
         with self._reporting(step):
             response = self._checkpointer.save_async(step, state, force=True, overwrite=True)
         self._writing = (step, response)
@@ -166,6 +166,14 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint of step {step} could not be written "
                 f"({_one_line(error)}); takes a writable disk with room; {left}"
             ) from error
+
+
+def _copied(state: Any) -> Any:
+    """A state in buffers of its own; a process that is alone compiles nothing for it."""
+    if jax.process_count() > 1:
+        return jax.tree.map(jnp.copy, state)
+    places = jax.tree.map(lambda leaf: leaf.sharding, state)
+    return jax.device_put(state, places, may_alias=False)
 
 
 def _fitting(state: Any, stored: Any) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.errors import UserError
@@ -136,7 +135,7 @@ def reconstruct(folder: pathlib.Path, sigma_rel: float, step: int, like: Any) ->
             f"give with an error of {error:.0%}; takes more of them, or a width nearer theirs"
         )
     combined = averaging.combine(weights, (snapshot.load(like) for snapshot in snapshots))
-    return jax.tree.map(jnp.asarray, combined)
+    return jax.device_put(combined)
 
 
 def _averages_in(path: pathlib.Path) -> list[PowerLaw]:

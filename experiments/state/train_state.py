@@ -195,7 +195,7 @@ def state_from(experiment: Experiment, params: Any, averages: Any, step: int) ->
     return dataclasses.replace(
         state,
         step=jnp.asarray(step, jnp.int32),
-        averages={name: jax.tree.map(jnp.asarray, averages) for name in state.averages},
+        averages={name: jax.device_put(averages) for name in state.averages},
     )
 
 

@@ -48,11 +48,11 @@ class Status:
       finished: whether there is a checkpoint of the last step.
       running: whether a run holds the workdir now.
       seconds_since_metrics: since metrics were last written; None before the first.
-      metrics: of the newest line, numbers or lists of numbers.
+      metrics: of the newest lines, numbers or lists of numbers.
       losses: of the whole run, as at most `WIDTH` means of equal parts.
       losses_not_finite: lines whose loss is not a finite number.
       seconds_left: to the last step at the rate of the newest lines; None if there is no rate.
-      samples, likelihoods: the files there are, newest first.
+      samples, likelihoods, evaluations: the files there are, newest first.
       measured: the newest result of `likelihood`.
     """
 
@@ -74,6 +74,7 @@ class Status:
     seconds_left: float | None
     samples: list[str]
     likelihoods: list[str]
+    evaluations: list[str]
     measured: Measured | None
 
     @property
@@ -115,12 +116,13 @@ def read_status(workdir: str | pathlib.Path) -> Status:
         finished=finished,
         running=is_held(path / ".lock"),
         seconds_since_metrics=_age(path / "metrics.jsonl") if lines else None,
-        metrics={k: v for k, v in lines[-1].items() if k != "step"} if lines else {},
+        metrics=_last(lines),
         losses=resample(losses, WIDTH),
         losses_not_finite=sum(not math.isfinite(loss) for loss in losses),
         seconds_left=None if finished else seconds_left(step, num_steps, _rate(lines), batch_size),
         samples=[str(file) for file in _newest(path / "samples")],
         likelihoods=[str(file) for file in likelihoods],
+        evaluations=[str(file) for file in _newest(path / "evaluation")],
         measured=_measured(likelihoods),
     )
 
@@ -143,6 +145,14 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
         return about, int(training["num_steps"]), int(training["batch_size"])
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file}: takes an experiment's config ({error!r})") from error
+
+
+def _last(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The metrics of the newest line of training, and of the newest of samples."""
+    training = [line for line in lines if "loss" in line]
+    others = [line for line in lines if "loss" not in line]
+    newest = {name: value for line in (others[-1:] + training[-1:]) for name, value in line.items()}
+    return {name: value for name, value in newest.items() if name != "step"}
 
 
 def _checkpoints(folder: pathlib.Path) -> list[int]:

@@ -35,6 +35,7 @@ def as_text(status: Status) -> str:
         *_bins(status.metrics, columns),
         *_made("samples", status.samples),
         *_made("likelihood", status.likelihoods),
+        *_made("evaluation", status.evaluations),
         *_measured(status),
         *_next(status),
     ]

@@ -63,6 +63,11 @@ class TrainingLog:
             self._bar.set_postfix_str(words, refresh=False)
             self._bar.update(step - self._bar.n)
 
+    def numbers(self, step: int, values: dict[str, float | None]) -> None:
+        """Write numbers that are not of every line, as a line of their own."""
+        if self._writer is not None:
+            self._writer.scalars(step, values)
+
     def image(self, step: int, drawn: Any) -> None:
         """Write a grid of samples, a picture uint8 [H, W, 3]."""
         if self._writer is not None:

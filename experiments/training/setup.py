@@ -29,6 +29,7 @@ from experiments.state.finite import check_parameters
 from experiments.state.learned_sde import beside
 from experiments.state.train_state import abstract_state
 from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
+from experiments.training.evaluation import check_evaluation
 from experiments.training.objective import Objective, objectives
 from experiments.training.shared import Shared
 from experiments.training.trackers import check_trackers
@@ -114,6 +115,7 @@ def fitting(experiment: Experiment, split: Split) -> Objective:
     network = build_network(experiment.model, training=True)
     objective = make_objective(experiment, network, split)
     objective.check()
+    check_evaluation(experiment, split)
     _check_fit(objective)
     check_attention(network, split.shape)
     check_guidance(experiment)

@@ -1,8 +1,8 @@
 """The command `train`: from a config to a workdir with checkpoints, metrics and samples.
 
-At a step where several are due, the line of metrics is written first, then samples, then the
-checkpoint: what a checkpoint has behind it is on disk, so a run that is killed and started again
-makes the same files.
+At a step where several are due, the line of metrics is written first, then what samples are worth,
+then samples, then the checkpoint: what a checkpoint has behind it is on disk, so a run that is
+killed and started again makes the same files.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ from experiments.state.learned_sde import settled
 from experiments.state.resuming import check_network, complete
 from experiments.state.snapshots import save_snapshot
 from experiments.state.train_state import TrainState, abstract_state, init_state
+from experiments.training.evaluation import measured
 from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming, Throughput
 from experiments.training.log import TrainingLog
 from experiments.training.setup import Prepared, prepare
@@ -177,6 +178,8 @@ class _Run:
                 if last or step % config.log_every == 0:
                     log.line(step, fetch(metrics))
                     _check_finite(config, int(fetch(state.sums.longest)), step)
+                if config.evaluate_every and step % config.evaluate_every == 0:
+                    self._evaluate(state, step, log)
                 if config.sample_every and step % config.sample_every == 0:
                     self._draw(state, step, log)
                 if last or save:
@@ -209,8 +212,19 @@ class _Run:
         Those of a run that was stopped in between are the same, and so are its roundings.
         """
         config = self.config
-        every = (steps_per_call(config), config.log_every, config.save_every, config.sample_every)
+        files = (config.log_every, config.save_every, config.sample_every, config.evaluate_every)
+        every = (steps_per_call(config), *files)
         return min(config.num_steps - step, *(n - step % n for n in every if n))
+
+    def _evaluate(self, state: TrainState, step: int, log: TrainingLog) -> None:
+        """Numbers of samples from the averaged parameters."""
+        try:
+            values = measured(self.experiment, self.workdir, self.mesh, self.data, state)
+        except UserError as error:  # of a model that has hardly begun: it may still learn
+            _say(f"step {step}: {error}")
+        else:
+            log.numbers(step, values)
+        log.throughput.restart(step)
 
     def _draw(self, state: TrainState, step: int, log: TrainingLog) -> None:
         """A grid of samples from the averaged parameters."""

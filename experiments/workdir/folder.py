@@ -11,6 +11,7 @@ trackers.json         what trackers call this run
 averages/             power-law averages of the parameters, for others made afterwards
 samples/              image grids and arrays
 likelihood/           log-densities
+evaluation/           how good samples are; features/ there, which may be removed, is made again
 """
 
 import contextlib
@@ -40,6 +41,10 @@ _FREE = {
     "training.save_every",
     "training.sample_every",
     "training.trackers",
+    "training.evaluate_every",
+    "training.evaluate_metrics",
+    "training.evaluate_features",
+    "training.evaluate_num",
     "training.keep",
     "training.keep_every",
     "training.max_skipped",

@@ -117,6 +117,15 @@ class TrainedModel:
         self._check_unchanged()
         return self._checked(split_of(self.experiment, split).load(), "data.source")
 
+    def opened(self, split: str) -> Split:
+        """A split of the experiment's data, whose examples are read when they are asked for.
+
+        Raises:
+          UserError: it cannot be opened, or the data have changed.
+        """
+        self._check_unchanged()
+        return split_of(self.experiment, split)
+
     def _check_unchanged(self) -> None:
         """Stop where a split may hold other examples than it did in training.
 

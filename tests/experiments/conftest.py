@@ -1,19 +1,23 @@
 """A tiny experiment that trains in seconds, and the command line run in this process."""
 
 import pathlib
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 import pytest
 
+from experiments.builders import check as builders_check
 from experiments.builders.model import build_network, conditioned
 from experiments.cli import main
 from experiments.config_schema.resolve import resolve
+from experiments.config_schema.sections import Experiment
 from experiments.runtime import devices
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.train_state import abstract_state
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import CLOCK, read_metrics
+from sde_lib import SDE
 
 # Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.
 TOY = [
@@ -24,7 +28,7 @@ TOY = [
     "--config.training.batch_size=16",
     "--config.training.warmup=2",
     "--config.training.log_every=2",
-    "--config.training.save_every=2",
+    "--config.training.save_every=4",
     "--config.sampling.num_steps=4",
     "--config.sampling.num=20",
     "--config.sampling.batch_size=16",
@@ -41,7 +45,7 @@ DIGITS = [
     "--config.training.num_steps=4",
     "--config.training.batch_size=16",
     "--config.training.log_every=2",
-    "--config.training.save_every=2",
+    "--config.training.save_every=4",
     "--config.training.sample_every=4",
     "--config.sampling.num_steps=3",
     "--config.sampling.num=9",
@@ -76,9 +80,40 @@ def metrics_of(workdir: pathlib.Path) -> list[dict]:
     return [{k: v for k, v in line.items() if k not in CLOCK} for line in lines]
 
 
+def once(check: Callable[..., None]) -> Callable[..., None]:
+    """A check that is not made again of what has passed it; what has not is refused each time."""
+    passed = set()
+
+    def checked(experiment: Experiment, process: SDE, *more: float) -> None:
+        what = repr((experiment, process, more)), type(process)
+        if what not in passed:
+            check(experiment, process, *more)
+            passed.add(what)
+
+    return checked
+
+
+@pytest.fixture(autouse=True, scope="session")
+def each_experiment_is_checked_once() -> Iterator[None]:
+    """Every command traces and compiles what its experiment names; most name the same here."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("check_functions", "check_parameterization", "check_sampling"):
+            patched.setattr(builders_check, name, once(getattr(builders_check, name)))
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The workdir of a tiny trained toy. Tests must not change it."""
     workdir = tmp_path_factory.mktemp("runs") / "toy"
     assert train(workdir) == 0
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The workdir of a tiny trained model of the digits. Tests must not change it."""
+    workdir = tmp_path_factory.mktemp("runs") / "digits"
+    unseen = "--config.training.sample_every=0"
+    assert main(["train", "--config=digits", *DIGITS, unseen, f"--workdir={workdir}"]) == 0
     return workdir

@@ -10,26 +10,39 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from samplers import Corrector, GridSampler, Solver
+from samplers import Corrector, GridSampler, Solver, solvers
+from samplers.solvers.linear import LinearSolver
+from samplers.solvers.solver import Update
 from sde_lib import SDE, Prediction
+
+MOVING = [name for name in solvers if solvers[name]().evaluations]
+# One of everything that the driver tells apart: of several evaluations a step and of one, with
+# noise, with a memory, with corrections of its steps and of the last; and all that bring updates of
+# their own. How solvers of one kind differ is in their coefficients.
+_LINEAR = ("heun", "rk", "ancestral", "dpmpp_2m", "sa_solver", "unipc")
+KINDS = [name for name in MOVING if name in _LINEAR or not issubclass(solvers[name], LinearSolver)]
 
 
 def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, grid: Any) -> tuple:
     """(x, x without its last noise) at the end of the grid; draw: evaluation number → noise."""
     steps = solver.steps(sde, jnp.asarray(grid))
-    plan = solver.plan(sde, steps)
-    coefficients = jax.tree.map(np.asarray, plan.coefficients)
+    plan = jax.device_get(solver.plan(sde, steps))
     scale, std = (np.asarray(part) for part in steps.renoising(sde, jnp.asarray(grid)[0]))
     state, mean, number = solver.init(x), x, 0
-    for step, times in enumerate(np.asarray(plan.times)):
+    for step, times in enumerate(plan.times):
         if std[step]:
             x = scale[step] * x + std[step] * draw(plan.times.size + number)
         for stage, t in enumerate(times):
-            here = jax.tree.map(lambda leaf, at=(step, stage): leaf[at], coefficients)
-            prediction = predict(x, t)
-            x, mean, state = solver.update(lambda n=number: draw(n), prediction, x, here, state)
+            here = jax.tree.map(lambda leaf, at=(step, stage): leaf[at], plan.coefficients)
+            x, mean, state = _update(solver, draw(number), predict(x, t), x, here, state)
             number += 1
     return x, mean
+
+
+@jax.jit
+def _update(solver: Solver, noise: Array, *given: Any) -> Update:
+    """A program for all steps of a method."""
+    return solver.update(lambda: noise, *given)
 
 
 class Line(NamedTuple):
@@ -43,6 +56,7 @@ class Line(NamedTuple):
         alpha, sigma = float(sde.alpha(t)), float(sde.sigma(t))
         return alpha * self.mean, alpha**2 * self.variance + sigma**2
 
+    @jax.jit
     def predict(self, sde: SDE, x: Any, t: Any) -> Prediction:
         """The conditional means, linear in x."""
         alpha, sigma = sde.alpha(t), sde.sigma(t)
@@ -67,7 +81,7 @@ def propagate(
     x = c + a x_0 + Σ_k b_k z_k, so runs with one of them switched on give c, a and all b_k: no
     sampling. Works for any solver, however many evaluations and however long its memory.
     """
-    number = solver.plan(sde, solver.steps(sde, jnp.asarray(grid))).times.size
+    number = len(solver.steps(sde, jnp.asarray(grid)).start) * solver.evaluations
     number *= 2 if solver.renoises else 1
     switched = np.zeros((number + 2, 1))
     switched[1] = 1.0

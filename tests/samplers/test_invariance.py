@@ -59,9 +59,9 @@ def test_devices():
 
 
 def test_scan_or_python_loop():
-    keys = noise.stream(noise.example_keys(jax.random.key(0), jnp.arange(5)), "step")
+    keys = noise.stream(noise.example_keys(jax.random.key(0), jnp.arange(7)), "step")
     fresh = partial(noise.normal, keys, shape=(3,))
-    x = noise.latents(jax.random.key(0), jnp.arange(5), (3,))
+    x = noise.latents(jax.random.key(0), jnp.arange(7), (3,))
     model = DATA.model(SDE)
     looped = x
     solver, corrector, grid = SAMPLER.solver, SAMPLER.corrector, SAMPLER.grid
@@ -74,6 +74,8 @@ def test_scan_or_python_loop():
         draws, predicted = partial(fresh, 2 * i + 1), model(looped, grid[i])
         update = solver.update(draws, predicted, looped, at, solver.init(looped))
         looped = update.x
-    scanned = SAMPLER.integrate(lambda stream, number: fresh(number), SDE, model, x).x
+    scanned = jax.jit(
+        lambda x: SAMPLER.integrate(lambda stream, number: fresh(number), SDE, model, x).x
+    )(x)
     np.testing.assert_allclose(scanned, update.mean, atol=ROUNDING)
-    np.testing.assert_allclose(scanned, draw(5), atol=ROUNDING)
+    np.testing.assert_allclose(scanned, draw(7), atol=ROUNDING)

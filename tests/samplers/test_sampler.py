@@ -49,10 +49,10 @@ def test_a_sample_is_of_its_index(sampler):
 @every_sampler
 def test_latents_that_are_given_are_those_of_the_key(sampler):
     model = mixture().model(SDE)
-    latents = noise.latents(KEY, jnp.arange(3), (2,))
-    given = sampler.draw(KEY, SDE, model, (3, 2), latents=latents)
-    assert_allclose(given.x, sampler.draw(KEY, SDE, model, (3, 2)).x, atol=1e-3)
-    other = sampler.draw(KEY, SDE, model, (3, 2), latents=-latents)
+    latents = noise.latents(KEY, jnp.arange(4), (2,))
+    given = sampler.draw(KEY, SDE, model, (4, 2), latents=latents)
+    assert_allclose(given.x, sampler.draw(KEY, SDE, model, (4, 2)).x, atol=1e-3)
+    other = sampler.draw(KEY, SDE, model, (4, 2), latents=-latents)
     # Ten times the tolerance: the SDE forgets most of its latents, and still not all.
     assert np.abs(other.x - given.x).max() > 0.01
 
@@ -110,9 +110,9 @@ def test_the_flow_brings_densities():
 
     model = mixture().model(SDE)
     dense = FlowSampler(integrator=FLOW.integrator, t_min=T_MIN, data_std=STD, divergence=exact)
-    samples = dense.draw(KEY, SDE, model, (3, 2))
-    assert asked == [((3, 2), [0, 1, 2])]
-    assert_allclose(samples.x, FLOW.draw(KEY, SDE, model, (3, 2)).x, atol=1e-2)
+    samples = dense.draw(KEY, SDE, model, (4, 2))
+    assert asked == [((4, 2), [0, 1, 2, 3])]
+    assert_allclose(samples.x, FLOW.draw(KEY, SDE, model, (4, 2)).x, atol=1e-2)
     flow = ProbabilityFlow(sde=SDE, model=model, t_min=T_MIN, data_std=STD)
     known = flow.log_prob(samples.x)
     # Both by steps that leave 1e-4 or less of each coordinate.

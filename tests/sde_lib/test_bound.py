@@ -186,12 +186,12 @@ def moments(log_snr):
     both = np.outer(shares, weights).ravel()
 
     @jax.jit
-    def at(t):
+    def at(log_snr):
+        t = sde.time_of_log_snr(log_snr)
         error = oracle.predict(sde, sde.perturb(data, t, noise), t).noise - noise
         return both @ error[:, 0] ** 2, both @ error[:, 0] ** 4
 
-    found = [at(sde.time_of_log_snr(value)) for value in log_snr]
-    return np.asarray(found, float).T
+    return np.asarray([at(value) for value in log_snr], float).T
 
 
 def test_the_learned_interior_has_the_least_variance():

@@ -39,6 +39,11 @@ class C2ST(Metric):
 
     limit: int = ranged(2000, low=_FEWEST)
 
+    @property
+    def fewest(self) -> int:
+        """Of each set."""
+        return _FEWEST
+
     def compute(
         self,
         generated: Examples,

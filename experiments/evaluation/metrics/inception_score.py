@@ -37,6 +37,11 @@ class InceptionScore(Metric):
     needs = frozenset({PROBABILITIES})
     splits: int = ranged(10, low=1)
 
+    @property
+    def fewest(self) -> int:
+        """Two in each split."""
+        return 2 * self.splits
+
     def compute(
         self,
         generated: Examples,

@@ -34,6 +34,11 @@ class Metric(abc.ABC):
     needs: ClassVar[frozenset[str]] = frozenset({EXAMPLES})
     least: ClassVar[int] = 2
 
+    @property
+    def fewest(self) -> int:
+        """The smallest number of generated examples, where the fields ask for more than `least`."""
+        return self.least
+
     @abc.abstractmethod
     def compute(
         self,

@@ -46,6 +46,11 @@ class PRDC(Metric):
     k: int = ranged(3, low=1)
     k_density: int = ranged(5, low=1)
 
+    @property
+    def fewest(self) -> int:
+        """One more than the neighbours of an example."""
+        return max(self.k, self.k_density) + 1
+
     def compute(
         self,
         generated: Examples,

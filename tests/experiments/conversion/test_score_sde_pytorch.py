@@ -152,13 +152,11 @@ SKIP = {
 }
 CIFAR = {"nf": 128, "ch_mult": (1, 2, 2, 2), "num_res_blocks": 4, "attn_resolutions": (16,)}
 NCSN = {"embedding": "fourier", "fir": True, "progressive_input": "residual"}
-WIDE = {"ch_mult": (1, 1, 2, 2, 2, 2, 2), "num_res_blocks": 2}
 WIDEST = {"nf": 16, "ch_mult": (1, 2, 4, 8, 16, 32, 32, 32), "num_res_blocks": 1}
 PUBLISHED = {
     "cifar10:vp,ddpm": (32, CIFAR | {"num_res_blocks": 2, "resblock": "ddpm"}, 35_218_947),
     "cifar10:vp": (32, CIFAR, 61_804_419),
     "cifar10:ve": (32, CIFAR | NCSN, 62_758_915),
-    "256 pixels": (256, CIFAR | WIDE | SKIP, 65_574_549),
     "1024 pixels": (1024, CIFAR | WIDEST | SKIP, 105_785_896),
 }
 

@@ -14,7 +14,6 @@ from experiments.likelihood.result import Likelihood, Mean
 from experiments.runtime import devices
 from experiments.workdir.trained_model import TrainedModel
 from samplers import ByTolerance, ProbabilityFlow, RungeKutta
-from tests.experiments.conftest import DIGITS
 
 LIKELIHOOD = ["--limit=20", "--seed=1", "--devices=1"]
 
@@ -98,11 +97,10 @@ def test_solvers_agree_and_know_their_error(workdir):
     assert_allclose(half, 3.182 * arrays["standard_error"], rtol=1e-3)
 
 
-def test_images(tmp_path, capsys):
+def test_images(trained_digits, tmp_path, capsys):
     """Discrete data: draws, their bounds, other images in the order of their file."""
     workdir = tmp_path / "digits"
-    undrawn = "--config.training.sample_every=0"
-    assert main(["train", "--config=digits", *DIGITS, undrawn, f"--workdir={workdir}"]) == 0
+    shutil.copytree(trained_digits, workdir)
     arguments = [f"--workdir={workdir}", "--limit=24", "--batch=24", "--probes=2", "--devices=1"]
     common = ["--config.likelihood.num_steps=8"]
     reports = {}

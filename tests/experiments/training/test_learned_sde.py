@@ -33,6 +33,7 @@ LEARN = [
 ]
 NAMES = ("increments", "log_snr_max", "log_snr_min")
 KEPT = ["--config.training.ema_decay=0.5", "--config.training.averages=('power:0.1',)"]
+KEPT += ["--config.training.save_every=2"]
 NUM = 16
 
 

@@ -27,6 +27,9 @@ def launch(workdir: pathlib.Path, *arguments: str, second: tuple[str, ...] = ())
     common = ["train", *RUN, f"--workdir={workdir}", *arguments, "--num_processes=2"]
     common += [f"--coordinator=localhost:{port}", "--wait=60"]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "PYTHONPATH": str(ROOT)}
+    # What one launch has compiled, the next one reads.
+    environment["JAX_COMPILATION_CACHE_DIR"] = str(workdir.parents[1] / "programs")
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return [
         subprocess.Popen(
             [sys.executable, "-m", "experiments", *common, f"--process_id={i}", *(second * i)],

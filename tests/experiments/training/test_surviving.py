@@ -207,7 +207,7 @@ def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys
 
 def test_every_nth_checkpoint_stays(tmp_path):
     extra = ["--config.training.keep=1", "--config.training.keep_every=4"]
-    assert train(tmp_path / "run", *extra) == 0
+    assert train(tmp_path / "run", *extra, "--config.training.save_every=2") == 0
     assert sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()) == [4, 6]
 
 
@@ -348,6 +348,7 @@ def test_parameters_lie_where_the_table_says(tmp_path, capsys):
 def test_averages_by_name_and_of_any_width(tmp_path, capsys):
     kept = "--config.training.averages=('half_life:0.2','power:0.1')"
     more = ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
+    more += ["--config.training.save_every=2"]
     assert train(tmp_path / "run", kept, *more) == 0
     names = [None, "half_life:0.2", "power:0.1", "power:0.11"]
     params = [

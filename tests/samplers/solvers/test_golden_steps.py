@@ -44,6 +44,17 @@ def model_of(sde):
     return from_score(sde, lambda x, t: -x / expand(sde.alpha(t) ** 2 / 4 + sde.sigma(t) ** 2, x))
 
 
+@jax.jit
+def stepped(solver, sde, t, x, noise):
+    linear = solver.coefficients(sde, t, t - 1e-3, num_steps=1000)
+    return solver.update(lambda: noise, model_of(sde)(x, t), x, linear.row, solver.init(x))
+
+
+@jax.jit
+def corrected(corrector, sde, t, x, noise, scales):
+    return corrector.update(lambda: noise, model_of(sde)(x, t), x, scales)
+
+
 def check(values, key, row, x, mean):
     # 1e-10: the reference's 1 − e^{−B} and its tables round to 1e-12 or so.
     for ours, name in ((x, "x_next"), (mean, "x_mean")):
@@ -60,8 +71,7 @@ def test_predictor(golden, name, method):
     solver, noise = PREDICTORS[method](name), jnp.asarray(values["noise"])
     for row, t in enumerate(values["t"]):
         x = jnp.asarray(values[f"{name}/x"][row])
-        linear = solver.coefficients(sde, t, t - 1e-3, num_steps=1000)
-        new = solver.update(lambda: noise, model_of(sde)(x, t), x, linear.row, solver.init(x))
+        new = stepped(solver, sde, t, x, noise)
         check(values, f"{name}/{method}", row, new.x, new.mean)
 
 
@@ -81,11 +91,16 @@ def test_corrector(golden, name, method):
             # "single": every example run alone, a batch of one.
             parts = len(x) if method.endswith("single") else 1
             moved = [
-                corrector.update(lambda z=z: z, model_of(sde)(part, t), part, scales)
+                corrected(corrector, sde, t, part, z, scales)
                 for part, z in zip(jnp.split(x, parts), jnp.split(noise, parts), strict=True)
             ]
             x, mean = map(jnp.concatenate, zip(*moved, strict=True))
         check(values, f"{name}/{method}", row, x, mean)
+
+
+@jax.jit
+def integrated(sampler, sde, x, noise):
+    return sampler.integrate(lambda stream, number: noise[number], sde, model_of(sde), x).x
 
 
 STEPS = 50
@@ -114,7 +129,7 @@ def test_run(golden, run):
         grid=grids["published"](sde, STEPS, t_min),
     )
     start = sde.prior_std() * values["pc/prior_noise"]
-    mean = sampler.integrate(lambda stream, number: noise[number], sde, model_of(sde), start).x
+    mean = integrated(sampler, sde, start, noise)
     expected = values[f"pc/{run}/x_denoised"]
     # 1e-9 of the largest value: 1e-10 an update, fifty updates that contract.
     assert_allclose(mean[:, :4, :4], expected, atol=1e-9 * abs(expected).max())

@@ -22,11 +22,20 @@ every_corrector = pytest.mark.parametrize("name", list(correctors))
 def moved(sde, corrector, x, z, t, s, predict=None):
     """(x', mean, prediction) of one correction before the step from t to s."""
     x, z = jnp.asarray(x, dtype=float), jnp.asarray(z, dtype=float)
-    scales = jax.tree.map(
-        lambda leaf: leaf[0], corrector.plan(sde, Steps.of_grid(jnp.array([t, s])))
-    )
-    prediction = (predict or mixture().model(sde))(x, t)
+    return _moved(sde, corrector, predict or mixture().model(sde), x, z, t, s)
+
+
+@jax.jit
+def _moved(sde, corrector, predict, x, z, t, s):
+    """A program for all numbers."""
+    plan = corrector.plan(sde, Steps.of_grid(jnp.array([t, s])))
+    scales = jax.tree.map(lambda leaf: leaf[0], plan)
+    prediction = predict(x, t)
     return *corrector.update(lambda: z, prediction, x, scales), prediction
+
+
+def constant_noise(noise, x, t):
+    return Prediction(x, noise)
 
 
 @pytest.mark.usefixtures("float64")
@@ -55,9 +64,7 @@ def test_meaning_of_snr(sde, size):
     t, s, dim = 0.5, 0.45, 2**15
     units = jnp.where(jnp.arange(dim) % 2, 1.0, -1.0)[None]
 
-    def predict(x, t):
-        return Prediction(x, size * units)
-
+    predict = jax.tree_util.Partial(constant_noise, size * units)
     for snr in (0.05, 0.3):
         new, mean, _ = moved(sde, Langevin(snr=snr), jnp.zeros((1, dim)), units, t, s, predict)
         ratio = np.linalg.norm(mean) / np.linalg.norm(new - mean)
@@ -96,7 +103,7 @@ def test_annealed_langevin_nearly_keeps_the_law(sde):
 
 @pytest.mark.parametrize(
     ("name", "dim"),
-    [*(("langevin", dim) for dim in (1, 2, 8, 64, 1024)), ("annealed_langevin", 8)],
+    [*(("langevin", dim) for dim in (1, 8, 1024)), ("annealed_langevin", 8)],
 )
 def test_corrections_find_the_law(name, dim):
     """60 corrections of N(0, v I) from a variance half as large, in any number of dimensions.

@@ -11,7 +11,7 @@ from experiments.evaluation.sets import Examples, Moments
 
 DIM, NUM = 4, 200
 FACTOR = np.tril(0.3 + 0.1 * np.arange(16).reshape(4, 4)) / 2
-SHIFT = np.array([0.5, 0.0, -0.3, 0.1])
+SHIFT = np.array([1.5, 0.0, -1.0, 0.5])
 
 
 def moments(mean, covariance):

@@ -13,15 +13,13 @@ def on_a_line(*points):
 
 
 def test_by_hand():
-    """On a line, k = 1: reference balls [−1, 1], [0, 2], [1, 5]; generated ones reach 1.5, 1.5, 6.
+    """On a line, k = 1: reference balls [−1, 1], [0, 2], [1, 5], [3, 13]; 0.25 lies in two of them.
 
-    0.5 lies in two reference balls, −1 in one, −7 in none. The generated balls are [−1, 2],
-    [−2.5, 0.5] and [−13, −1]: 0 and 1 are in one, 3 in none. The balls of 0 and 1 hold 0.5, that
-    of 3 holds nothing.
+    Generated balls [−11, −3], [−6.25, 0.25], [−3, 3.5]: all reference points but 8 lie in one.
     """
-    found = PRDC(k=1, k_density=1).measure(on_a_line(0.5, -1, -7), on_a_line(0, 1, 3))
+    found = PRDC(k=1, k_density=1).measure(on_a_line(-7, -3, 0.25), on_a_line(0, 1, 3, 8))
     values = {name: estimate.value for name, estimate in found.items()}
-    assert values == {"precision": 2 / 3, "recall": 2 / 3, "density": 1.0, "coverage": 2 / 3}
+    assert values == {"precision": 1 / 3, "recall": 0.75, "density": 2 / 3, "coverage": 0.5}
 
 
 def test_equal_laws():

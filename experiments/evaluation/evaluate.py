@@ -1,0 +1,258 @@
+"""The command `evaluate`: how good samples are, with error bars and what every number follows from.
+
+    reference → features                                kept, and found again by their content
+    model → samples → values → features                 batch by batch, none held
+    features → metrics → numbers, table, pictures
+
+Samples of a run that was killed are not drawn again: it goes on where it stopped, with the same
+numbers.
+"""
+
+import pathlib
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.errors import UserError
+from experiments.evaluation import report
+from experiments.evaluation.against import Against
+from experiments.evaluation.bits import bits_of, bits_protocol
+from experiments.evaluation.comparison import Comparison
+from experiments.evaluation.estimate import Estimate
+from experiments.evaluation.feature_files import Kept, extract
+from experiments.evaluation.question import BITS, Question
+from experiments.evaluation.sets import Examples
+from experiments.evaluation.subject import Subject
+from experiments.paths import expand
+from experiments.runtime.versions import versions
+from experiments.sampling.classifier_guide import ClassifierGuide
+from experiments.sampling.conditions import condition_of
+from experiments.workdir.results import Result
+from experiments.workdir.trained_model import TrainedModel
+from sde_lib import Condition
+
+_MOST = 10_000
+"""Samples that are drawn where nobody has said how many, and the reference has no fewer."""
+
+
+class Evaluated(NamedTuple):
+    """What has been measured.
+
+    Args:
+      numbers: by name.
+      result: where they were written, with what they follow from.
+      summary: a table of them and the files, for a person to read.
+    """
+
+    numbers: dict[str, Estimate]
+    result: Result
+    summary: str
+
+
+def evaluate(
+    trained: TrainedModel,
+    *,
+    metrics: str | None = None,
+    features: str | None = None,
+    num: int | None = None,
+    seed: int = 0,
+    split: str = "train",
+    reference: str | None = None,
+    sde: str | None = None,
+    guide: ClassifierGuide | None = None,
+    classes: Sequence[int] | None = None,
+    folder: pathlib.Path | None = None,
+    output: str | None = None,
+    about: dict[str, str] | None = None,
+    flags: tuple[str, str] = ("--metrics", "--features"),
+    keep: bool = True,
+) -> Evaluated:
+    """Measure samples of a trained model, or find what was measured by the same protocol before.
+
+    Args:
+      trained: the model, its experiment and its workdir.
+      metrics: choices after each other, as "fd,prdc:k=3,bpd"; None: what suits the data.
+      features: NAME[:field=value,…]; None: what suits the data.
+      num: of samples; None: as many as the reference has, at most 10,000.
+      seed: sample i depends on (seed, i) alone; so do the metrics' own draws on it.
+      split: of the data, with which samples are compared: "train" or "test".
+      reference: a file of statistics with which they are compared instead.
+      sde: another SDE to sample under, NAME[:field=value,…].
+      guide: a classifier that guides the model.
+      classes: of samples, by their numbers, and of the examples that they are compared with; None
+        for all, as often as the reference has them.
+      folder: where features are kept; None: in the workdir.
+      output: a name for the files; None: they are in the workdir, named by their protocol.
+      about: goes into the pictures' metadata.
+      flags: by which `metrics` and `features` were given, for messages.
+      keep: whether the samples' features are kept, for other metrics of the same samples.
+
+    Raises:
+      UserError: no such metric, features, solver or SDE; a metric needs what is not there; a sample
+        is not finite; or nothing can be written.
+    """
+    question = None if metrics is None else Question.of(metrics, flags[0])
+    place = trained.workdir.path / "evaluation"
+    features_folder = folder or place / "features"
+    if question is not None and not question.metrics:
+        return _bits_alone(trained, question, seed, place, output)
+    against = Against.of_trained(trained, split, None if reference is None else expand(reference))
+    labelled = guide.trained if guide and not guide.conditional else trained
+    comparison = Comparison.of(
+        question,
+        against,
+        trained.train,
+        features,
+        features_folder,
+        labelled=labelled.experiment.model.conditional and not labelled.train.cond_dim,
+        classes=classes,
+        flag=flags[1],
+    )
+    num = _number(num, comparison)
+    cond = _conditions(comparison, labelled, num, classes)
+    subject = Subject.of_model(trained, num=num, seed=seed, sde=sde, guide=guide, cond=cond)
+    return _measured(
+        subject, comparison, place, seed, output=output, about=about, trained=trained, keep=keep
+    )
+
+
+def evaluate_files(
+    source: str,
+    against: Against,
+    *,
+    metrics: str | None = None,
+    features: str | None = None,
+    num: int | None = None,
+    seed: int = 0,
+    folder: pathlib.Path = pathlib.Path("evaluation"),
+    output: str | None = None,
+    about: dict[str, str] | None = None,
+) -> Evaluated:
+    """Measure samples that are in files.
+
+    Args:
+      source: npz:FILE or folder:DIR.
+      against: what they are compared with.
+      num: the first so many; None for all.
+      folder: of results and of features.
+      metrics, features, seed, output, about: as of `evaluate`.
+
+    Raises:
+      UserError: as of `evaluate`; or the samples cannot be read, or are not like the data.
+    """
+    question = None if metrics is None else Question.of(metrics)
+    if question is not None and question.bits is not None:
+        raise UserError(f"--metrics: {BITS} is a model's, takes --workdir without --samples")
+    subject = Subject.of_files(source, against.train, num)
+    comparison = Comparison.of(
+        question, against, subject.data, features, folder / "features", labelled=subject.labelled
+    )
+    comparison.question.check_num(subject.batches.num)
+    return _measured(subject, comparison, folder, seed, output=output, about=about)
+
+
+def _number(num: int | None, comparison: Comparison) -> int:
+    """How many samples to draw.
+
+    Raises:
+      UserError: a metric takes more.
+    """
+    split = comparison.against.reference
+    if num is None:
+        num = _MOST if split is None else min(_MOST, split.num)
+    comparison.question.check_num(num)
+    return num
+
+
+def _conditions(
+    comparison: Comparison, labelled: Any, num: int, classes: Sequence[int] | None
+) -> Condition | None:
+    """What samples are conditioned on: as the examples are that they are compared with.
+
+    Sample i has the condition of an example, in a fixed random order of all, and of classes that
+    are asked for the one of number i mod C.
+
+    Args:
+      comparison: has the examples.
+      labelled: the trained model, or the trained classifier that guides it.
+      num: of samples.
+      classes: as of `evaluate`.
+    """
+    experiment, split = labelled.experiment, comparison.against.reference
+    if not experiment.model.conditional or classes is not None or split is None:
+        return condition_of(experiment, labelled.train, num, classes=classes)
+    # RandomState, because NumPy promises that its stream never changes between versions.
+    rows = np.resize(np.random.RandomState(0).permutation(split.num), num)
+    if labelled.train.cond_dim:
+        cond = split.read(rows).cond
+        return None if cond is None else Condition(vector=cond.vector)
+    reference = comparison.reference
+    if not isinstance(reference, Examples) or reference.labels is None:
+        return condition_of(experiment, labelled.train, num)
+    return Condition(label=reference.labels[rows])
+
+
+def _measured(
+    subject: Subject,
+    comparison: Comparison,
+    folder: pathlib.Path,
+    seed: int,
+    *,
+    output: str | None,
+    about: dict[str, str] | None,
+    trained: TrainedModel | None = None,
+    keep: bool = True,
+) -> Evaluated:
+    """The numbers of samples, measured or found."""
+    question = comparison.question
+    protocol = {
+        "samples": subject.protocol,
+        **comparison.protocol,
+        **bits_protocol(trained, question),
+        "seed": seed,
+        "versions": versions(),
+    }
+    name = str(comparison.extractor.protocol["name"])
+    words = f"{subject.words}-{name}-num{subject.batches.num}"
+    result = report.named(folder, words, protocol, output)
+    suffixes = report.suffixes(subject, comparison)
+    before = result.is_there(*suffixes)
+    if not before:
+        place = comparison.place(subject.protocol, f"samples-{words}")
+        start = time.perf_counter()
+        kept = extract(subject.batches, comparison.extractor, place)
+        seconds = time.perf_counter() - start
+        numbers = _numbers(kept, comparison, seed) | bits_of(trained, question, seed)
+        report.record(result, numbers, **report.said(kept, subject, comparison, seconds))
+        report.save_pictures(kept, subject, comparison, result, about or {})
+        if not keep:
+            shutil.rmtree(place)
+    text = report.summary(result, question, suffixes, before=before)
+    return Evaluated(report.stored(result), result, text)
+
+
+def _numbers(kept: Kept, comparison: Comparison, seed: int) -> dict[str, Estimate]:
+    """The numbers of all metrics; of a name that two metrics have, with the words of the second."""
+    numbers: dict[str, Estimate] = {}
+    for choice, metric in comparison.question.metrics.items():
+        found = metric.measure(kept.examples, comparison.reference, comparison.test, seed)
+        for name, estimate in found.items():
+            numbers[f"{name} of {choice}" if name in numbers else name] = estimate
+    return numbers
+
+
+def _bits_alone(
+    trained: TrainedModel, question: Question, seed: int, folder: pathlib.Path, output: str | None
+) -> Evaluated:
+    """Bits/dim, for which nothing is drawn."""
+    protocol = {**trained.protocol, **bits_protocol(trained, question), "seed": seed}
+    result = report.named(folder, f"step{trained.step}-{BITS}-seed{seed}", protocol, output)
+    before = result.is_there()
+    if not before:
+        report.record(result, bits_of(trained, question, seed))
+    return Evaluated(
+        report.stored(result), result, report.summary(result, question, (), before=before)
+    )
