@@ -19,6 +19,7 @@ from experiments.evaluation.estimate import Estimate
 from experiments.likelihood.measure import measure
 from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
+from experiments.training.shared import Shared
 from experiments.workdir.metrics import read_metrics
 from experiments.workdir.results import JSON
 from experiments.workdir.trained_model import TrainedModel
@@ -36,6 +37,7 @@ def measured(
     trained: TrainedModel,
     folder: AblationFolder,
     about: dict[str, str],
+    shared: Shared,
 ) -> Report:
     """What a cell gives: its samples, and the numbers that the question asks for.
 
@@ -45,6 +47,7 @@ def measured(
       trained: its model, of which the cell says how it is sampled and measured.
       folder: the ablation's.
       about: goes into the pictures' metadata.
+      shared: of the cells before, whose data are not read again.
 
     Raises:
       UserError: samples or log-densities are not finite, or a metric cannot be measured.
@@ -60,7 +63,7 @@ def measured(
     if "loss" in asked:
         report["metrics"]["loss"] = _loss(trained)
     if "bpd" in asked:
-        _likelihood(cell, question, trained, folder, report)
+        _likelihood(cell, question, trained, folder, report, shared)
     if others := quantities.of_evaluation(asked):
         _evaluate(cell, question, others, trained, folder, about, report)
     report["metrics"] = {
@@ -117,13 +120,21 @@ def _sample(
 
 
 def _likelihood(
-    cell: Cell, question: Question, trained: TrainedModel, folder: AblationFolder, report: Report
+    cell: Cell,
+    question: Question,
+    trained: TrainedModel,
+    folder: AblationFolder,
+    report: Report,
+    shared: Shared,
 ) -> None:
     """Measure bits/dim of the split that the likelihood section names."""
     network = build_network(trained.experiment.model, divergence=True)
     model = dataclasses.replace(trained.model, network=network)
     trained = dataclasses.replace(trained, model=model)
-    data = trained.dataset(trained.experiment.likelihood.split)
+    split, conditional = trained.experiment.likelihood.split, trained.experiment.model.conditional
+    data = shared.data(
+        f"{split}, conditional {conditional}", trained.experiment, lambda: trained.dataset(split)
+    )
     _, path = measure(trained, data, seed=cell.seed, limit=question.limit)
     found = json.loads(path.read_text(encoding="utf-8"))
     low, high = found["interval_95"] or (None, None)
