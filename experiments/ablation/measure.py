@@ -162,6 +162,9 @@ def _evaluate(
         num=question.num,
         seed=cell.seed,
         about=about,
+        # Cells of the same data have the same features of them.
+        folder=folder.path / "features",
+        lock=waiting(folder.lock("features")),
     )
     report["metrics"] |= evaluated.numbers
     report["seconds"]["evaluate"] = round(time.perf_counter() - start, 2)

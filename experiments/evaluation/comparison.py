@@ -122,6 +122,13 @@ class Comparison:
             "reference": reference,
         }
 
+    def extract(self) -> None:
+        """Make the features of the data that are not there yet."""
+        test = self.against.test if self.question.needs(TEST) else None
+        for split in (self.against.reference, test):
+            if split is not None:
+                self._whole(split)
+
     @functools.cached_property
     def reference(self) -> Examples | Moments:
         """What samples are compared with; features are extracted where nobody has."""

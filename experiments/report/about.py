@@ -33,7 +33,7 @@ class Difference:
 def facts(study: Study) -> list[tuple[str, str]]:
     """Names and values, in the order in which they are shown."""
     about = study.about
-    found = [("Folder", str(study.path.resolve()))]
+    found = [("Folder", str(study.path))]
     if about.get("command"):
         found.append(("Command", str(about["command"])))
     found.append(("Runs", _runs(study)))

@@ -1,13 +1,14 @@
 """Curves of training: the loss, and what was measured on the way, by step."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
 from experiments.display.sparkline import spans_a_decade
 from experiments.report import svg
 from experiments.report.figure import Figure, Series, as_csv
-from experiments.report.study import Cell, Study, named
+from experiments.report.study import Study, common
 from experiments.workdir.metrics import read_metrics
 
 _LOSS, _MEASURED, _ERROR = "loss", "eval/", "_error"
@@ -42,27 +43,13 @@ def curves(study: Study) -> list[Figure]:
     ]
 
 
-def _models(study: Study) -> list:
+def _models(study: Study) -> list[tuple[Series, list[pathlib.Path]]]:
     """The models, each the cells that share it and a workdir a seed."""
-    by_workdirs: dict[tuple, list[Cell]] = {}
-    for cell in study.cells:
-        workdirs = tuple(dict.fromkeys(run.workdir for run in cell.runs))
-        by_workdirs.setdefault(workdirs, []).append(cell)
+    own = None if study.is_ablation else study.path.resolve().name
     return [
-        (Series(cells=tuple(c.number for c in cells), label=_label(study, cells)), workdirs)
-        for workdirs, cells in by_workdirs.items()
+        (Series(cells=tuple(cell.number for cell in cells), label=own or common(cells)), workdirs)
+        for cells, workdirs in study.sharing(lambda run: run.workdir)
     ]
-
-
-def _label(study: Study, cells: list[Cell]) -> str:
-    """What cells of one model have in common."""
-    if not study.is_ablation:
-        return study.path.resolve().name
-    if len(cells) == 1:
-        return cells[0].label
-    first = cells[0].values.items()
-    shared = {k: v for k, v in first if all(c.values.get(k) == v for c in cells)}
-    return named(shared) or "the trained model"
 
 
 def _figure(number: int, name: str, lines: dict, most: int) -> Figure:

@@ -20,18 +20,29 @@ _COST = "nfe"
 
 
 def frontiers(study: Study, metrics: list[Metric], rows: list[Row]) -> list[Figure]:
-    """A figure for each metric; none where all samples have cost the same."""
+    """A figure for each metric that changes with the cost of samples.
+
+    Bits/dim do not: cells that differ in how they are sampled alone have the same.
+    """
     costs = {cell.number: _cost(cell) for cell in study.cells}
     known = {number: cost for number, cost in costs.items() if cost is not None}
-    if len(set(known.values())) < 2:
+    # The results of a workdir are no lines of anything.
+    if not study.is_ablation or len(set(known.values())) < 2:
         return []
     figures = []
     for k, metric in enumerate(metric for metric in metrics if metric.name != _COST):
         entries = {row.cell.number: row.entries.get(metric.name) for row in rows}
         points = {n: e for n, e in entries.items() if e is not None and n in known}
-        if len({known[n] for n in points}) > 1:
-            figures.append(_figure(f"cost{k}", metric, _lines(study, known, points), known, points))
+        lines = _lines(study, known, points)
+        if any(_changes(line, known, points) for line in lines):
+            figures.append(_figure(f"cost{k}", metric, lines, known, points))
     return figures
+
+
+def _changes(line: Series, costs: dict[int, float], points: dict[int, Entry]) -> bool:
+    """Whether a line has two costs, and a metric that differs along it."""
+    several = len({costs[n] for n in line.cells}) > 1
+    return several and len({points[n].mean for n in line.cells}) > 1
 
 
 def _cost(cell: Cell) -> float | None:

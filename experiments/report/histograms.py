@@ -9,7 +9,7 @@ import numpy as np
 from experiments.report import svg
 from experiments.report.figure import Figure, Series, as_csv
 from experiments.report.rows import with_error
-from experiments.report.study import Cell, Study
+from experiments.report.study import Cell, Study, common
 
 _MOST_BINS = 40
 _OUTSIDE = 0.002
@@ -18,11 +18,12 @@ _OUTSIDE = 0.002
 
 def histograms(study: Study) -> list[Figure]:
     """One figure with the histogram of every cell whose bits/dim were measured; or none."""
-    found = [(cell, runs) for cell in study.cells if (runs := _examples(cell))]
+    measured = study.sharing(lambda run: run.likelihood)
+    found = [(cells, runs) for cells, files in measured if (runs := _examples(files))]
     if not found:
         return []
     edges = _edges([x for _, runs in found for x in runs])
-    shares = [(cell, _shares(runs, edges)) for cell, runs in found]
+    shares = [(cells, _shares(runs, edges)) for cells, runs in found]
     several = any(len(runs) > 1 for _, runs in found)
     return [
         Figure(
@@ -31,13 +32,14 @@ def histograms(study: Study) -> list[Figure]:
             svg=_draw(shares, edges),
             note="Bars are standard errors of a bin's share, "
             + ("over seeds." if several else "of so many independent examples."),
-            series=tuple(
-                Series(cells=(cell.number,), label=f"{cell.label}: {_mean(runs)}")
-                for cell, runs in found
-            ),
+            series=tuple(_series(cells, f": {_mean(runs)}") for cells, runs in found),
             csv=_csv(shares, edges),
         )
     ]
+
+
+def _series(cells: list[Cell], more: str) -> Series:
+    return Series(cells=tuple(cell.number for cell in cells), label=common(cells) + more)
 
 
 def _edges(runs: list[np.ndarray]) -> np.ndarray:
@@ -49,10 +51,9 @@ def _edges(runs: list[np.ndarray]) -> np.ndarray:
     return np.linspace(low, high, int(max(8, min(_MOST_BINS, num))) + 1)
 
 
-def _examples(cell: Cell) -> list[np.ndarray]:
+def _examples(files: list[pathlib.Path]) -> list[np.ndarray]:
     """Finite bits/dim [N] of each run."""
-    runs = [_read(run.likelihood) for run in cell.runs if run.likelihood is not None]
-    return [x for x in runs if x.size]
+    return [x for file in files if (x := _read(file)).size]
 
 
 def _read(file: pathlib.Path) -> np.ndarray:
@@ -82,29 +83,29 @@ def _shares(runs: list[np.ndarray], edges: np.ndarray) -> tuple[np.ndarray, np.n
     return mean, np.sqrt(mean * (1 - mean) / len(runs[0]))
 
 
-def _draw(shares: list[tuple[Cell, Any]], edges: np.ndarray) -> str:
+def _draw(shares: list[tuple[list[Cell], Any]], edges: np.ndarray) -> str:
     middles = (edges[1:] + edges[:-1]) / 2
     with svg.figure(4.4, 3.0) as (drawn, axes):
-        for cell, (mean, error) in shares:
-            look = {"color": svg.colour(cell.number)}
+        for cells, (mean, error) in shares:
+            look = {"color": svg.colour(cells[0].number)}
             (steps,) = axes.plot(
                 np.repeat(edges, 2)[1:-1],
                 np.repeat(mean, 2),
                 linewidth=1,
-                linestyle=svg.dashes(cell.number),
+                linestyle=svg.dashes(cells[0].number),
                 **look,
             )
             for artist in (steps, svg.error_bars(axes, middles, mean, error, **look)):
-                svg.of_cells(artist, [cell.number])
+                svg.of_cells(artist, [cell.number for cell in cells])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("bits/dim")
         axes.set_ylabel("share of the examples")
-        return svg.markup(drawn, "bits", f"histograms of bits/dim of {len(shares)} cells")
+        return svg.markup(drawn, "bits", f"histograms of bits/dim in {len(shares)} lines")
 
 
-def _csv(shares: list[tuple[Cell, Any]], edges: np.ndarray) -> str:
+def _csv(shares: list[tuple[list[Cell], Any]], edges: np.ndarray) -> str:
     header, columns = ["from", "to"], [edges[:-1], edges[1:]]
-    for cell, (mean, error) in shares:
-        header += [f"{cell.name} share", f"{cell.name} standard_error"]
+    for cells, (mean, error) in shares:
+        header += [f"{common(cells)} share", f"{common(cells)} standard_error"]
         columns += [mean, error]
     return as_csv(header, zip(*columns, strict=True))

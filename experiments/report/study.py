@@ -6,7 +6,7 @@ A cell is one setting, with a run for each seed. A workdir has a cell for each o
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments.ablation.folder import AblationFolder, CellRecord
@@ -98,10 +98,33 @@ class Study:
         """The fields in which cells differ, in the order of the first cells that have them."""
         return list(dict.fromkeys(axis for cell in self.cells for axis in cell.values))
 
+    def sharing(self, key: Callable[[Run], Any]) -> list[tuple[list[Cell], list[Any]]]:
+        """Cells whose runs have the same keys, each group with those keys; without None."""
+        groups: dict[tuple, list[Cell]] = {}
+        for cell in self.cells:
+            keys = dict.fromkeys(key(run) for run in cell.runs)
+            keys.pop(None, None)
+            if keys:
+                groups.setdefault(tuple(keys), []).append(cell)
+        return [(cells, list(keys)) for keys, cells in groups.items()]
+
     @property
     def runs(self) -> list[Run]:
         """Of all cells."""
         return [run for cell in self.cells for run in cell.runs]
+
+
+def common(cells: Sequence[Cell]) -> str:
+    """What cells have in common, as one line; the name of a single one."""
+    first, *others = cells
+    if not others:
+        return first.label
+    shared = {
+        axis: value
+        for axis, value in first.values.items()
+        if all(cell.values.get(axis) == value for cell in others)
+    }
+    return named(shared) or "all of them"
 
 
 def named(values: Mapping[str, Any]) -> str:
