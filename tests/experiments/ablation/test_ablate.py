@@ -153,6 +153,8 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
         (["--over=training.accumulate=2,3"], "takes a multiple of the 1 devices times 3 parts"),
         (["--over=data.source=toy:moons,toy:moon"], "data.source=toy:moon: data.source: "),
         (["--metrics=bpd,fid"], "--metrics: unknown metric 'fid'"),
+        (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
+        (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
         (["--over=sde.name="], "--over=sde.name: got '', takes values"),
     ],
 )
