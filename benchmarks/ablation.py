@@ -33,7 +33,7 @@ from experiments.ablation.question import Axis, Question
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
 from experiments.sampling.draw import draw
-from experiments.training.programs import Programs
+from experiments.training.shared import Shared
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir
 from experiments.workdir.trained_model import TrainedModel
@@ -107,12 +107,12 @@ def question(steps: int, seeds: int) -> Question:
 def bare(root: pathlib.Path, steps: int, seeds: int) -> None:
     """The cells of `question` by the verbs alone, one after the other."""
     devices.start()
-    mesh, programs = devices.make_mesh(), Programs()
+    mesh, shared = devices.make_mesh(), Shared()
     trained: dict[str, TrainedModel] = {}
     for cell in cells_of(question(steps, seeds)):
         name = cell.record.workdir
         if name not in trained:
-            train(cell.experiment, Workdir(root / name), mesh, programs=programs)
+            train(cell.experiment, Workdir(root / name), mesh, shared=shared)
         overrides = [
             f"--config.sampling.solver={cell.experiment.sampling.solver}",
             f"--config.sampling.corrector={cell.experiment.sampling.corrector}",

@@ -27,6 +27,10 @@ _HOLM = _test("metrics/test_intervals", "test_holms_correction")
 _WILSON = _test("metrics/test_intervals", "test_wilsons_interval_is_scipys[7-20]")
 _FAR = _test("metrics/test_distances", "test_distances_far_from_zero")
 _OWN = _test("test_reference", "test_one_s_own")
+_KILLED = _test("test_evaluate", "test_a_run_that_is_killed_goes_on_with_the_same_bits")
+_CONDITIONS = _test("test_evaluate", "test_conditions_are_those_of_the_data")
+_NEIGHBOURS = _test("test_evaluate", "test_the_nearest_training_images_stand_beside_a_copy_first")
+_WHILE_TRAINING = _test("test_evaluate", "test_while_training")
 
 MUTANTS = [
     # --- moments and the Fréchet distance ---------------------------------------------------------
@@ -202,5 +206,41 @@ MUTANTS = [
         "if stored.get(key) != ours.get(key):",
         "if key not in stored:",
         _OWN,
+    ),
+    # --- what is evaluated ------------------------------------------------------------------------
+    Mutant(
+        "evaluated: a run that was killed draws all batches again",
+        "experiments/evaluation/feature_files.py",
+        '    if not (folder / f"{_LAST}.npy").is_file():\n',
+        '    if not (folder / f"{_LAST}.npy").is_file():\n        shutil.rmtree(parts, True)\n',
+        _KILLED,
+    ),
+    Mutant(
+        "evaluated: every class as often, whatever the data have",
+        "experiments/evaluation/evaluate.py",
+        "return Condition(label=reference.labels[rows])",
+        "return condition_of(experiment, labelled.train, num)",
+        _CONDITIONS,
+    ),
+    Mutant(
+        "evaluated: samples of some classes against examples of all",
+        "experiments/evaluation/comparison.py",
+        "return whole if self.classes is None else whole.take(self._rows(whole))",
+        "return whole",
+        _CONDITIONS,
+    ),
+    Mutant(
+        "evaluated: neighbours by their place among the compared, not in the split",
+        "experiments/evaluation/nearest_picture.py",
+        "places = np.arange(train.num)[rows][found[order].ravel()]",
+        "places = found[order].ravel()",
+        _NEIGHBOURS,
+    ),
+    Mutant(
+        "evaluated: features of training samples are kept",
+        "experiments/training/evaluation.py",
+        "keep=False",
+        "keep=True",
+        _WHILE_TRAINING,
     ),
 ]

@@ -16,9 +16,11 @@ from experiments.ablation.locks import waiting
 from experiments.ablation.question import Question
 from experiments.builders.model import build_network
 from experiments.evaluation.estimate import Estimate
+from experiments.evaluation.evaluate import evaluate
 from experiments.likelihood.measure import measure
 from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
+from experiments.training.shared import Shared
 from experiments.workdir.metrics import read_metrics
 from experiments.workdir.results import JSON
 from experiments.workdir.trained_model import TrainedModel
@@ -36,6 +38,7 @@ def measured(
     trained: TrainedModel,
     folder: AblationFolder,
     about: dict[str, str],
+    shared: Shared,
 ) -> Report:
     """What a cell gives: its samples, and the numbers that the question asks for.
 
@@ -45,6 +48,7 @@ def measured(
       trained: its model, of which the cell says how it is sampled and measured.
       folder: the ablation's.
       about: goes into the pictures' metadata.
+      shared: of the cells before, whose data are not read again.
 
     Raises:
       UserError: samples or log-densities are not finite, or a metric cannot be measured.
@@ -60,7 +64,7 @@ def measured(
     if "loss" in asked:
         report["metrics"]["loss"] = _loss(trained)
     if "bpd" in asked:
-        _likelihood(cell, question, trained, folder, report)
+        _likelihood(cell, question, trained, folder, report, shared)
     if others := quantities.of_evaluation(asked):
         _evaluate(cell, question, others, trained, folder, about, report)
     report["metrics"] = {
@@ -117,13 +121,21 @@ def _sample(
 
 
 def _likelihood(
-    cell: Cell, question: Question, trained: TrainedModel, folder: AblationFolder, report: Report
+    cell: Cell,
+    question: Question,
+    trained: TrainedModel,
+    folder: AblationFolder,
+    report: Report,
+    shared: Shared,
 ) -> None:
     """Measure bits/dim of the split that the likelihood section names."""
     network = build_network(trained.experiment.model, divergence=True)
     model = dataclasses.replace(trained.model, network=network)
     trained = dataclasses.replace(trained, model=model)
-    data = trained.dataset(trained.experiment.likelihood.split)
+    split, conditional = trained.experiment.likelihood.split, trained.experiment.model.conditional
+    data = shared.data(
+        f"{split}, conditional {conditional}", trained.experiment, lambda: trained.dataset(split)
+    )
     _, path = measure(trained, data, seed=cell.seed, limit=question.limit)
     found = json.loads(path.read_text(encoding="utf-8"))
     low, high = found["interval_95"] or (None, None)
@@ -142,9 +154,6 @@ def _evaluate(
     report: Report,
 ) -> None:
     """Measure the metrics of `evaluation`, of samples that it draws."""
-    # Where no such metric is asked for, its features and their networks are not imported.
-    from experiments.evaluation.evaluate import evaluate
-
     start = time.perf_counter()
     evaluated = evaluate(
         trained,
@@ -153,6 +162,9 @@ def _evaluate(
         num=question.num,
         seed=cell.seed,
         about=about,
+        # Cells of the same data have the same features of them.
+        folder=folder.path / "features",
+        lock=waiting(folder.lock("features")),
     )
     report["metrics"] |= evaluated.numbers
     report["seconds"]["evaluate"] = round(time.perf_counter() - start, 2)

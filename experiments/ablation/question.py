@@ -1,6 +1,7 @@
 """What an ablation asks: what is varied, from where, over which seeds, and what is measured."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from experiments.ablation.values import range_of, split
@@ -151,6 +152,16 @@ def differing(ours: Question, theirs: Question) -> tuple[str, Any, Any] | None:
         if got != there:
             return field.name, got, there
     return None
+
+
+def as_overrides(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Overrides of the config as `--config.SECTION.FIELD=VALUE`; of one field the last.
+
+    Raises:
+      UserError: an argument is none.
+    """
+    fields = dict(map(field_of_flag, arguments))
+    return tuple(f"--config.{name}={value}" for name, value in fields.items())
 
 
 def field_of_flag(argument: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from experiments.ablation.question import Question
 from experiments.errors import UserError, first_line
 from experiments.runtime.atomic_files import write_atomically
 from experiments.runtime.versions import versions
-from experiments.training.programs import Programs
+from experiments.training.shared import Shared
 from experiments.training.train import train
 from experiments.workdir.folder import Workdir, flat
 from experiments.workdir.results import as_json
@@ -48,7 +48,7 @@ class CellRunner:
     debug: bool = False
 
     def __post_init__(self) -> None:
-        self._programs, self._failed = Programs(), dict[str, str]()
+        self._shared, self._failed = Shared(), dict[str, str]()
         self._opened: tuple[str, TrainedModel] | None = None
 
     def run(self, cell: Cell) -> Report:
@@ -73,7 +73,9 @@ class CellRunner:
             try:
                 seconds = self._train(cell)
                 about = self.about | {"cell": cell.name, "seed": str(cell.seed)}
-                report |= measured(cell, self.question, self._open(cell), self.folder, about)
+                report |= measured(
+                    cell, self.question, self._open(cell), self.folder, about, self._shared
+                )
                 report["seconds"] = {"train": round(seconds, 2)} | report["seconds"]
             except (StoppedError, HeldError):
                 raise
@@ -105,7 +107,7 @@ class CellRunner:
                     cell.experiment,
                     Workdir(self._workdir(cell)),
                     self.mesh,
-                    programs=self._programs,
+                    shared=self._shared,
                 )
             except UserError as error:
                 self._failed[model] = str(error)

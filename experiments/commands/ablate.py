@@ -113,13 +113,16 @@ def _finish(ablation: "Ablation", options: argparse.Namespace) -> None:
 
 
 def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | None":
-    """What the flags ask, on top of what a file asks; None where they ask nothing.
+    """What the flags ask; None where they ask nothing.
+
+    It is on top of what a file asks, or, where they do not say where to begin, the folder.
 
     Raises:
       UserError: a flag that contradicts the file, or a wrong one.
     """
-    from experiments.ablation import spec
-    from experiments.ablation.question import Axis, Question, field_of_flag
+    from experiments.ablation import record, spec
+    from experiments.ablation.folder import AblationFolder
+    from experiments.ablation.question import CONFIG, Axis, Question, as_overrides
     from experiments.ablation.values import split
     from experiments.paths import expand
 
@@ -133,12 +136,16 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
     if "zip" in given:
         given["zip"] = tuple(split(text, "--zip") for text in given["zip"])
     if overrides:
-        fields = dict(map(field_of_flag, overrides))
-        given["overrides"] = tuple(f"--config.{name}={value}" for name, value in fields.items())
-    if options.spec is None:
+        given["overrides"] = as_overrides(overrides)
+    folder = AblationFolder.of(options.workdir)
+    begins = {"config", "model"} & set(given) or CONFIG in [a.field for a in given.get("over", ())]
+    if options.spec is not None:
+        asked = spec.read(expand(options.spec))
+    elif given and not begins and folder.is_there:
+        asked = record.asked(folder)
+    else:
         return Question(**given) if given else None
-    asked = spec.read(expand(options.spec))
-    for name in ("over", "zip", "overrides"):
-        if name in given:
-            given[name] = getattr(asked, name) + given[name]
+    for name in ("over", "zip"):
+        given[name] = getattr(asked, name) + given.get(name, ())
+    given["overrides"] = as_overrides([*asked.overrides, *overrides])
     return dataclasses.replace(asked, **given)

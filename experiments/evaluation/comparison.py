@@ -85,7 +85,10 @@ class Comparison:
         extractor = extractor_of(against, data, features, folder, flag)
         if question is None:
             suits = default_metrics(
-                data, extractor.num_classes, labelled=labelled, examples=there["examples"]
+                against.train or data,
+                extractor.num_classes,
+                labelled=labelled,
+                examples=there["examples"],
             )
             question = Question.of(suits)
         question.check(probabilities=bool(extractor.num_classes), **there)
@@ -121,6 +124,13 @@ class Comparison:
             "features": self.extractor.protocol,
             "reference": reference,
         }
+
+    def extract(self) -> None:
+        """Make the features of the data that are not there yet."""
+        test = self.against.test if self.question.needs(TEST) else None
+        for split in (self.against.reference, test):
+            if split is not None:
+                self._whole(split)
 
     @functools.cached_property
     def reference(self) -> Examples | Moments:
@@ -182,7 +192,7 @@ def extractor_of(
       UserError: they cannot be opened.
     """
     made_for = data if against.train is None else against.train
-    named = build_features(features or default_features(data), flag)
+    named = build_features(features or default_features(made_for), flag)
     return named.open(made_for, folder, _SEED, test=against.test)
 
 

@@ -8,6 +8,7 @@ Samples of a run that was killed are not drawn again: it goes on where it stoppe
 numbers.
 """
 
+import contextlib
 import pathlib
 import shutil
 import time
@@ -65,6 +66,7 @@ def evaluate(
     guide: ClassifierGuide | None = None,
     classes: Sequence[int] | None = None,
     folder: pathlib.Path | None = None,
+    lock: contextlib.AbstractContextManager | None = None,
     output: str | None = None,
     about: dict[str, str] | None = None,
     flags: tuple[str, str] = ("--metrics", "--features"),
@@ -74,8 +76,7 @@ def evaluate(
 
     Args:
       trained: the model, its experiment and its workdir.
-      metrics: choices after each other, as "fd,prdc:k=3,bpd"; None: what suits the data.
-      features: NAME[:field=value,…]; None: what suits the data.
+      metrics, features: as of the flags; None: what suits the data.
       num: of samples; None: as many as the reference has, at most 10,000.
       seed: sample i depends on (seed, i) alone; so do the metrics' own draws on it.
       split: of the data, with which samples are compared: "train" or "test".
@@ -85,7 +86,8 @@ def evaluate(
       classes: of samples, by their numbers, and of the examples that they are compared with; None
         for all, as often as the reference has them.
       folder: where features are kept; None: in the workdir.
-      output: a name for the files; None: they are in the workdir, named by their protocol.
+      lock: held while those of the data are made, where processes share the folder.
+      output: a name for the files; None: in the workdir, named by their protocol.
       about: goes into the pictures' metadata.
       flags: by which `metrics` and `features` were given, for messages.
       keep: whether the samples' features are kept, for other metrics of the same samples.
@@ -96,22 +98,22 @@ def evaluate(
     """
     question = None if metrics is None else Question.of(metrics, flags[0])
     place = trained.workdir.path / "evaluation"
-    features_folder = folder or place / "features"
     if question is not None and not question.metrics:
         return _bits_alone(trained, question, seed, place, output)
-    against = Against.of_trained(trained, split, None if reference is None else expand(reference))
     labelled = guide.trained if guide and not guide.conditional else trained
-    comparison = Comparison.of(
-        question,
-        against,
-        trained.train,
-        features,
-        features_folder,
-        labelled=labelled.experiment.model.conditional and not labelled.train.cond_dim,
-        classes=classes,
-        flag=flags[1],
-    )
-    num = _number(num, comparison)
+    with lock or contextlib.nullcontext():
+        comparison = Comparison.of(
+            question,
+            Against.of_trained(trained, split, None if reference is None else expand(reference)),
+            trained.train,
+            features,
+            folder or place / "features",
+            labelled=labelled.experiment.model.conditional and not labelled.train.cond_dim,
+            classes=classes,
+            flag=flags[1],
+        )
+        num = _number(num, comparison)
+        comparison.extract()
     cond = _conditions(comparison, labelled, num, classes)
     subject = Subject.of_model(trained, num=num, seed=seed, sde=sde, guide=guide, cond=cond)
     return _measured(

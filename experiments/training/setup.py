@@ -31,6 +31,7 @@ from experiments.state.train_state import abstract_state
 from experiments.training import classifier, denoising  # noqa: F401 (they register themselves)
 from experiments.training.evaluation import check_evaluation
 from experiments.training.objective import Objective, objectives
+from experiments.training.shared import Shared
 from experiments.training.trackers import check_trackers
 from experiments.workdir.folder import Workdir
 from experiments.workdir.restored_run import begun, restore
@@ -58,20 +59,24 @@ class Prepared(NamedTuple):
     params: Any
 
 
-def prepare(experiment: Experiment, workdir: Workdir, mesh: Mesh) -> Prepared:
+def prepare(
+    experiment: Experiment, workdir: Workdir, mesh: Mesh, shared: Shared | None = None
+) -> Prepared:
     """Check all that a run takes, and open its data.
 
     Args:
       experiment: the experiment, with absolute paths.
       workdir: its folder.
       mesh: the devices.
+      shared: of runs before, whose data are not read again.
 
     Raises:
       UserError: bad input.
     """
     check(experiment)
     check_batches(experiment, mesh)
-    split, resident = _read(experiment)
+    data = shared or Shared()
+    split, resident = data.data("training", experiment, lambda: _read(experiment))
     objective = fitting(experiment, split)
     experiment, network = objective.experiment, objective.network
     params = None

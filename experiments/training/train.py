@@ -34,8 +34,8 @@ from experiments.state.train_state import TrainState, abstract_state, init_state
 from experiments.training.evaluation import measured
 from experiments.training.input_pipeline import InputPipeline, OnDevice, Streaming, Throughput
 from experiments.training.log import TrainingLog
-from experiments.training.programs import Programs
 from experiments.training.setup import Prepared, prepare
+from experiments.training.shared import Shared
 from experiments.training.step import make_train_step, steps_per_call
 from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir, flat
@@ -70,7 +70,7 @@ def train(
     *,
     accept: tuple[str, ...] = (),
     explain_sharding: bool = False,
-    programs: Programs | None = None,
+    shared: Shared | None = None,
 ) -> Ended:
     """Train to `training.num_steps`, from the newest checkpoint where there is one.
 
@@ -80,8 +80,8 @@ def train(
       mesh: the devices.
       accept: fields that may differ from those that the folder was made with.
       explain_sharding: print how the parameters lie on the devices.
-      programs: steps that runs of this process share; their learning rate is an argument, so that
-        they may round otherwise than a step of the run's own.
+      shared: data and steps that runs of this process share; a shared step has the learning rate
+        as an argument, and may round otherwise than the run's own.
 
     Raises:
       UserError: bad input, a workdir of another experiment or in use, or updates that stay without
@@ -94,7 +94,7 @@ def train(
         stop = stack.enter_context(Stop())
         processes.run_on_all(lambda: workdir.check(experiment, accept))
         located = processes.run_on_all(lambda: workdir.located(experiment, given=True))
-        prepared = processes.run_on_all(lambda: prepare(located, workdir, mesh))
+        prepared = processes.run_on_all(lambda: prepare(located, workdir, mesh, shared))
         located, data = prepared.experiment, prepared.train_split
         spec = processes.run_on_all(lambda: DataSpec.of(data))
         processes.check_same({"data.source": [data.num, *data.shape, spec.digest]})
@@ -112,7 +112,7 @@ def train(
         if processes.is_first():
             workdir.record(experiment)
             workdir.record_data_spec(spec)
-        run = _Run(workdir, mesh, prepared, checkpoints, stop, programs)
+        run = _Run(workdir, mesh, prepared, checkpoints, stop, shared)
         return run.to_end(state)
 
 
@@ -151,13 +151,13 @@ class _Run:
         prepared: Prepared,
         checkpoints: Checkpoints,
         stop: Stop,
-        programs: Programs | None,
+        shared: Shared | None,
     ):
         self.experiment, self.config = prepared.experiment, prepared.experiment.training
         self.workdir, self.mesh, self.data = workdir, mesh, prepared.train_split
         self.network, self.objective = prepared.network, prepared.objective
         self.resident_split = prepared.resident_split
-        self.checkpoints, self.stop, self.programs = checkpoints, stop, programs
+        self.checkpoints, self.stop, self.shared = checkpoints, stop, shared
 
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
@@ -195,8 +195,8 @@ class _Run:
 
     def _step(self) -> Callable:
         """The compiled step, its own or shared."""
-        if self.programs is not None:
-            return self.programs.step(self.objective, self.mesh)
+        if self.shared is not None:
+            return self.shared.step(self.objective, self.mesh)
         return make_train_step(self.config, self.objective, self.network, self.mesh)
 
     def _pipeline(self, step: int) -> InputPipeline:

@@ -12,7 +12,7 @@ from jax import Array
 
 from samplers import Corrector, GridSampler, Solver, solvers
 from samplers.solvers.linear import LinearSolver
-from samplers.solvers.solver import Update
+from samplers.solvers.solver import Plan, Update
 from sde_lib import SDE, Prediction
 
 MOVING = [name for name in solvers if solvers[name]().evaluations]
@@ -25,9 +25,7 @@ KINDS = [name for name in MOVING if name in _LINEAR or not issubclass(solvers[na
 
 def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, grid: Any) -> tuple:
     """(x, x without its last noise) at the end of the grid; draw: evaluation number → noise."""
-    steps = solver.steps(sde, jnp.asarray(grid))
-    plan = jax.device_get(solver.plan(sde, steps))
-    scale, std = (np.asarray(part) for part in steps.renoising(sde, jnp.asarray(grid)[0]))
+    plan, (scale, std) = jax.device_get(_planned(solver, sde, grid))
     state, mean, number = solver.init(x), x, 0
     for step, times in enumerate(plan.times):
         if std[step]:
@@ -37,6 +35,13 @@ def loop(draw: Callable, sde: SDE, predict: Callable, x: Any, solver: Solver, gr
             x, mean, state = _update(solver, draw(number), predict(x, t), x, here, state)
             number += 1
     return x, mean
+
+
+@jax.jit
+def _planned(solver: Solver, sde: SDE, grid: Array) -> tuple[Plan, tuple[Array, Array]]:
+    """The plan, and what brings the state from step to step."""
+    steps = solver.steps(sde, grid)
+    return solver.plan(sde, steps), steps.renoising(sde, grid[0])
 
 
 @jax.jit

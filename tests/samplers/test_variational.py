@@ -9,7 +9,7 @@ from scipy.special import stdtrit as t_quantile
 
 from samplers import REPLICATES, elbo
 from sde_lib import Gaussian, GaussianMixture, Prediction, expand
-from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
+from tests.cases import SDES, gaussian, line_mixture, mixture
 
 NUM = 4000
 # σ/α at t_min; VE has 0.01 there. With v the variances of the data, the bound is below the density
@@ -33,6 +33,7 @@ def gaps(sde, oracle, dim, num_times, *, num=NUM):
     return np.asarray(bound.log_prob - density(oracle, sde, x, t_min)), bound.standard_error
 
 
+@jax.jit
 def density(oracle, sde, x, t_min):
     """log p(x) of the data blurred by σ/α at t_min."""
     alpha = sde.alpha(t_min)
@@ -73,7 +74,7 @@ def test_a_split_states_its_error():
     assert 0.93 < np.mean(np.abs(splits.mean(axis=1)) < half) < 0.97
 
 
-@every_sde
+@pytest.mark.parametrize("sde", [SDES["vp"], SDES["ve"]], ids=["vp", "ve"])
 def test_a_prior_that_is_not_the_law_at_the_end(sde):
     """Off-centre, correlated data up to σ/α = 1: each density changes by E[log prior/p_t_max].
 

@@ -15,9 +15,11 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.ablation import plan
 from experiments.ablation.folder import AblationFolder
 from experiments.cli import main
 from experiments.runtime.compile_notice import EVENT
+from experiments.training.cost import Cost
 from tests.experiments.conftest import TOY
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -82,7 +84,8 @@ def counts_of(compiled: collections.Counter) -> dict[str, int]:
 def test_more_seeds_keep_what_is_there_and_share_programs(done, compiled, tmp_path):
     shutil.copytree(done, tmp_path / "run")
     before, programs = files(tmp_path / "run" / "results"), counts_of(compiled)
-    assert ablate(tmp_path / "run", *ASKED, "--seeds=2") == 0
+    # What begins nowhere is on top of what the folder holds.
+    assert ablate(tmp_path / "run", "--devices=1", "--seeds=2") == 0
     after = files(tmp_path / "run" / "results")
     assert before.items() <= after.items()
     assert len(after) == 6
@@ -150,6 +153,8 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
         (["--over=training.accumulate=2,3"], "takes a multiple of the 1 devices times 3 parts"),
         (["--over=data.source=toy:moons,toy:moon"], "data.source=toy:moon: data.source: "),
         (["--metrics=bpd,fid"], "--metrics: unknown metric 'fid'"),
+        (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
+        (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
         (["--over=sde.name="], "--over=sde.name: got '', takes values"),
     ],
 )
@@ -204,11 +209,20 @@ def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
 
 
-def test_a_plan_measures_and_writes_nothing(tmp_path, capsys):
-    assert ablate(tmp_path / "run", *ASKED, "--plan") == 0
+def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
+    """6 updates of 3 s; 2 batches of 4 or 13 evaluations, and 16 densities, at 5 s for a batch."""
+    monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))
+    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
+    assert ablate(tmp_path / "run", *ASKED, "--plan", "--config.likelihood.num_steps=10") == 0
     out = capsys.readouterr().out
     assert "3 cells, 3 to run, of 2 models" in out
-    assert "measured: an update of 16 examples" in out
+    rows = [line.split()[2:] for line in out.splitlines() if line.startswith("training.")]
+    density = 10 * (1 + 2 * 2) * 5 / 60  # ten evaluations, each with two exact products
+    shown = f"{density:.1f} min".split()
+    assert rows[0] == ["18.0", "s", "40.0", "s", *shown]
+    assert rows[1] == ["18.0", "s", "40.0", "s", *shown]
+    assert rows[2] == ["–", *f"{2 * 13 * 5 / 60:.1f} min".split(), *shown]
+    assert "measured: an update of 16 examples 3 s; an evaluation of 16 examples 5 s" in out
     assert not (tmp_path / "run").exists()
 
 

@@ -1,5 +1,6 @@
 """Evaluation end to end: numbers that follow from their protocol, drawn once, whatever happens."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -152,6 +153,21 @@ def test_statistics_stand_in_for_the_data(toy, tmp_path, no_pictures):
     assert of_file.value == pytest.approx(
         evaluate(toy, metrics=FD, num=40).numbers["fd"].value, rel=1e-9
     )
+
+
+def test_statistics_need_no_data(toy, tmp_path, no_pictures, monkeypatch):
+    """As of an imported model, whose data are not here."""
+    np.savez(tmp_path / "published.npz", mu=np.zeros(2), sigma=np.eye(2))
+
+    def nowhere(self, split):
+        raise UserError("data.source: no file")
+
+    monkeypatch.setattr(TrainedModel, "opened", nowhere)
+    published = str(tmp_path / "published.npz")
+    found = evaluate(toy, num=16, reference=published, metrics=FD)
+    assert np.isfinite(found.numbers["fd"].value)
+    with pytest.raises(UserError, match="no file"):
+        evaluate(toy, num=16, metrics=FD)
 
 
 def test_bits_are_those_of_the_likelihood(toy, drawn):
@@ -320,3 +336,20 @@ def test_a_run_that_could_not_measure_does_not_start(field, words, tmp_path, cap
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert not (tmp_path / "run").exists()
+
+
+def test_runs_that_share_a_folder_share_the_features_of_the_data(toy, tmp_path, no_pictures):
+    """One after the other; each has its own samples and results."""
+    held = []
+
+    @contextlib.contextmanager
+    def lock():
+        held.append("held")
+        yield
+        held.append(len(list((tmp_path / "shared").glob("train-pixels-*/features.npy"))))
+
+    for name in ("one", "two"):
+        run = dataclasses.replace(toy, workdir=Workdir(tmp_path / name))
+        evaluate(run, metrics=FD, num=16, folder=tmp_path / "shared", lock=lock())
+        assert len(list((tmp_path / name).glob("evaluation/*.json"))) == 1
+    assert held == ["held", 1] * 2

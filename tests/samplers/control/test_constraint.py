@@ -32,9 +32,9 @@ from samplers import (
 )
 from sde_lib import SDE, VP, Prediction, expand, static
 from tests.cases import gaussian, mixture
+from tests.samplers.reference import KINDS
 
 KEY, VARIANCE_PRESERVING = jax.random.key(0), VP()
-MOVING = [name for name in solvers if solvers[name]().evaluations]
 
 
 class Known(Constraint):
@@ -148,8 +148,8 @@ def case(name: str, share: float) -> tuple:
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("name", MOVING)
-def test_every_solver_goes_on_from_what_is_known(name):
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_solver_goes_on_from_what_is_known(name):
     """One number of two is known: it is exact at the end, and the other's law is that of (1).
 
     Compared with exact steps between the constraints, a solver errs about as much as without any:

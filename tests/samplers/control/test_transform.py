@@ -30,7 +30,7 @@ from samplers import (
     transforms,
 )
 from sde_lib import VP, Condition, ConditionalMixture, Flow, Prediction, declared
-from tests.cases import every_sde, mixture
+from tests.cases import SDES, every_sde, mixture
 from tests.samplers.test_driver import count
 
 KEY, SDE = jax.random.key(0), VP()
@@ -189,7 +189,7 @@ def densities(sde, transform, **options):
     return (known(jnp.float32(0.0)), known(jnp.float32(1.0))), exact
 
 
-@every_sde
+@pytest.mark.parametrize("sde", [SDE, SDES["ve"]], ids=["vp", "ve"])
 def test_densities_of_a_guided_model(sde):
     """At scale 0 that of the mixture, at scale 1 that of each example's class.
 
@@ -223,10 +223,9 @@ def test_every_integrator_keeps_conditions_with_their_examples(transform, integr
     assert_allclose(got[1], exact[1], atol=0.05)
 
 
-@every_sde
-def test_bounds_of_a_guided_model(sde):
+def test_bounds_of_a_guided_model():
     """Below the density by nothing but chance: the mean gap of 400 within five standard errors."""
-    num = 400
+    num, sde = 400, SDES["subvp"]
     cond = Condition(label=jnp.arange(num) % 2)
     t_min = float(sde.time_of_noise_to_signal(0.02))
     alpha, bound = sde.alpha(t_min), jax.jit(partial(elbo, num_times=16, data_std=0.8))

@@ -1,11 +1,14 @@
 """Convergence orders of the deterministic solvers, measured, within 0.3 of the claimed ones.
 
-On a Gaussian and on a mixture, under every kind of SDE, between σ/α = 2 and 0.1. In y = x/α and
-n = σ/α all of them have one probability flow, so one fine solution y(n) serves all. Multistep
-methods start with an exact history; grids are uniform in the method's own variable.
+On a Gaussian and on a mixture, between σ/α = 2 and 0.1, under SDEs of every kind: variance
+preserving, exploding, a rectified flow, and another. In y = x/α and n = σ/α all of them have one
+probability flow, so one fine solution y(n) serves all. Multistep methods start with an exact
+history; grids are uniform in the method's own variable. A method is planned for all SDEs and
+numbers of steps by one program, and its steps are taken by NumPy.
 """
 
-from functools import cache, partial
+from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +19,8 @@ from scipy.integrate import solve_ivp
 
 import samplers
 from samplers import Steps, forms, solvers
-from samplers.solvers.linear import LinearSolver
-from sde_lib import Prediction, sdes
+from samplers.solvers.linear import LinearSolver, Row
+from sde_lib import SDE, Prediction, sdes
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -67,47 +70,106 @@ def solution(name):
     return lambda n: down.sol(np.log(n)).reshape(STARTS.shape)
 
 
-# Programs that run once need not be good.
-@partial(
-    jax.jit,
-    static_argnames="num_steps",
-    compiler_options={"xla_backend_optimization_level": 0},
-)
-def planned(sde, solver, num_steps):
-    """(plan, n at the grid, α there, and both where the network is evaluated); one program."""
-    grid = grid_for(sde, solver, num_steps)
-    plan = solver.plan(sde, Steps.of_grid(grid))
-    curves = (sde.noise_to_signal, sde.alpha)
-    return plan, *(c(grid) for c in curves), *(c(plan.times) for c in curves)
+class Kind(SDE):
+    """α = (1 + n^p)^{−k/p} and log n as t^r between its ends: one program for all p, k and r."""
+
+    p: float
+    k: float
+    r: float
+
+    def log_snr(self, t):
+        low, high = ENDS
+        return -2 * (low + (high - low) * t**self.r)
+
+    def time_of_log_snr(self, log_snr):
+        low, high = ENDS
+        return ((-log_snr / 2 - low) / (high - low)) ** (1 / self.r)
+
+    def noise_to_signal(self, t):
+        return jnp.exp(-self.log_snr(t) / 2)
+
+    def alpha(self, t):
+        return (1 + self.noise_to_signal(t) ** self.p) ** (-self.k / self.p)
+
+    def sigma(self, t):
+        return self.alpha(t) * self.noise_to_signal(t)
 
 
-def grid_for(sde, solver, num_steps):
-    """Times between the two levels, uniform in the variable of the method."""
+ENDS = np.log(0.01), np.log(20.0)
+KINDS = {
+    "vp": Kind(p=2.0, k=1.0, r=1.0),  # α² + σ² = 1
+    "ve": Kind(p=2.0, k=0.0, r=2.0),  # α = 1
+    "flow": Kind(p=1.0, k=1.0, r=0.5),  # α + σ = 1
+    "other": Kind(p=1.0, k=0.5, r=1.5),
+}
+
+
+class Planned(NamedTuple):
+    """A plan, n at its grid, α there, and both where the network is evaluated."""
+
+    plan: Any
+    n: Any
+    alpha: Any
+    levels: Any
+    scales: Any
+
+
+@cache
+def planned(name):
+    """(kind, number of steps) → `Planned`: of a method, for all its cases."""
+    solver, counts = SOLVERS[name], step_counts(name)
+
+    def one(sde, num_steps):
+        # Steps of no length follow the last.
+        grid = grid_for(sde, solver, jnp.minimum(jnp.arange(max(counts) + 1) / num_steps, 1.0))
+        plan = solver.plan(sde, Steps.of_grid(grid))
+        curves = (sde.noise_to_signal, sde.alpha)
+        return Planned(plan, *(c(grid) for c in curves), *(c(plan.times) for c in curves))
+
+    cases = [(kind, count) for kind in KINDS for count in counts]
+    kinds = jax.tree.map(lambda *leaves: jnp.array(leaves), *(KINDS[kind] for kind, _ in cases))
+    numbers = jnp.array([count for _, count in cases], float)
+    every = jax.device_get(jax.jit(jax.vmap(one))(kinds, numbers))
+    return {case: jax.tree.map(lambda leaf, i=i: leaf[i], every) for i, case in enumerate(cases)}
+
+
+def step_counts(name):
+    """The numbers of steps at which a method's errors are compared."""
+    # The fixed coefficients of iPNDM need long to be in their asymptotic regime; fourth orders soon
+    # have errors no larger than rounding makes them.
+    return {"ipndm": (256, 512), "adams:order=4": (192, 384), "rk": (24, 48)}.get(name, (96, 192))
+
+
+def grid_for(sde, solver, part):
+    """Times between the two levels at some parts of the way, in the variable of the method."""
+
+    def between(ends):
+        return ends[0] + (ends[1] - ends[0]) * part
+
     ends = jnp.array([MAX_N, MIN_N])
     variable = getattr(solver, "variable", "form" if hasattr(solver, "form") else "log_snr")
     if isinstance(solver, samplers.IPNDM):
-        return sde.time_of_noise_to_signal(jnp.linspace(*ends, num_steps + 1))
+        return sde.time_of_noise_to_signal(between(ends))
     if variable == "time":
-        return jnp.linspace(*sde.time_of_noise_to_signal(ends), num_steps + 1)
+        return between(sde.time_of_noise_to_signal(ends))
     if variable == "log_snr":
-        return sde.time_of_log_snr(-2 * jnp.linspace(*jnp.log(ends), num_steps + 1))
+        return sde.time_of_log_snr(-2 * between(jnp.log(ends)))
     form = forms[solver.form](s=solver.s)
-    variables = jnp.linspace(*form.variable(-jnp.log(ends)), num_steps + 1)
-    return sde.time_of_log_snr(2 * form.half_log_snr(variables))
+    return sde.time_of_log_snr(2 * form.half_log_snr(between(form.variable(-jnp.log(ends)))))
 
 
-def run(name, sde, solver, num_steps):
-    """y at the end, from an exact history."""
-    plan, n, alpha, *scales = jax.device_get(planned(sde, solver, num_steps))
-    y, rows = solution(name), plan.coefficients
+def run(data, name, kind, num_steps, end=None):
+    """y after all steps, or after some, from an exact history."""
+    plan, n, alpha, levels, scales = planned(name)[kind, num_steps]
+    solver, y, rows = SOLVERS[name], solution(data), plan.coefficients
 
     def exact(i):
         return alpha[i] * y(np.clip(n[i], MIN_N, MAX_N))
 
     def predict(x, step, stage):
-        level, a = (scale[step, stage] for scale in scales)
-        data = denoiser(name, x / a, level)
-        return Prediction(data, (x / a - data) / level)
+        level, a = levels[step, stage], scales[step, stage]
+        mean = denoiser(data, x / a, level)
+        return Prediction(mean, (x / a - mean) / level)
 
     def direction(i):
         prediction = predict(exact(i), i, 0)
@@ -118,11 +180,12 @@ def run(name, sde, solver, num_steps):
     x, state = exact(first), solver.init(exact(first))
     if first:
         state = exact(first - 1), tuple(direction(first - 1 - j) for j in range(first))
-    for step in range(first, num_steps):
+    end = end or num_steps
+    for step in range(first, end):
         for stage in range(solver.evaluations):
-            row = jax.tree.map(lambda leaf, at=(step, stage): leaf[at], rows)
+            row = Row(*(leaf[step, stage] for leaf in rows))
             x, state = update(row, predict(x, step, stage), x, state)
-    return x / alpha[-1]
+    return x / alpha[end]
 
 
 def update(row, prediction, x, state):
@@ -135,9 +198,13 @@ def update(row, prediction, x, state):
     return x, (base, directions)
 
 
-def error(name, sde, solver, num_steps):
-    """RMS at the end."""
-    return np.sqrt(np.mean((run(name, sde, solver, num_steps) - solution(name)(MIN_N)) ** 2))
+def measured_order(data, name, kind):
+    """Of the RMS at the end."""
+    ends = [run(data, name, kind, count) for count in step_counts(name)]
+    rough, fine = (np.sqrt(np.mean((end - solution(data)(MIN_N)) ** 2)) for end in ends)
+    # What rounding and the solution's own error leave.
+    assert fine > 5e-13
+    return np.log2(rough / fine)
 
 
 SOLVERS = {
@@ -170,28 +237,21 @@ every_solver = pytest.mark.parametrize("name", list(SOLVERS))
 @pytest.mark.parametrize("data", list(DATA))
 @every_solver
 def test_order(name, data):
-    solver = SOLVERS[name]
-    # The fixed coefficients of iPNDM need long to be in their asymptotic regime; fourth orders soon
-    # have errors no larger than rounding makes them.
-    steps = {"ipndm": (256, 512), "adams:order=4": (192, 384), "rk": (24, 48)}.get(name, (96, 192))
-    rough, fine = (error(data, sdes["vp"](), solver, n) for n in steps)
-    # What rounding and the solution's own error leave.
-    assert fine > 5e-13
-    assert_allclose(np.log2(rough / fine), solver.convergence_order, atol=0.3)
+    assert_allclose(measured_order(data, name, "vp"), SOLVERS[name].convergence_order, atol=0.3)
 
 
-@pytest.mark.parametrize("sde", ["ve", "subvp", "edm", "flow"])
 @every_solver
-def test_every_sde_has_the_same_steps(name, sde):
+def test_every_kind_has_the_same_steps(name):
     """In y = x/α, at the same n; DEIS, whose polynomials are in t, has its order everywhere."""
-    solver, process = SOLVERS[name], sdes[sde]()
-    if getattr(solver, "variable", None) == "time":
-        rough, fine = (error("mixture", process, solver, n) for n in (96, 192))
-        assert_allclose(np.log2(rough / fine), solver.convergence_order, atol=0.3)
-    else:
-        ours, expected = (run("mixture", s, solver, 8) for s in (process, sdes["vp"]()))
-        # Inverting log-SNR is exact to 1e-10.
-        assert_allclose(ours, expected, atol=1e-8)
+    solver, rough = SOLVERS[name], step_counts(name)[0]
+    for kind in set(KINDS) - {"vp"}:
+        if getattr(solver, "variable", None) == "time":
+            order = measured_order("mixture", name, kind)
+            assert_allclose(order, solver.convergence_order, atol=0.3, err_msg=kind)
+        else:
+            ours, expected = (run("mixture", name, k, rough, 12) for k in (kind, "vp"))
+            # Times of log-SNR are exact to 1e-10.
+            assert_allclose(ours, expected, atol=1e-8, err_msg=kind)
 
 
 @pytest.mark.parametrize("sde", ["vp", "flow"])
@@ -199,12 +259,19 @@ def test_every_sde_has_the_same_steps(name, sde):
 def test_weak_order(name, sde):
     """Mean and variance of Gaussian data in closed form: the solver is affine in what it draws."""
     solver, process, mean, variance = solvers[name](), sdes[sde](), 0.7, 0.25
-    errors = []
-    for num_steps in (50, 100, 200):
-        grid = process.time_of_log_snr(-2 * jnp.linspace(np.log(8), np.log(0.1), num_steps + 1))
-        plan = jax.jit(lambda solver, grid: solver.plan(process, Steps.of_grid(grid)))(solver, grid)
-        rows = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], plan.coefficients)
-        alpha, sigma = np.asarray(process.alpha(grid)), np.asarray(process.sigma(grid))
+    counts = (100, 200)
+
+    @jax.jit
+    @jax.vmap
+    def program(num_steps):
+        part = jnp.minimum(jnp.arange(max(counts) + 1) / num_steps, 1.0)
+        grid = process.time_of_log_snr(-2 * (np.log(8) + (np.log(0.1) - np.log(8)) * part))
+        rows = solver.plan(process, Steps.of_grid(grid)).coefficients
+        return rows, process.alpha(grid), process.sigma(grid)
+
+    errors, every = [], jax.device_get(program(jnp.array(counts, float)))
+    for number, num_steps in enumerate(counts):
+        rows, alpha, sigma = jax.tree.map(lambda leaf, at=number: leaf[at], every)
         spread = np.sqrt(alpha**2 * variance + sigma**2)
         # Columns: nothing, the first state's deviation, every draw.
         x = alpha[0] * mean + spread[0] * np.eye(num_steps + 2)[1]
@@ -213,11 +280,12 @@ def test_weak_order(name, sde):
             score = -(x - alpha[i] * mean) / spread[i] ** 2
             noise = -sigma[i] * score
             prediction = Prediction((x - sigma[i] * noise) / alpha[i], noise)
-            row = jax.tree.map(lambda leaf, i=i: leaf[i], rows)
+            row = Row(*(leaf[i, 0] for leaf in rows))
             x, state = update(row, prediction, x, state)
             x = x + row.std * np.eye(num_steps + 2)[2 + i]
         got = x[0], np.sum((x[1:] - x[0]) ** 2)
-        errors.append([got[0] - alpha[-1] * mean, got[1] - spread[-1] ** 2])
-    rough, fine = np.abs(errors[1]), np.abs(errors[2])
+        end = num_steps
+        errors.append([got[0] - alpha[end] * mean, got[1] - spread[end] ** 2])
+    rough, fine = np.abs(errors)
     assert np.log2(rough[1] / fine[1]) > solver.convergence_order - 0.3
     assert fine[0] < 1e-3
