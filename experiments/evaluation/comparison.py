@@ -62,7 +62,7 @@ class Comparison:
         Args:
           question: what is asked for; None: what suits.
           against: what samples are compared with.
-          data: whose values the samples have.
+          data: whose values the samples have, where there are only statistics of such.
           features: NAME[:field=value,…]; None: what suits.
           folder: where features are kept, and what is made for them.
           labelled: whether samples have labels.
@@ -72,6 +72,7 @@ class Comparison:
         Raises:
           UserError: the question needs what there will not be, or the features cannot be opened.
         """
+        data = data if against.train is None else against.train
         there = {
             "examples": against.reference is not None,
             "labels": labelled,
@@ -189,7 +190,7 @@ def extractor_of(
       UserError: they cannot be opened.
     """
     made_for = data if against.train is None else against.train
-    named = build_features(features or default_features(data), flag)
+    named = build_features(features or default_features(made_for), flag)
     return named.open(made_for, folder, _SEED, test=against.test)
 
 

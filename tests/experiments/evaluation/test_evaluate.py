@@ -338,3 +338,26 @@ def test_runs_that_share_a_folder_share_the_features_of_the_data(toy, tmp_path, 
         evaluate(run, metrics=FD, num=16, folder=tmp_path / "shared", lock=lock())
         assert len(list((tmp_path / name).glob("evaluation/*.json"))) == 1
     assert held == ["held", 1] * 2
+
+
+def test_labels_of_files_are_classes_of_the_data_by_name(tmp_path, monkeypatch, no_pictures):
+    """Neither by a folder's place among its own, nor where the data have no such class."""
+    monkeypatch.chdir(tmp_path)
+    grey = {"bird": 0, "cat": 100, "dog": 200}
+    folders = {"real": grey, "drawn": {"cat": 100, "dog": 200}, "plain": {"images": 100}}
+    for folder, classes in folders.items():
+        for name, level in classes.items():
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i in range(4):
+                Image.new("L", (2, 2), level + i).save(tmp_path / folder / name / f"{i}.png")
+    real = Against.of_source("folder:real", None, None)
+    asked = {"metrics": FD, "features": "pixels"}
+    found = evaluate_files("folder:drawn", real, **asked).numbers["fd_by_class"]
+    # The same images: roots of eigenvalues keep half of float64's digits of traces below 1.
+    assert found.details["by_class"] == pytest.approx({"1": 0, "2": 0}, abs=1e-8)
+    assert "fd_by_class" not in evaluate_files("folder:plain", real, **asked).numbers
+    # Labels of samples alone are no reason to train a classifier of data without.
+    flat = Against.of_source("folder:real/bird", None, None)
+    assert evaluate_files("folder:drawn", flat, metrics=FD).result.protocol["features"] == {
+        "name": "pixels"
+    }
