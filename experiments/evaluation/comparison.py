@@ -91,6 +91,7 @@ class Comparison:
             question = Question.of(suits)
         question.check(probabilities=bool(extractor.num_classes), **there)
         question.check_dim(extractor.dim, flag)
+        question.check_classes(extractor.num_classes, data.num_classes, flag)
         statistics = None
         if against.statistics is not None:
             statistics = read_reference(against.statistics, extractor)

@@ -9,6 +9,7 @@ from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation.features.own import source_digest
 from experiments.evaluation.metrics import Metric, asked, metrics, split_choices
+from experiments.evaluation.metrics.metric import LABELS, PROBABILITIES
 from sde_lib import ranged
 from sde_lib.registry import unknown_name
 
@@ -114,6 +115,24 @@ class Question:
                 raise UserError(
                     f"{field}: got {dim} features, takes at most {metric.widest} with {choice}, "
                     "as of pca"
+                )
+
+    def check_classes(self, has: int, takes: int, field: str = "--features") -> None:
+        """Stop metrics that compare the data's labels with other classes.
+
+        Args:
+          has: classes of which the features have probabilities.
+          takes: classes of the data.
+          field: that calls the features.
+
+        Raises:
+          UserError: the first that does.
+        """
+        for choice, metric in self.metrics.items():
+            if {LABELS, PROBABILITIES} <= metric.needs and has != takes:
+                raise UserError(
+                    f"{field}: got {has} classes, takes the data's {takes} with {choice}, as of "
+                    "classifier"
                 )
 
     def asks_for(self, name: str) -> bool:

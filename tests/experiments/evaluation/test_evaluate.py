@@ -248,6 +248,13 @@ def test_more_features_than_a_covariance_fits_memory_are_refused():
     Question.of("kd,prdc").check_dim(10**6)
 
 
+def test_labels_are_compared_with_classes_of_the_data_alone():
+    Question.of("fd,is").check_classes(1000, 10)
+    Question.of("accuracy").check_classes(10, 10)
+    with pytest.raises(UserError, match="--features: got 1000 classes, takes the data's 10 with"):
+        Question.of("fd,accuracy").check_classes(1000, 10)
+
+
 def test_a_metric_of_ones_own_is_another_once_it_is_edited(tmp_path, monkeypatch):
     file = tmp_path / "edited_metric.py"
     file.write_text(
