@@ -24,7 +24,8 @@ from benchmarks.mutants import Mutant
 from benchmarks.report import ROOT, into_pages, read, save
 
 ROOMS = (
-    *("sde_lib", "models", "samplers", "objective", "likelihood", "evaluation", "experiments"),
+    *("sde_lib", "models", "samplers", "objective", "likelihood", "evaluation"),
+    *("ablation", "experiments"),
 )
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
 

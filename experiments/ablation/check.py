@@ -15,6 +15,9 @@ from experiments.config_schema.sections import Experiment
 from experiments.data import Split
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
+from experiments.evaluation.features import build_features
+from experiments.evaluation.question import Question as MetricsQuestion
+from experiments.evaluation.question import default_features
 from experiments.runtime.devices import check_batch
 from experiments.sampling.conditions import check_guidance
 from experiments.training.setup import check_batches, fitting
@@ -31,6 +34,7 @@ class Checker:
 
     def __init__(self, question: Question, mesh: Mesh):
         self._names, self._mesh = quantities.names(question), mesh
+        self._features = question.features
         self._splits: dict[str, Split] = {}
         self._seen: set[str] = set()
 
@@ -61,7 +65,17 @@ class Checker:
             fitting(experiment, self._split(experiment, "train"))
         if "bpd" in self._names:
             self._split(experiment, experiment.likelihood.split)
+        if others := quantities.of_evaluation(self._names):
+            self._check_evaluation(experiment, ",".join(others))
         self._seen.add(facts)
+
+    def _check_evaluation(self, experiment: Experiment, metrics: str) -> None:
+        """Raises UserError where samples will not have what a metric needs."""
+        data = self._split(experiment, "train")
+        build_features(self._features or default_features(data))
+        labelled = experiment.model.conditional and not data.cond_dim
+        asked = MetricsQuestion.of(metrics)
+        asked.check(examples=True, test=True, probabilities=True, labels=labelled)
 
     def _split(self, experiment: Experiment, name: str) -> Split:
         """A split of the experiment's data, opened once; its examples are not read."""

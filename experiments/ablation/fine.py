@@ -73,7 +73,10 @@ def _fine(
 ) -> np.ndarray:
     """The fine solution [num, ...] of the latents of a seed; computed once, and kept."""
     start = _start(method_of(trained.experiment, trained.sde, trained.workdir.grids))
-    sampling = dataclasses.replace(trained.experiment.sampling, **_FINE)
+    asked = trained.experiment.sampling
+    # Samples that come with their densities are not denoised.
+    denoise = asked.denoise and not asked.log_prob
+    sampling = dataclasses.replace(asked, denoise=denoise, **_FINE)
     experiment = dataclasses.replace(trained.experiment, sampling=sampling)
     sampler = BatchedSampler.of(dataclasses.replace(trained, experiment=experiment))
     facts = [trained.protocol, sampler.protocol(), start, num, seed]

@@ -16,6 +16,7 @@ from experiments.ablation.locks import waiting
 from experiments.ablation.question import Question
 from experiments.builders.model import build_network
 from experiments.evaluation.estimate import Estimate
+from experiments.evaluation.evaluate import evaluate
 from experiments.likelihood.measure import measure
 from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
@@ -153,9 +154,6 @@ def _evaluate(
     report: Report,
 ) -> None:
     """Measure the metrics of `evaluation`, of samples that it draws."""
-    # Where no such metric is asked for, its features and their networks are not imported.
-    from experiments.evaluation.evaluate import evaluate
-
     start = time.perf_counter()
     evaluated = evaluate(
         trained,

@@ -55,6 +55,8 @@ def names(question: Question) -> list[str]:
         if found.count(name) > 1:
             raise UserError(f"--metrics: got {name} twice, takes each once")
         plain = name.partition(":")[0]
+        if plain in OWN and plain != name:
+            raise UserError(f"--metrics: got {name}, takes {plain} without fields")
         if plain not in OWN and plain not in metrics and ":" not in name:
             known = [*OWN, *metrics]
             raise UserError(f"--metrics: {unknown_name('metric', name, known)}")

@@ -86,7 +86,10 @@ class Comparison:
         extractor = extractor_of(against, data, features, folder, flag)
         if question is None:
             suits = default_metrics(
-                data, extractor.num_classes, labelled=labelled, examples=there["examples"]
+                against.train or data,
+                extractor.num_classes,
+                labelled=labelled,
+                examples=there["examples"],
             )
             question = Question.of(suits)
         question.check(probabilities=bool(extractor.num_classes), **there)

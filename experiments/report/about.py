@@ -7,7 +7,9 @@ import pathlib
 from typing import Any
 
 from experiments.display.progress_line import duration
+from experiments.errors import UserError
 from experiments.report.study import Cell, Study
+from experiments.status.facts import read_status
 from experiments.workdir.folder import flattened
 
 _MOST_VALUES = 8
@@ -36,6 +38,8 @@ def facts(study: Study) -> list[tuple[str, str]]:
     found = [("Folder", str(study.path))]
     if about.get("command"):
         found.append(("Command", str(about["command"])))
+    if not study.is_ablation:
+        found += _model(study.path)
     found.append(("Runs", _runs(study)))
     for name in ("versions", "hardware"):
         said = about.get(name)
@@ -75,6 +79,16 @@ def differences(study: Study) -> list[Difference]:
                 )
             )
     return sorted(found, key=lambda difference: not difference.is_axis)
+
+
+def _model(path: pathlib.Path) -> list[tuple[str, str]]:
+    """What a workdir has trained, and how far."""
+    try:
+        status = read_status(path)
+    except UserError:  # a config of another time: its results are there all the same
+        return []
+    what = f"{status.network} ({status.parameterization}) under {status.sde} on {status.data}"
+    return [("Model", what), ("Training", f"step {status.step} of {status.num_steps}")]
 
 
 def _runs(study: Study) -> str:

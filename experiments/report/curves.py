@@ -13,7 +13,7 @@ from experiments.workdir.metrics import read_metrics
 
 _LOSS, _MEASURED, _ERROR = "loss", "eval/", "_error"
 _MAX_FIGURES = 8
-_MAX_POINTS = 8000
+_MAX_POINTS = 5000
 """Of all curves together: what keeps a page of 100 cells small."""
 _MOST_STEPS = 200
 _MANY = 12

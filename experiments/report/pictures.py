@@ -19,7 +19,7 @@ from experiments.report.study import Cell, Study
 
 _SIDE = 200
 """Pixels of a picture of points; one of images has up to twice as many."""
-_MOST_POINTS, _POINTS_IN_ALL = 1000, 12_000
+_MOST_POINTS, _POINTS_IN_ALL = 1000, 8000
 _MOST_ANIMATIONS, _MOST_BYTES = 12, 2_000_000
 
 

@@ -28,6 +28,8 @@ _PLACEHOLDERS = {
 }
 _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _CELLS = "cells"
+_LEFT_OUT = ("font-family:", "stroke-dashoffset:0", "stroke-linecap:square")
+"""The page says its own font; ends of lines look alike."""
 _RC: dict[Any, Any] = {
     # Text stays text: it can be read aloud, found and copied.
     "svg.fonttype": "none",
@@ -154,9 +156,8 @@ def _simplify(node: ElementTree.Element) -> None:
     for placeholder, stands_for in _PLACEHOLDERS.items():
         style = style.replace(placeholder, stands_for)
     if style:
-        node.attrib["style"] = (
-            re.sub(r"font-family: [^;]*; ", "", style).replace(": ", ":").replace("; ", ";")
-        )
+        parts = [part.replace(": ", ":") for part in style.split("; ")]
+        node.attrib["style"] = ";".join(p for p in parts if not p.startswith(_LEFT_OUT))
     for key in {"d", "x", "y", "transform"} & set(node.attrib):
         shorter = re.sub(r"(\.\d)\d+", r"\1", node.attrib[key]).replace(".0 ", " ")
         node.attrib[key] = re.sub(r"\s+", " ", shorter.replace("rotate(-0", "rotate(0")).strip()

@@ -228,7 +228,7 @@ def test_an_override_as_a_field(argument, found):
     assert field_of_flag(argument) == found
 
 
-@pytest.mark.parametrize("metrics", ["bpd,bpd", "fid", "prdc:q=3"])
+@pytest.mark.parametrize("metrics", ["bpd,bpd", "fid", "prdc:q=3", "bpd:limit=1"])
 def test_a_metric_that_there_is_not(metrics):
     with pytest.raises(UserError, match=r"^--metrics: "):
         names(asked(metrics=metrics))

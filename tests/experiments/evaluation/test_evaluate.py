@@ -155,6 +155,21 @@ def test_statistics_stand_in_for_the_data(toy, tmp_path, no_pictures):
     )
 
 
+def test_statistics_need_no_data(toy, tmp_path, no_pictures, monkeypatch):
+    """As of an imported model, whose data are not here."""
+    np.savez(tmp_path / "published.npz", mu=np.zeros(2), sigma=np.eye(2))
+
+    def nowhere(self, split):
+        raise UserError("data.source: no file")
+
+    monkeypatch.setattr(TrainedModel, "opened", nowhere)
+    published = str(tmp_path / "published.npz")
+    found = evaluate(toy, num=16, reference=published, metrics=FD)
+    assert np.isfinite(found.numbers["fd"].value)
+    with pytest.raises(UserError, match="no file"):
+        evaluate(toy, num=16, metrics=FD)
+
+
 def test_bits_are_those_of_the_likelihood(toy, drawn):
     found = evaluate(toy, metrics="bpd:limit=16").numbers["bpd"]
     (file,) = toy.workdir.path.glob("likelihood/*.json")

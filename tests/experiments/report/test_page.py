@@ -275,6 +275,13 @@ def test_a_workdir(tmp_path, capsys):
     (workdir / "evaluation" / "first.json").write_text(
         json.dumps({"metrics": measured, "protocol": {}}), encoding="utf-8"
     )
+    config = {
+        "sde": {"name": "vp"},
+        "model": {"name": "mlp", "parameterization": "edm"},
+        "data": {"source": "toy:moons"},
+        "training": {"num_steps": 2000, "batch_size": 8},
+    }
+    (workdir / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (workdir / "samples" / "step1000.png").rename(workdir / "evaluation" / "first.png")
     (workdir / "likelihood" / "test.json").write_text(
         json.dumps({"bits_per_dim": 2.25, "standard_error": None}), encoding="utf-8"
@@ -285,6 +292,7 @@ def test_a_workdir(tmp_path, capsys):
     text = " ".join(page.inside["td"])
     assert "12.50 ± 0.25" in text
     assert "2.25" in text
+    assert {"mlp (edm) under vp on toy:moons", "step 1000 of 2000"} <= set(page.inside["dd"])
     # Those that the evaluation has drawn, and points.
     assert [a["width"] for t, a in page.elements if t == "img"][:2] == ["64", "200"]
     # One run has no band, and all results share its curve.
