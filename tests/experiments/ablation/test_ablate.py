@@ -15,8 +15,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.ablation import plan
+from experiments.ablation import plan, record
 from experiments.ablation.folder import AblationFolder
+from experiments.ablation.question import Question
 from experiments.cli import main
 from experiments.runtime.compile_notice import EVENT
 from experiments.training.cost import Cost
@@ -155,6 +156,7 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
         (["--metrics=bpd,fid"], "--metrics: unknown metric 'fid'"),
         (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
         (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
+        (["--metrics=sw2", "--num=1"], "baseline: --num: got 1, takes 2 or more with sw2"),
         (["--over=sde.name="], "--over=sde.name: got '', takes values"),
     ],
 )
@@ -164,6 +166,14 @@ def test_bad_cells_stop_before_anything_is_written(arguments, line, tmp_path, ca
     assert line in error
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_killed_at_its_begin_is_taken(tmp_path):
+    """The question is written last; until then there is nothing to lose."""
+    for name in ("cells.json", "command.txt.partial", "about.json"):
+        (tmp_path / name).touch()
+    (tmp_path / ".locks").mkdir()
+    record.check(AblationFolder(tmp_path), Question(config="toy2d"), [])
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
