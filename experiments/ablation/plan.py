@@ -35,6 +35,7 @@ from experiments.data.experiment_split import split_of
 from experiments.runtime import seeds
 from experiments.runtime.devices import put, replicated, sharded
 from experiments.training.cost import Cost, cost_of, step_cost
+from experiments.workdir.folder import Workdir
 from models import init_params
 
 ASSUMED = 60
@@ -86,9 +87,7 @@ class Planner:
         Raises:
           UserError: its data cannot be read, or do not fit.
         """
-        experiment = cell.experiment
-        split = split_of(experiment, "train")
-        train = 0.0
+        experiment, split, train = cell.experiment, _data(cell), 0.0
         if not trained and cell.record.workdir not in self._models:
             self._models.add(cell.record.workdir)
             train = experiment.training.num_steps * self._update(experiment, split).each
@@ -117,6 +116,12 @@ class Planner:
         if key not in self.measured:
             self.measured[key] = _evaluate(experiment, split, batch, self._mesh)
         return self.measured[key]
+
+
+def _data(cell: Cell) -> Split:
+    """The training split, of which a model that is there knows the shape without the data."""
+    spec = Workdir(cell.record.workdir).data_spec if cell.trained else None
+    return spec.split(cell.experiment) if spec else split_of(cell.experiment, "train")
 
 
 def _key(what: str, experiment: Experiment) -> tuple[str, str]:

@@ -219,6 +219,17 @@ def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
 
 
+def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
+    shutil.copytree(trained, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    config["data"]["source"] = f"npz:{tmp_path / 'gone.npz'}"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16", "--plan"]
+    assert ablate(tmp_path / "run", *model, "--over=sampling.num_steps=3,12") == 0
+    assert "about 85.0 s" in capsys.readouterr().out
+
+
 def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
     """6 updates of 3 s; 2 batches of 4 or 13 evaluations, and 16 densities, at 5 s for a batch."""
     monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))
