@@ -11,6 +11,7 @@ number of evaluations is assumed.
 import dataclasses
 import json
 import math
+import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -93,7 +94,9 @@ class Planner:
             train = experiment.training.num_steps * self._update(experiment, split).each
         batch = experiment.sampling.batch_size
         batches = math.ceil((self._question.num or experiment.sampling.num) / batch)
-        sample = batches * evaluations(experiment) * self._evaluation(experiment, split, batch).each
+        each = self._evaluation(experiment, split, batch).each
+        grids = Workdir(cell.record.workdir).grids if cell.trained else None
+        sample = batches * evaluations(experiment, grids) * each
         likelihood = self._likelihood(experiment, split) if "bpd" in self._names else 0.0
         return Seconds(train=train, sample=sample, likelihood=likelihood)
 
@@ -143,10 +146,15 @@ def _evaluate(experiment: Experiment, split: Split, batch: int, mesh: Mesh) -> C
     return cost_of(lambda x: denoise(model, x), x)
 
 
-def evaluations(experiment: Experiment) -> int:
-    """How often a sample evaluates the network, or how often it is assumed to."""
+def evaluations(experiment: Experiment, grids: pathlib.Path | None) -> int:
+    """How often a sample evaluates the network, or how often it is assumed to.
+
+    Args:
+      experiment: the experiment.
+      grids: the folder of grids that were fitted to its model; None for none.
+    """
     sde = build_sde(experiment.sde)
-    method = method_of(experiment, sde)
+    method = method_of(experiment, sde, grids)
     if isinstance(method, GridMethod):
         return method.sampler.num_evaluations(sde)
     return ASSUMED

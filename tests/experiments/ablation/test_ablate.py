@@ -225,9 +225,14 @@ def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys
     config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
     config["data"]["source"] = f"npz:{tmp_path / 'gone.npz'}"
     (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "model" / "grids").mkdir()
+    fitted = json.dumps({"noise_to_signal": [80, 10, 1, 0.002]})
+    (tmp_path / "model" / "grids" / "mine.json").write_text(fitted, encoding="utf-8")
     model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16", "--plan"]
     assert ablate(tmp_path / "run", *model, "--over=sampling.num_steps=3,12") == 0
     assert "about 85.0 s" in capsys.readouterr().out
+    assert ablate(tmp_path / "run", *model, "--over=sampling.grid=fitted:mine") == 0
+    assert "about 20.0 s" in capsys.readouterr().out
 
 
 def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
