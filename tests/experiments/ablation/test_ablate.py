@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -276,17 +275,34 @@ def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monke
     assert ablate(run, "--sbatch=array=1", f"--slurm={script}") == 2
 
 
+KILLED = """
+import os, signal, sys
+from experiments.cli import main
+from experiments.state.checkpoints import Checkpoints
+
+save = Checkpoints.save
+
+def save_and_die(self, step, state):
+    save(self, step, state)
+    if step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.save = save_and_die
+main(sys.argv[1:])
+"""
+"""`scoresde`, killed while it writes the second checkpoint of its first model."""
+
+
 def test_a_killed_ablation_goes_on_to_the_same_table(done, tmp_path):
-    """SIGKILL in the middle of a training, and one cell by itself: all files of the table agree."""
+    """Then one cell by itself, and the rest: all files of the table are the undisturbed ones."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "experiments", "ablate", f"--workdir={run}", *ASKED]
-    env = os.environ | {"JAX_NUM_CPU_DEVICES": str(len(jax.devices()))}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL) as process:
-        while not list(run.glob("models/*/checkpoints/4")) and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    command = [sys.executable, "-c", KILLED, "ablate", f"--workdir={run}", *ASKED]
+    env = os.environ | {"JAX_NUM_CPU_DEVICES": str(len(jax.devices())), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=env, capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
     folder = AblationFolder(run)
-    assert not folder.table()
+    assert list(run.glob("models/*/checkpoints/4"))
+    assert not folder.results
     assert ablate(run, "--devices=1", f"--cell={folder.cells[2].digest}") == 0
     assert ablate(run, "--devices=1") == 0
     for kind in ("json", "csv", "md", "tex"):
