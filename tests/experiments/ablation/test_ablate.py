@@ -133,6 +133,7 @@ def test_finished_cells_are_left_alone(done, capsys):
         ([*ASKED, "--config.data.std=0.9"], "holds another ablation, with overrides "),
         (["--cell=0123"], "--cell: unknown cell '0123'"),
         (["--sbatch=time=1"], "--sbatch: takes --slurm"),
+        (["--cell=0123", "--jobs=2"], "--cell: got 0123, takes no --jobs"),
     ],
 )
 def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, capsys):
