@@ -145,14 +145,22 @@ class Ablation:
             record.end(self.folder)
         return "\n".join(lines)
 
-    def check_failed(self) -> None:
+    def check_failed(self, cell: str | None = None) -> None:
         """Say which cells have failed.
+
+        Args:
+          cell: the digest of the one that counts; None for all.
 
         Raises:
           UserError: some have; names the first and why.
         """
         results = self.folder.results
-        failed = [c for c in self.cells if results.get(c.record.digest, {}).get("error")]
+        digests = [c.record.digest for c in self.cells] if cell is None else [cell]
+        failed = [
+            c
+            for c in self.cells
+            if c.record.digest in digests and results.get(c.record.digest, {}).get("error")
+        ]
         if failed:
             first = failed[0]
             raise UserError(

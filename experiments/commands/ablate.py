@@ -104,14 +104,17 @@ def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
 
 def _finish(ablation: "Ablation", options: argparse.Namespace) -> None:
     """Write the tables and, once no cell is left, the report; say what has failed."""
+    from experiments.ablation.locks import waiting
     from experiments.report.page import write_report
 
     if options.worker:
         return
-    print(ablation.finish())
-    if not ablation.left():
-        print(write_report(ablation.folder.path))
-    ablation.check_failed()
+    # Tasks of an array may end together.
+    with waiting(ablation.folder.lock("tables")):
+        print(ablation.finish())
+        if not ablation.left():
+            print(write_report(ablation.folder.path))
+    ablation.check_failed(options.cell)
 
 
 def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | None":

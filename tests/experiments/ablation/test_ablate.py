@@ -201,6 +201,9 @@ def test_a_cell_that_fails_is_told_and_tried_again(tmp_path, capsys):
     after = files(folder.path / "results")
     changed = {cell: before[str(file)] != after[str(file)] for cell, file in results.items()}
     assert changed == {good.name: False, bad.name: True}
+    # A task of an array answers for its own cell.
+    for cell, code in ((good, 0), (bad, 2)):
+        assert ablate(tmp_path / "run", "--devices=1", f"--cell={cell.digest}") == code
 
 
 def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
