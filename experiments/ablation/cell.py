@@ -9,6 +9,7 @@ from typing import Any
 from experiments.ablation.folder import CellRecord
 from experiments.ablation.grid import Setting, settings
 from experiments.ablation.question import CONFIG, Question
+from experiments.ablation.values import unquoted
 from experiments.config_schema.choice import literal
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.sections import Experiment
@@ -98,7 +99,7 @@ class Reader:
         if self._question.config is not None:
             return load_config(self._question.config)
         first = next(axis for axis in self._question.over if axis.field == CONFIG)
-        return load_config(first.items[0])
+        return load_config(unquoted(first.items[0]))
 
     def is_int(self, field: str) -> bool:
         """Whether a field takes integers; no where there is no such field."""

@@ -34,7 +34,7 @@ class Checker:
 
     def __init__(self, question: Question, mesh: Mesh):
         self._names, self._mesh = quantities.names(question), mesh
-        self._features = question.features
+        self._features, self._num = question.features, question.num
         self._splits: dict[str, Split] = {}
         self._seen: set[str] = set()
 
@@ -76,6 +76,8 @@ class Checker:
         labelled = experiment.model.conditional and not data.cond_dim
         asked = MetricsQuestion.of(metrics)
         asked.check(examples=True, test=True, probabilities=True, labels=labelled)
+        if self._num is not None:
+            asked.check_num(self._num)
 
     def _split(self, experiment: Experiment, name: str) -> Split:
         """A split of the experiment's data, opened once; its examples are not read."""

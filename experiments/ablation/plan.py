@@ -11,6 +11,7 @@ number of evaluations is assumed.
 import dataclasses
 import json
 import math
+import pathlib
 from collections.abc import Sequence
 
 import jax
@@ -35,6 +36,7 @@ from experiments.data.experiment_split import split_of
 from experiments.runtime import seeds
 from experiments.runtime.devices import put, replicated, sharded
 from experiments.training.cost import Cost, cost_of, step_cost
+from experiments.workdir.folder import Workdir
 from models import init_params
 
 ASSUMED = 60
@@ -86,15 +88,15 @@ class Planner:
         Raises:
           UserError: its data cannot be read, or do not fit.
         """
-        experiment = cell.experiment
-        split = split_of(experiment, "train")
-        train = 0.0
+        experiment, split, train = cell.experiment, _data(cell), 0.0
         if not trained and cell.record.workdir not in self._models:
             self._models.add(cell.record.workdir)
             train = experiment.training.num_steps * self._update(experiment, split).each
         batch = experiment.sampling.batch_size
         batches = math.ceil((self._question.num or experiment.sampling.num) / batch)
-        sample = batches * evaluations(experiment) * self._evaluation(experiment, split, batch).each
+        each = self._evaluation(experiment, split, batch).each
+        grids = Workdir(cell.record.workdir).grids if cell.trained else None
+        sample = batches * evaluations(experiment, grids) * each
         likelihood = self._likelihood(experiment, split) if "bpd" in self._names else 0.0
         return Seconds(train=train, sample=sample, likelihood=likelihood)
 
@@ -119,6 +121,12 @@ class Planner:
         return self.measured[key]
 
 
+def _data(cell: Cell) -> Split:
+    """The training split, of which a model that is there knows the shape without the data."""
+    spec = Workdir(cell.record.workdir).data_spec if cell.trained else None
+    return spec.split(cell.experiment) if spec else split_of(cell.experiment, "train")
+
+
 def _key(what: str, experiment: Experiment) -> tuple[str, str]:
     """What is measured, and the network and data that decide its shapes."""
     facts = [dataclasses.asdict(experiment.model), dataclasses.asdict(experiment.data)]
@@ -138,10 +146,15 @@ def _evaluate(experiment: Experiment, split: Split, batch: int, mesh: Mesh) -> C
     return cost_of(lambda x: denoise(model, x), x)
 
 
-def evaluations(experiment: Experiment) -> int:
-    """How often a sample evaluates the network, or how often it is assumed to."""
+def evaluations(experiment: Experiment, grids: pathlib.Path | None) -> int:
+    """How often a sample evaluates the network, or how often it is assumed to.
+
+    Args:
+      experiment: the experiment.
+      grids: the folder of grids that were fitted to its model; None for none.
+    """
     sde = build_sde(experiment.sde)
-    method = method_of(experiment, sde)
+    method = method_of(experiment, sde, grids)
     if isinstance(method, GridMethod):
         return method.sampler.num_evaluations(sde)
     return ASSUMED

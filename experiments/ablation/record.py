@@ -43,7 +43,9 @@ def check(folder: AblationFolder, question: Question, cells: Sequence[Cell]) -> 
       UserError: the folder holds another ablation, or something else.
     """
     if not folder.is_there:
-        left = {".locks", folder.question.name + ".partial"}
+        written = ("cells.json", "command.txt", "about.json")
+        # What `begin` leaves where it is killed.
+        left = {".locks", *written, *(f"{n}.partial" for n in (*written, folder.question.name))}
         if folder.path.exists() and not {p.name for p in folder.path.iterdir()} <= left:
             raise UserError(
                 f"--workdir: {folder.path} holds something else than an ablation (no "

@@ -71,12 +71,14 @@ def run_all(cells: Sequence[Cell], runner: CellRunner, todo: Todo) -> None:
 
 
 def _try(cell: Cell, cells: Sequence[Cell], runner: CellRunner, todo: Todo) -> bool:
-    """Run a cell; whether it could be had."""
+    """Run a cell; whether it has been, here or by another process meanwhile."""
     start = time.perf_counter()
     try:
-        report = runner.run(cell)
+        report = runner.run(cell, todo.holds)
     except HeldError:
         return False
+    if report is None:
+        return True
     done = sum(not todo.holds(other) for other in cells)
     seconds = time.perf_counter() - start
     print(f"[{done}/{len(cells)}] {describe(cell, report)}, {seconds:.1f} s", flush=True)

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from jax.sharding import Mesh
@@ -51,8 +52,15 @@ class CellRunner:
         self._shared, self._failed = Shared(), dict[str, str]()
         self._opened: tuple[str, TrainedModel] | None = None
 
-    def run(self, cell: Cell) -> Report:
+    def run(self, cell: Cell, is_left: Callable[[Cell], bool]) -> Report | None:
         """Run a cell, and record what it has given, or why nothing.
+
+        Args:
+          cell: the cell.
+          is_left: whether it is to be run; asked again once no other process can run it.
+
+        Returns:
+          What was recorded; None where another process has run it meanwhile.
 
         Raises:
           HeldError: another process runs it, or trains its model.
@@ -60,6 +68,8 @@ class CellRunner:
           OSError: the result cannot be written.
         """
         with self._lock(cell.record.digest):
+            if not is_left(cell):
+                return None
             report: Report = {
                 "protocol": self._protocol(cell),
                 "metrics": {},

@@ -23,7 +23,8 @@ _LEVEL = 0.05
 
 RULE = (
     "Best: the row with the best mean, where it is better than every other row, by paired t-tests "
-    "over the seeds with Holm's correction over the other rows, at 5 %."
+    "over the seeds with Holm's correction over the other rows, at 5 %. Rows with the same "
+    "numbers, as those of one model have, count as one."
 )
 """When a number is marked as the best of its column."""
 
@@ -155,11 +156,12 @@ def _by_seed(
 
 def _entries(numbers: Mapping[str, BySeed], metric: str) -> dict[str, Entry]:
     """One metric's column, by the names of the rows that have a number."""
-    baseline = next(iter(numbers))
+    baseline, alike = next(iter(numbers)), _alike(numbers)
     compared = [name for name, values in numbers.items() if values and name != baseline]
     differences = {name: _difference(numbers[name], numbers[baseline]) for name in compared}
-    p_values = [_p(difference) for difference in differences.values()]
-    corrected = dict(zip(compared, holm(p_values), strict=True))
+    distinct = [name for name in compared if alike[name] == name]
+    p_values = holm([_p(differences[name]) for name in distinct])
+    corrected = {baseline: 1.0} | dict(zip(distinct, p_values, strict=True))
     best = _best(numbers, metric)
     found = {}
     for name, values in numbers.items():
@@ -167,11 +169,14 @@ def _entries(numbers: Mapping[str, BySeed], metric: str) -> dict[str, Entry]:
             continue
         mean = student_interval(list(values.values()))
         entry = Entry(
-            mean=mean.value, standard_error=mean.standard_error, n=len(values), best=name == best
+            mean=mean.value,
+            standard_error=mean.standard_error,
+            n=len(values),
+            best=alike[name] == best,
         )
         difference = differences.get(name)
         if difference is not None:
-            p = float(corrected[name])
+            p = float(corrected[alike[name]])
             entry = dataclasses.replace(
                 entry,
                 difference=difference.value,
@@ -181,6 +186,17 @@ def _entries(numbers: Mapping[str, BySeed], metric: str) -> dict[str, Entry]:
             )
         found[name] = entry
     return found
+
+
+def _alike(numbers: Mapping[str, BySeed]) -> dict[str, str]:
+    """The first row that has the same numbers as each: the same measurement, to be tested once.
+
+    Cells that share a model, and differ in their sampling alone, have one bits/dim.
+    """
+    return {
+        name: next(first for first in numbers if numbers[first] == values)
+        for name, values in numbers.items()
+    }
 
 
 def _difference(values: BySeed, baseline: BySeed) -> Any:
@@ -197,9 +213,10 @@ def _p(difference: Any) -> float:
 
 
 def _best(numbers: Mapping[str, BySeed], metric: str) -> str | None:
-    """The row that `RULE` marks."""
-    lower = quantities.lower_is_better(metric)
-    means = {name: float(np.mean(list(v.values()))) for name, v in numbers.items() if v}
+    """The first of the rows that `RULE` marks, which have the same numbers."""
+    lower, alike = quantities.lower_is_better(metric), _alike(numbers)
+    distinct = {name: v for name, v in numbers.items() if v and alike[name] == name}
+    means = {name: float(np.mean(list(values.values()))) for name, values in distinct.items()}
     if lower is None or len(means) < 2:
         return None
     best = (min if lower else max)(means, key=means.__getitem__)

@@ -61,6 +61,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
     if options.sbatch and not options.slurm:
         raise UserError("--sbatch: takes --slurm=FILE as well")
+    if options.cell and options.jobs:
+        raise UserError(f"--cell: got {options.cell}, takes no --jobs, which runs all cells")
     question = _question(options, overrides)
     if options.jobs and options.jobs > 1:
         # This process computes next to nothing, and leaves a GPU's memory to the others.

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
+from experiments.evaluation.content import content_of
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.question import BITS, Question
 from experiments.likelihood.measure import measure
@@ -23,8 +24,9 @@ def bits_of(trained: TrainedModel | None, question: Question, seed: int) -> dict
 
 
 def bits_protocol(trained: TrainedModel | None, question: Question) -> dict[str, Any]:
-    """All that they follow from besides the model and the data."""
+    """All that they follow from besides the model."""
     if question.bits is None or trained is None:
         return {}
     section = dataclasses.asdict(trained.experiment.likelihood)
-    return {BITS: {**section, "split": "test", "limit": question.bits.limit}}
+    data = content_of(trained.opened("test"))
+    return {BITS: {**section, "data": data, "limit": question.bits.limit}}

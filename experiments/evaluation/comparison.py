@@ -62,7 +62,7 @@ class Comparison:
         Args:
           question: what is asked for; None: what suits.
           against: what samples are compared with.
-          data: whose values the samples have.
+          data: whose values the samples have, where there are only statistics of such.
           features: NAME[:field=value,…]; None: what suits.
           folder: where features are kept, and what is made for them.
           labelled: whether samples have labels.
@@ -72,6 +72,7 @@ class Comparison:
         Raises:
           UserError: the question needs what there will not be, or the features cannot be opened.
         """
+        data = data if against.train is None else against.train
         there = {
             "examples": against.reference is not None,
             "labels": labelled,
@@ -92,6 +93,8 @@ class Comparison:
             )
             question = Question.of(suits)
         question.check(probabilities=bool(extractor.num_classes), **there)
+        question.check_dim(extractor.dim, flag)
+        question.check_classes(extractor.num_classes, data.num_classes, flag)
         statistics = None
         if against.statistics is not None:
             statistics = read_reference(against.statistics, extractor)
@@ -119,16 +122,17 @@ class Comparison:
             }
         if self.classes is not None:
             reference["classes"] = self.classes
+        test = self._test_split
         return {
             "metrics": self.question.protocol,
             "features": self.extractor.protocol,
             "reference": reference,
+            **({} if test is None else {"test": content_of(test)}),
         }
 
     def extract(self) -> None:
         """Make the features of the data that are not there yet."""
-        test = self.against.test if self.question.needs(TEST) else None
-        for split in (self.against.reference, test):
+        for split in (self.against.reference, self._test_split):
             if split is not None:
                 self._whole(split)
 
@@ -142,16 +146,23 @@ class Comparison:
 
     @functools.cached_property
     def test(self) -> Examples | None:
-        """The test set, where the question needs it."""
-        if self.against.test is None or not self.question.needs(TEST):
+        """The test set, where the question has use for it and it has examples of the classes."""
+        if self._test_split is None:
             return None
-        return self._features_of(self.against.test)
+        found = self._features_of(self._test_split)
+        return found if found.num else None
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
         """The rows of the reference's split that are compared with: those of the classes."""
         assert self.against.reference is not None
         return self._rows(self._whole(self.against.reference))
+
+    @property
+    def num(self) -> int:
+        """Examples of the reference's split that are compared with."""
+        assert self.against.reference is not None
+        return self.against.reference.num if self.classes is None else len(self.rows)
 
     def place(self, protocol: dict[str, Any], words: str) -> pathlib.Path:
         """The folder of features of examples.
@@ -161,6 +172,12 @@ class Comparison:
           words: what people look for in its name.
         """
         return _place(self.folder, self.extractor, protocol, words)
+
+    @property
+    def _test_split(self) -> Split | None:
+        """The test split, where the question has use for it and it is not the reference."""
+        test = self.against.test if self.question.uses(TEST) else None
+        return None if test is self.against.reference else test
 
     def _rows(self, whole: Examples) -> np.ndarray:
         if self.classes is None or whole.labels is None:

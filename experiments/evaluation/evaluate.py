@@ -25,7 +25,7 @@ from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.feature_files import Kept, extract
 from experiments.evaluation.question import BITS, Question
-from experiments.evaluation.sets import Examples
+from experiments.evaluation.sets import Examples, blocks
 from experiments.evaluation.subject import Subject
 from experiments.paths import expand
 from experiments.runtime.versions import versions
@@ -37,6 +37,9 @@ from sde_lib import Condition
 
 _MOST = 10_000
 """Samples that are drawn where nobody has said how many, and the reference has no fewer."""
+
+_READ = 256
+"""Examples of the reference that are read at a time."""
 
 
 class Evaluated(NamedTuple):
@@ -164,7 +167,7 @@ def _number(num: int | None, comparison: Comparison) -> int:
     """
     split = comparison.against.reference
     if num is None:
-        num = _MOST if split is None else min(_MOST, split.num)
+        num = _MOST if split is None else min(_MOST, comparison.num)
     comparison.question.check_num(num)
     return num
 
@@ -189,8 +192,9 @@ def _conditions(
     # RandomState, because NumPy promises that its stream never changes between versions.
     rows = np.resize(np.random.RandomState(0).permutation(split.num), num)
     if labelled.train.cond_dim:
-        cond = split.read(rows).cond
-        return None if cond is None else Condition(vector=cond.vector)
+        # Their images are read with them, and are not to be in memory at once.
+        parts = [split.read(rows[block]).vectors for block in blocks(num, _READ)]
+        return Condition(vector=np.concatenate(parts))
     reference = comparison.reference
     if not isinstance(reference, Examples) or reference.labels is None:
         return condition_of(experiment, labelled.train, num)

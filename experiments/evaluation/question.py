@@ -1,12 +1,15 @@
 """What is asked of samples: metrics of their features, and bits/dim of the model."""
 
 import dataclasses
+import math
 from typing import Any
 
 from experiments.config_schema.choice import check_fields, parse
 from experiments.data import Split
 from experiments.errors import UserError
+from experiments.evaluation.features.own import source_digest
 from experiments.evaluation.metrics import Metric, asked, metrics, split_choices
+from experiments.evaluation.metrics.metric import LABELS, PROBABILITIES
 from sde_lib import ranged
 from sde_lib.registry import unknown_name
 
@@ -15,6 +18,9 @@ BITS = "bpd"
 
 _MAX_CHANNELS = 4
 """Examples [H, W, C] with more channels are no images, but points."""
+
+_MOST_PIXELS = 4096
+"""Of more a covariance takes more samples than are usual, and minutes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,9 +70,9 @@ class Question:
         found = asked(",".join(of_features), flag) if of_features or not bits else {}
         return cls(metrics=found, bits=bits)
 
-    def needs(self, what: str) -> bool:
-        """Whether some metric needs it."""
-        return any(what in metric.needs for metric in self.metrics.values())
+    def uses(self, what: str) -> bool:
+        """Whether some metric has numbers of it."""
+        return any(what in metric.needs | metric.wants for metric in self.metrics.values())
 
     def check(self, **there: bool) -> None:
         """Stop metrics that need what there will not be, before anything is drawn.
@@ -94,14 +100,55 @@ class Question:
             if num < metric.fewest:
                 raise UserError(f"{field}: got {num}, takes {metric.fewest} or more with {choice}")
 
+    def check_dim(self, dim: int, field: str = "--features") -> None:
+        """Stop metrics of fewer features than an example has.
+
+        Args:
+          dim: how many it has.
+          field: that says so.
+
+        Raises:
+          UserError: the first that takes fewer.
+        """
+        for choice, metric in self.metrics.items():
+            if metric.widest is not None and dim > metric.widest:
+                raise UserError(
+                    f"{field}: got {dim} features, takes at most {metric.widest} with {choice}, "
+                    "as of pca"
+                )
+
+    def check_classes(self, has: int, takes: int, field: str = "--features") -> None:
+        """Stop metrics that compare the data's labels with other classes.
+
+        Args:
+          has: classes of which the features have probabilities.
+          takes: classes of the data.
+          field: that calls the features.
+
+        Raises:
+          UserError: the first that does.
+        """
+        for choice, metric in self.metrics.items():
+            if {LABELS, PROBABILITIES} <= metric.needs and has != takes:
+                raise UserError(
+                    f"{field}: got {has} classes, takes the data's {takes} with {choice}, as of "
+                    "classifier"
+                )
+
     def asks_for(self, name: str) -> bool:
         """Whether a metric of this name is among them."""
         return any(parse(choice)[0] == name for choice in self.metrics)
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """The metrics with all their fields."""
-        return {choice: repr(metric) for choice, metric in self.metrics.items()}
+        """The metrics with all their fields; of one's own with a digest of the source, too."""
+        return {choice: _facts(choice, metric) for choice, metric in self.metrics.items()}
+
+
+def _facts(choice: str, metric: Metric) -> str | list[str]:
+    if parse(choice)[0] in list(metrics):
+        return repr(metric)
+    return [repr(metric), source_digest(type(metric), f"--metrics: {choice}")]
 
 
 def are_images(data: Split) -> bool:
@@ -112,7 +159,9 @@ def are_images(data: Split) -> bool:
 def default_features(data: Split) -> str:
     """The features of data for which nobody has named others: needs no file and no network."""
     has_levels = data.codec.bin_width is not None
-    return "classifier" if are_images(data) and has_levels and data.num_classes > 1 else "pixels"
+    if are_images(data) and has_levels and data.num_classes > 1:
+        return "classifier"
+    return "pixels" if math.prod(data.shape) <= _MOST_PIXELS else "pca"
 
 
 def default_metrics(data: Split, num_classes: int, *, labelled: bool, examples: bool) -> str:

@@ -86,6 +86,7 @@ class Subject:
         Args:
           source: npz:FILE or folder:DIR.
           like: the data that they are compared with; None where only statistics of such are there.
+            Labels are in its numbers; samples of a class that it has not count as unlabelled.
           num: the first so many; None for all.
 
         Raises:
@@ -100,12 +101,23 @@ class Subject:
         if num is not None and num > split.num:
             raise UserError(f"--num: got {num}, takes at most {split.num}, as {source} has")
         _check_like(split, like)
-        content = content_of(split)
+        content, classes = content_of(split), _classes(split, like)
+        batches = Batches.of_split(split, num)
+
+        def read(first: int) -> Portion:
+            portion = batches.read(first)
+            labels = None if classes is None else np.asarray(classes, np.int32)[portion.labels]
+            return portion._replace(labels=labels)
+
         return cls(
-            batches=Batches.of_split(split, num)._replace(unit="sample"),
+            batches=batches._replace(read=read, unit="sample"),
             data=split,
-            labelled=bool(split.num_classes),
-            protocol={"samples": content, "num": split.num if num is None else num},
+            labelled=classes is not None,
+            protocol={
+                "samples": content,
+                "num": split.num if num is None else num,
+                "classes": classes,
+            },
             words=f"samples-{content['digest'][:8]}",
             is_drawn=False,
         )
@@ -127,3 +139,19 @@ def _check_like(split: Split, like: Split | None) -> None:
     got, takes = split.codec.words, like.codec.words
     if got != takes:
         raise UserError(f"--samples: {split.source} has {got}, takes {takes}, as {like.source} has")
+
+
+def _classes(split: Split, like: Split | None) -> list[int] | None:
+    """The data's number of each class of the samples; None where they have labels of no such class.
+
+    By names; what has none goes by numbers.
+    """
+    if not split.num_classes:
+        return None
+    if like is None or not like.num_classes:
+        return list(range(split.num_classes))
+    theirs = list(like.class_names or map(str, range(like.num_classes)))
+    ours = list(split.class_names or theirs[: split.num_classes])
+    if len(ours) < split.num_classes or not set(ours) <= set(theirs):
+        return None
+    return [theirs.index(name) for name in ours]

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def _read(file: pathlib.Path) -> np.ndarray:
     try:
         with np.load(arrays) as stored:
             values = np.asarray(stored["bits_per_dim"], np.float64)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return np.empty(0)
     return values[np.isfinite(values)]
 

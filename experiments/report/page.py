@@ -139,7 +139,7 @@ def _notes(study: Study, rows: list[Row]) -> list[str]:
     if any(entry.difference_text for entry in entries):
         notes.append("Differences are of equal seeds, with their 95 % interval; * is p < 0.05.")
     if any(entry.best for entry in entries) and study.table.get("rule"):
-        notes.append(f"Best: {study.table['rule']}.")
+        notes.append(study.table["rule"])
     return notes
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import zipfile
 from collections.abc import Iterable
 
 import numpy as np
@@ -82,7 +83,7 @@ def _points(file: pathlib.Path) -> np.ndarray | None:
     try:
         with np.load(file) as stored:
             points = np.asarray(stored["points"], np.float64)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
     # Continuous images are drawn as images.
     return points if points.ndim == 2 and points.size else None

@@ -6,6 +6,7 @@ the results themselves.
 
 import dataclasses
 import math
+import re
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -161,7 +162,7 @@ def _signed(value: float, decimals: int) -> str:
 
 def _minus(text: str) -> str:
     """With the sign that is as wide as a plus; not in an exponent."""
-    return text.replace("-", "−")
+    return re.sub("(?<!e)-", "−", text)
 
 
 def _is_number(value: Any) -> bool:

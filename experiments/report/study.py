@@ -221,7 +221,10 @@ def _likelihoods(path: pathlib.Path) -> list[tuple[str, Run]]:
     found = []
     for file, report in _reports(path / "likelihood"):
         if "bits_per_dim" in report:
-            value = {"value": report["bits_per_dim"], "standard_error": report["standard_error"]}
+            value = {
+                "value": report["bits_per_dim"],
+                "standard_error": report.get("standard_error"),
+            }
             run = Run(seed=0, workdir=path, metrics={"bits/dim": value}, likelihood=file)
             found.append((file.stem, run))
     return found

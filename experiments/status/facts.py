@@ -143,7 +143,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
         }
         training = config["training"]
         return about, int(training["num_steps"]), int(training["batch_size"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file}: takes an experiment's config ({error!r})") from error
 
 

@@ -46,7 +46,7 @@ def _below(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, Status]]:
         if _CONFIG in files:
             try:
                 status = read_status(place)
-            except UserError:  # a config of something else
+            except (UserError, OSError):  # a config of something else, or of someone else
                 continue
             folders.clear()
             yield pathlib.Path(place), status

@@ -230,9 +230,12 @@ class Workdir:
         if not self._config.is_file():
             raise UserError(f"--workdir: {self.path} holds no experiment (no config.json)")
         try:
-            return resolve(ConfigDict(json.loads(self._config.read_text(encoding="utf-8"))))
+            read = json.loads(self._config.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{self._config}: not valid JSON ({error})") from error
+        if not isinstance(read, dict):
+            raise UserError(f"{self._config}: takes an experiment's config, sections of fields")
+        return resolve(ConfigDict(read))
 
     def _check_same(self, experiment: Experiment, accept: Sequence[str]) -> None:
         there, here = flat(self._read()), flat(experiment)

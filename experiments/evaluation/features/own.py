@@ -36,7 +36,7 @@ class Own(Features):
         dim = _numbers(self, whose, values).shape[1]
         protocol = {
             "name": self.name,
-            "source": _source(self.function, whose),
+            "source": source_digest(self.function, whose),
             "fields": self.fields,
         }
         return OwnExtractor(self, train.shape, dim, protocol)
@@ -87,8 +87,8 @@ def _numbers(own: Own, whose: str, values: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _source(function: Callable, whose: str) -> str:
-    """A digest of the source of the module that a function is from.
+def source_digest(function: Callable, whose: str) -> str:
+    """A digest of the source of the module that a function or a class is from.
 
     Raises:
       UserError: its module has no file.
@@ -96,5 +96,5 @@ def _source(function: Callable, whose: str) -> str:
     module = sys.modules.get(getattr(function, "__module__", ""))
     file = getattr(module, "__file__", None)
     if file is None:
-        raise UserError(f"{whose}: got a function without a source, takes one of a Python file")
+        raise UserError(f"{whose}: got what has no source, takes one of a Python file")
     return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:12]

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.intervals import wilson
-from experiments.evaluation.metrics.metric import LABELS, PROBABILITIES, Metric, metrics
+from experiments.evaluation.metrics.metric import LABELS, PROBABILITIES, TEST, Metric, metrics
 from experiments.evaluation.sets import Examples, Moments
 
 
@@ -21,6 +21,7 @@ class Accuracy(Metric):
     """
 
     needs = frozenset({LABELS, PROBABILITIES})
+    wants = frozenset({TEST})
     least = 1
 
     def compute(

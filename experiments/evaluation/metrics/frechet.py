@@ -39,6 +39,9 @@ from sde_lib import ranged
 # Operations that a bootstrap, or the distances by class, may take: half a minute on two cores.
 _MOST_OPERATIONS = 1e12
 
+# Of 16,384 features a covariance has 2 GB, and several are in memory at once.
+_WIDEST = 2**14
+
 # Fewer sizes do not show a line.
 _FEWEST_SIZES = 10
 
@@ -55,6 +58,7 @@ class FrechetDistance(Metric):
     """
 
     needs = frozenset()
+    widest = _WIDEST
     sizes: int = ranged(15, low=0)
     bootstrap: int = ranged(200, low=0)
     by_class: bool = True

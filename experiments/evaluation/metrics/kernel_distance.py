@@ -58,7 +58,10 @@ class KernelDistance(Metric):
         return found
 
     def _by_subsets(self, x: np.ndarray, y: np.ndarray, seed: int) -> Estimate:
-        """The mean over subsets; the published ± is `standard_deviation`."""
+        """The mean over subsets; the published ± is `standard_deviation`.
+
+        The standard error is that of the choice of subsets, of the same examples.
+        """
         rng = np.random.default_rng(seed)
         values = []
         for _ in range(self.subsets):

@@ -28,11 +28,15 @@ class Metric(abc.ABC):
       needs: what it needs besides the features of the generated examples: `examples` of the
         reference (else its moments suffice), `probabilities` and `labels` of the generated
         examples, a `test` set.
+      wants: what it has more numbers of, where it is there: a `test` set.
       least: the smallest number of generated and of reference examples.
+      widest: the largest number of features; None for any.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({EXAMPLES})
+    wants: ClassVar[frozenset[str]] = frozenset()
     least: ClassVar[int] = 2
+    widest: ClassVar[int | None] = None
 
     @property
     def fewest(self) -> int:

@@ -14,8 +14,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.ablation import plan
+from experiments.ablation import plan, record
 from experiments.ablation.folder import AblationFolder
+from experiments.ablation.question import Question
 from experiments.cli import main
 from experiments.runtime.compile_notice import EVENT
 from experiments.training.cost import Cost
@@ -132,6 +133,7 @@ def test_finished_cells_are_left_alone(done, capsys):
         ([*ASKED, "--config.data.std=0.9"], "holds another ablation, with overrides "),
         (["--cell=0123"], "--cell: unknown cell '0123'"),
         (["--sbatch=time=1"], "--sbatch: takes --slurm"),
+        (["--cell=0123", "--jobs=2"], "--cell: got 0123, takes no --jobs"),
     ],
 )
 def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, capsys):
@@ -154,6 +156,7 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
         (["--metrics=bpd,fid"], "--metrics: unknown metric 'fid'"),
         (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
         (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
+        (["--metrics=sw2", "--num=1"], "baseline: --num: got 1, takes 2 or more with sw2"),
         (["--over=sde.name="], "--over=sde.name: got '', takes values"),
     ],
 )
@@ -163,6 +166,14 @@ def test_bad_cells_stop_before_anything_is_written(arguments, line, tmp_path, ca
     assert line in error
     assert error.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_was_killed_at_its_begin_is_taken(tmp_path):
+    """The question is written last; until then there is nothing to lose."""
+    for name in ("cells.json", "command.txt.partial", "about.json"):
+        (tmp_path / name).touch()
+    (tmp_path / ".locks").mkdir()
+    record.check(AblationFolder(tmp_path), Question(config="toy2d"), [])
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
@@ -206,6 +217,22 @@ def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     assert "—" in capsys.readouterr().out
     assert ablate(tmp_path / "other", *model, "--over=sde.name=vp,ve") == 2
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
+
+
+def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
+    shutil.copytree(trained, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
+    config["data"]["source"] = f"npz:{tmp_path / 'gone.npz'}"
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "model" / "grids").mkdir()
+    fitted = json.dumps({"noise_to_signal": [80, 10, 1, 0.002]})
+    (tmp_path / "model" / "grids" / "mine.json").write_text(fitted, encoding="utf-8")
+    model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16", "--plan"]
+    assert ablate(tmp_path / "run", *model, "--over=sampling.num_steps=3,12") == 0
+    assert "about 85.0 s" in capsys.readouterr().out
+    assert ablate(tmp_path / "run", *model, "--over=sampling.grid=fitted:mine") == 0
+    assert "about 20.0 s" in capsys.readouterr().out
 
 
 def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):

@@ -57,6 +57,11 @@ def test_a_grid_is_the_product_whose_last_axis_changes_fastest():
     assert values(asked()) == [()]
 
 
+def test_quotes_keep_a_config_together():
+    over = (Axis.parse("config='toy2d'"),)
+    assert [cell.name for cell in cells_of(Question(over=over))] == ["config=toy2d"]
+
+
 def test_zipped_axes_vary_together_wherever_they_stand():
     question = asked("a=1,2", "b=x,y", "c=p,q", zip=(("a", "c"),))
     assert values(question) == [

@@ -6,7 +6,9 @@ import time
 import pytest
 
 from experiments.ablation.folder import AblationFolder, CellRecord
+from experiments.ablation.question import Question
 from experiments.ablation.run import Todo, run_all, run_jobs
+from experiments.ablation.run_cell import CellRunner
 from experiments.errors import UserError
 from experiments.runtime.atomic_files import write_atomically
 from experiments.workdir.run_lock import hold
@@ -27,7 +29,7 @@ class Runner:
     def __init__(self, folder: AblationFolder, fails: str = ""):
         self.folder, self.fails, self.ran = folder, fails, []
 
-    def run(self, cell: Cell) -> dict:
+    def run(self, cell: Cell, is_left) -> dict:
         with hold(self.folder.lock(cell.record.digest)):
             error = "null" if cell.name != self.fails or cell.name in self.ran else '"no"'
             self.ran.append(cell.name)
@@ -48,8 +50,8 @@ def test_a_process_takes_what_no_other_has(tmp_path):
         other.enter_context(hold(folder.lock("a")))
 
         class Freeing(Runner):
-            def run(self, cell):
-                report = super().run(cell)
+            def run(self, cell, is_left):
+                report = super().run(cell, is_left)
                 if cell.name == "x=c":
                     other.close()
                 return report
@@ -57,6 +59,13 @@ def test_a_process_takes_what_no_other_has(tmp_path):
         runner = Freeing(folder)
         run_all(CELLS, runner, Todo(folder, False, 0.0))
     assert runner.ran == ["x=b", "x=c", "x=a"]
+
+
+def test_what_another_has_run_meanwhile_is_not_run_again(tmp_path):
+    """It ended between the look for what is left and the lock."""
+    runner = CellRunner(Question(config="toy2d"), AblationFolder(tmp_path), None, {}, debug=True)
+    assert runner.run(CELLS[0], lambda cell: False) is None
+    assert not (tmp_path / "results").exists()
 
 
 def test_what_failed_is_run_again_once_where_it_is_asked_for(tmp_path):

@@ -73,13 +73,23 @@ def test_a_seed_that_has_failed_is_left_out_of_its_pair(tmp_path):
         # One seed tells nothing.
         ({"a": [3], "b": [1]}, None),
         # p = 0.03 against each of two: not after the correction.
-        ({"a": [0, 0, 0], "b": [1, 1.45, 0.75], "c": [1, 1.45, 0.75]}, None),
+        ({"a": [0, 0, 0], "b": [1, 1.45, 0.75], "c": [1.45, 0.75, 1]}, None),
     ],
 )
 def test_the_best_is_marked_where_it_is_better_than_every_other(numbers, best, tmp_path):
     table = table_of(folder_of(tmp_path, numbers))
     marked = [row.name for row in table.rows if row.metrics["bpd"].best]
     assert marked == ([] if best is None else [best])
+
+
+def test_rows_of_one_measurement_are_tested_once(tmp_path):
+    """As bits/dim of cells that share a model: p = 0.03 stays so, and all that are best are."""
+    shared = {"a": [1, 1.45, 0.75], "b": [0, 0, 0], "c": [1, 1.45, 0.75], "d": [0, 0, 0]}
+    rows = {row.name[-1]: row.metrics["bpd"] for row in table_of(folder_of(tmp_path, shared)).rows}
+    want = stats.ttest_rel(shared["b"], shared["a"]).pvalue
+    assert rows["b"].p == rows["d"].p == pytest.approx(want)
+    assert rows["c"].p == 1
+    assert [name for name, entry in rows.items() if entry.best] == ["b", "d"]
 
 
 def test_files_say_what_the_table_says(tmp_path):

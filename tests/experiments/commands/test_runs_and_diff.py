@@ -64,6 +64,27 @@ def test_runs_are_listed_newest_first_with_what_was_measured(tmp_path, capsys):
         assert line[: header.index("loss") + 4].endswith("0.25")
 
 
+def test_files_of_something_else_hide_no_run(tmp_path, capsys):
+    for number, text in enumerate(["[1]", '{"training": 3}', "\x00"]):
+        run(tmp_path / f"other{number}", 60, **{"config.json": text})
+    for number, text in enumerate(["garbage", "[1]\n", '{"a": 1}\n']):
+        run(tmp_path / f"run{number}", 60, **{"metrics.jsonl": text, "likelihood/a.json": "[]"})
+    lines = sorted(listed(tmp_path, capsys)[1:])
+    assert [line.split()[:5] for line in lines] == [
+        [f"run{number}", "ve", "0", "of", "100"] for number in range(3)
+    ]
+
+
+def test_a_config_that_is_no_table_is_told(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("[1]", encoding="utf-8")
+    assert main(["diff", str(tmp_path), "toy2d"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error
+        == f"scoresde: {tmp_path}/config.json: takes an experiment's config, sections of fields\n"
+    )
+
+
 def test_runs_of_an_empty_folder_and_of_none(tmp_path, capsys):
     assert listed(tmp_path, capsys) == [f"no runs below {tmp_path}"]
     assert main(["runs", str(tmp_path / "missing")]) == 2

@@ -21,7 +21,7 @@ from experiments.evaluation.content import warnings_of
 from experiments.evaluation.evaluate import evaluate, evaluate_files
 from experiments.evaluation.make_reference import make_reference
 from experiments.evaluation.nearest_picture import nearest_picture
-from experiments.evaluation.question import default_features, default_metrics
+from experiments.evaluation.question import Question, default_features, default_metrics
 from experiments.runtime import devices
 from experiments.sampling.sampler import BatchedSampler
 from experiments.workdir.folder import Workdir
@@ -200,7 +200,7 @@ def test_while_training(trained, tmp_path, drawn, no_pictures):
     assert kept["protocol"]["samples"]["parameters"] == "ema"
 
 
-def test_conditions_are_those_of_the_data(tmp_path, no_pictures):
+def test_conditions_are_those_of_the_data(tmp_path, no_pictures, monkeypatch):
     """Labels as often as the reference has them; of two classes, against those two alone."""
     data = ["--config.data.source=toy:mixture", "--config.model.conditional=True"]
     assert train(tmp_path / "toy", *data) == 0
@@ -217,6 +217,11 @@ def test_conditions_are_those_of_the_data(tmp_path, no_pictures):
     assert found.result.protocol["reference"]["classes"] == [3, 5]
     told = found.result.report["about"][0]
     assert f"against {np.isin(labels, [3, 5]).sum()} examples of classes (3, 5)" in told
+    # As many as there are examples of the classes, where nobody says how many.
+    with monkeypatch.context() as patched:
+        patched.setattr(verb, "_MOST", 10**9)
+        patched.setattr(verb, "_measured", lambda subject, *_, **__: subject.batches.num)
+        assert evaluate(opened, metrics=FD, classes=[5]) == np.sum(labels == 5)
 
 
 def test_the_nearest_training_images_stand_beside_a_copy_first():
@@ -242,12 +247,43 @@ def test_defaults_follow_the_data():
     points, digits = load("toy:moons", "train"), load("digits", "train")
     assert (default_features(points), default_features(digits)) == ("pixels", "classifier")
     plain, labelled = {"labelled": False, "examples": True}, {"labelled": True, "examples": True}
+    photographs = Split.of(np.zeros((4, 64, 64, 3), np.uint8), levels=256)
+    assert default_features(photographs) == "pca"
     assert default_metrics(points, 0, **plain) == "sw2,mmd,c2st"
     assert default_metrics(digits, 0, **plain) == "fd,kd,prdc"
     assert default_metrics(digits, 10, **plain) == "fd,kd,prdc,is"
     assert default_metrics(digits, 10, **labelled) == "fd,kd,prdc,is,accuracy"
     assert default_metrics(digits, 1000, **labelled) == "fd,kd,prdc,is"
     assert default_metrics(digits, 10, labelled=True, examples=False) == "fd"
+
+
+def test_more_features_than_a_covariance_fits_memory_are_refused():
+    with pytest.raises(UserError, match=r"--features: got 16385 features, takes at most 16384"):
+        Question.of("kd,fd").check_dim(16385)
+    Question.of("kd,prdc").check_dim(10**6)
+
+
+def test_labels_are_compared_with_classes_of_the_data_alone():
+    Question.of("fd,is").check_classes(1000, 10)
+    Question.of("accuracy").check_classes(10, 10)
+    with pytest.raises(UserError, match="--features: got 1000 classes, takes the data's 10 with"):
+        Question.of("fd,accuracy").check_classes(1000, 10)
+
+
+def test_a_metric_of_ones_own_is_another_once_it_is_edited(tmp_path, monkeypatch):
+    file = tmp_path / "edited_metric.py"
+    file.write_text(
+        "import dataclasses\n"
+        "from experiments.evaluation.metrics import Metric\n\n"
+        "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
+        "class Zero(Metric):\n"
+        "    def compute(self, *sets): ...\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before, again = (Question.of("edited_metric:Zero").protocol for _ in range(2))
+    file.write_text(file.read_text(encoding="utf-8") + "#", encoding="utf-8")
+    assert before == again != Question.of("edited_metric:Zero").protocol
 
 
 def test_jpeg_files_are_warned_of(tmp_path):
@@ -353,3 +389,45 @@ def test_runs_that_share_a_folder_share_the_features_of_the_data(toy, tmp_path, 
         evaluate(run, metrics=FD, num=16, folder=tmp_path / "shared", lock=lock())
         assert len(list((tmp_path / name).glob("evaluation/*.json"))) == 1
     assert held == ["held", 1] * 2
+
+
+def test_labels_of_files_are_classes_of_the_data_by_name(tmp_path, monkeypatch, no_pictures):
+    """Neither by a folder's place among its own, nor where the data have no such class."""
+    monkeypatch.chdir(tmp_path)
+    grey = {"bird": 0, "cat": 100, "dog": 200}
+    folders = {"real": grey, "drawn": {"cat": 100, "dog": 200}, "plain": {"images": 100}}
+    for folder, classes in folders.items():
+        for name, level in classes.items():
+            (tmp_path / folder / name).mkdir(parents=True)
+            for i in range(4):
+                Image.new("L", (2, 2), level + i).save(tmp_path / folder / name / f"{i}.png")
+    real = Against.of_source("folder:real", None, None)
+    asked = {"metrics": FD, "features": "pixels"}
+    found = evaluate_files("folder:drawn", real, **asked).numbers["fd_by_class"]
+    # The same images: roots of eigenvalues keep half of float64's digits of traces below 1.
+    assert found.details["by_class"] == pytest.approx({"1": 0, "2": 0}, abs=1e-8)
+    assert "fd_by_class" not in evaluate_files("folder:plain", real, **asked).numbers
+    # Labels of samples alone are no reason to train a classifier of data without.
+    flat = Against.of_source("folder:real/bird", None, None)
+    assert evaluate_files("folder:drawn", flat, metrics=FD).result.protocol["features"] == {
+        "name": "pixels"
+    }
+
+
+def test_a_classifier_is_right_of_the_test_set_as_well(tmp_path, no_pictures):
+    values = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)
+    labels = np.arange(12) % 3
+    test = {"test_images": values[:4], "test_labels": labels[:4]}
+    np.savez(tmp_path / "data.npz", images=values, labels=labels, **test)
+    np.savez(tmp_path / "drawn.npz", images=values[:5], labels=labels[:5])
+    found = evaluate_files(
+        f"npz:{tmp_path / 'drawn.npz'}",
+        Against.of_source(f"npz:{tmp_path / 'data.npz'}", "train", None),
+        metrics="accuracy",
+        features="classifier:num_steps=1,width=4,dim=4",
+        folder=tmp_path / "files",
+    )
+    assert set(found.numbers) == {"accuracy", "accuracy_reference", "accuracy_test"}
+    assert found.result.protocol["test"]["num"] == 4
+    right = found.result.protocol["features"]["test_accuracy"]
+    assert found.numbers["accuracy_test"].value == right

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.ablation.table import RULE
 from experiments.display.pictures import image_grid, save_gif, save_png
 
 STEPS = range(50, 1001, 50)
@@ -180,6 +181,6 @@ def _table(settings: list[dict], results: dict, seeds: int, axes: dict) -> dict[
             "sw2": {"label": "sliced Wasserstein", "lower_is_better": True},
             "bpd": {"label": "bits/dim", "lower_is_better": True},
         },
-        "rule": "the lowest mean, where p < 0.05 against every other",
+        "rule": RULE,
         "rows": rows,
     }

@@ -137,6 +137,7 @@ def test_the_numbers_are_the_tables(page, folder):
             for part in ("mean", "standard_error", "difference", "low", "high", "p"):
                 said = line[f"{metric} {part}"]
                 assert (float(said) if said else None) == entry[part]
+    assert [note for note in page.inside["p"] if note.startswith("Best")] == [table["rule"]]
     assert len(page.inside["strong"]) >= 1
     assert with_error(table["rows"][0]["metrics"]["bpd"]["mean"], 0.0041) in page.inside["strong"]
 
@@ -286,12 +287,18 @@ def test_a_workdir(tmp_path, capsys):
     (workdir / "likelihood" / "test.json").write_text(
         json.dumps({"bits_per_dim": 2.25, "standard_error": None}), encoding="utf-8"
     )
+    for kind in ("likelihood", "samples"):
+        # Of another program, and cut off.
+        text = json.dumps({"bits_per_dim": 2.75, "protocol": {}})
+        (workdir / kind / "other.json").write_text(text, encoding="utf-8")
+        (workdir / kind / "other.npz").write_bytes(b"PK\x03\x04")
     assert main(["report", str(workdir)]) == 0
     assert capsys.readouterr().out == f"{workdir / 'report.html'}\n"
     page = Page((workdir / "report.html").read_text(encoding="utf-8"))
     text = " ".join(page.inside["td"])
     assert "12.50 ± 0.25" in text
     assert "2.25" in text
+    assert "2.75" in text
     assert {"mlp (edm) under vp on toy:moons", "step 1000 of 2000"} <= set(page.inside["dd"])
     # Those that the evaluation has drawn, and points.
     assert [a["width"] for t, a in page.elements if t == "img"][:2] == ["64", "200"]
@@ -318,6 +325,7 @@ def test_a_folder_of_something_else(tmp_path, capsys, content):
         (-0.5, 0.0, "−0.5 ± 0"),
         (0.123456, None, "0.1235"),
         (1234.5, 99.9, "1234 ± 100"),
+        (-0.000012, None, "−1.2e-05"),
     ],
 )
 def test_a_number_has_the_digits_that_its_error_leaves(value, error, text):
