@@ -80,7 +80,7 @@ class Study:
         self._trial = self._ask()
         # Read first: other processes may ask for more meanwhile.
         before = folder.cells if folder.is_there else ()
-        for told in folder.study.get("trials", []):
+        for told in folder.study.get("trials", [])[: question.study]:
             self._accept(told)
         if not self._by_result.keys() >= {cell.result for cell in before}:
             raise UserError(

@@ -68,7 +68,7 @@ class Fake:
 def stand_in(patch: pytest.MonkeyPatch) -> Fake:
     """Let nothing be trained, traced or drawn."""
     cells = Fake()
-    patch.setattr(CellRunner, "run", lambda runner, cell: cells.run(runner, cell))
+    patch.setattr(CellRunner, "run", lambda runner, cell, is_left: cells.run(runner, cell))
     patch.setattr(Checker, "check", lambda checker, given: cells.checked.extend(given))
     patch.setattr(page, "write_report", lambda path: path / "report.html")
     return cells
