@@ -70,7 +70,7 @@ def requirements() -> list[Requirement]:
     """What is asked for to run the tests and to build the documentation."""
     extras = SETUP["options.extras_require"]
     asked = [SETUP["options"]["install_requires"]]
-    asked += [extras[name] for name in ("test", "emoji", "features")]
+    asked += [extras[name] for name in ("test", "emoji", "features", "search")]
     lines = "\n".join([*asked, read("docs/requirements.txt")]).splitlines()
     found = [Requirement(line) for line in lines if line and line[0] != "#"]
     return [required for required in found if required.name != "scoresde"]

@@ -15,6 +15,7 @@ from experiments.ablation.plan import Planner, as_text
 from experiments.ablation.question import Question
 from experiments.ablation.run import Todo, run_all
 from experiments.ablation.run_cell import CellRunner
+from experiments.ablation.study import Study
 from experiments.ablation.table_files import as_markdown, write_tables
 from experiments.errors import UserError
 from experiments.paths import command, expand
@@ -29,14 +30,16 @@ class Ablation:
     Args:
       folder: its folder.
       question: what is asked.
-      cells: of the question, in order.
+      cells: of the question, in order; of a study those that it has asked for, and they grow.
       mesh: the devices.
+      study: what asks for the cells; None where the question says them all.
     """
 
     folder: AblationFolder
     question: Question
     cells: Sequence[Cell]
     mesh: Mesh
+    study: Study | None = None
 
     @classmethod
     def of(cls, workdir: str | os.PathLike, question: Question | None, mesh: Mesh) -> "Ablation":
@@ -52,13 +55,28 @@ class Ablation:
             something else.
         """
         folder = AblationFolder.of(workdir)
-        if question is None:
-            question = record.asked(folder)
+        is_new = question is not None
+        question = question or record.asked(folder)
+        if question.study is not None:
+            return cls._of_study(folder, question, mesh, is_new)
+        if not is_new:
             return cls(folder, question, cells_of(question), mesh)
         cells = cells_of(question)
         record.check(folder, question, cells)
         Checker(question, mesh).check(cells)
         return cls(folder, question, cells, mesh)
+
+    @classmethod
+    def _of_study(
+        cls, folder: AblationFolder, question: Question, mesh: Mesh, is_new: bool
+    ) -> "Ablation":
+        """Of a study what each axis takes is checked; how values go together shows when asked."""
+        if is_new:
+            record.check(folder, question, ())
+        study = Study(question, folder)
+        if is_new:
+            Checker(question, mesh).check(study.single_changes())
+        return cls(folder, question, study.cells, mesh, study)
 
     def begin(self, argv: Sequence[str]) -> None:
         """Write what is asked.
@@ -77,6 +95,8 @@ class Ablation:
         costs = [planner.seconds(cell, self._runner({}).is_trained(cell)) for cell in left]
         models = len({cell.record.workdir for cell in left})
         what = f"{len(self.cells)} cells, {len(left)} to run, of {models} models\n"
+        if self.study is not None:
+            what += self.study.outlook(sum(cost.total for cost in costs))
         return what + as_text(left, costs, planner)
 
     def left(self, *, retry: bool = False) -> list[Cell]:
@@ -125,7 +145,11 @@ class Ablation:
             if cell not in by_digest:
                 raise UserError(f"--cell: {unknown_name('cell', cell, list(by_digest))}")
             cells = [by_digest[cell]]
-        run_all(cells, self._runner(about, debug), Todo(self.folder, retry, time.time()))
+        runner, todo = self._runner(about, debug), Todo(self.folder, retry, time.time())
+        if self.study is not None:
+            self.study.run(lambda asked: run_all(asked, runner, todo))
+        else:
+            run_all(cells, runner, todo)
 
     def finish(self) -> str:
         """Write the tables of what there is; the table and where it is.
@@ -136,6 +160,7 @@ class Ablation:
         table = write_tables(self.folder)
         left, folder = len(self.left()), self.folder.path
         lines = [as_markdown(table)] if table.metrics else []
+        lines += [self.study.best()] if self.study is not None else []
         lines.append(
             ", ".join(str(folder / f"table.{kind}") for kind in ("md", "csv", "tex", "json"))
         )

@@ -63,25 +63,30 @@ def cells_of(question: Question) -> list[Cell]:
         that are the same; names the cell.
     """
     question.check()
-    reader = _Reader(question)
+    reader = Reader(question)
     cells: list[Cell] = []
     names: dict[str, str] = {}
     for setting in settings(question, reader.is_int):
-        name = ",".join(f"{field}={value}" for field, value in setting.items()) or "baseline"
-        experiment = reader.experiment(setting, name)
-        first = experiment.seed if question.seed is None else question.seed
-        for seed in range(first, first + question.seeds):
-            cell = _cell(question, setting, name, experiment, seeds.check(seed, "--seed"))
-            if (other := names.setdefault(cell.record.result, name)) != name:
+        for cell in reader.cells(setting):
+            if (other := names.setdefault(cell.record.result, cell.name)) != cell.name:
                 raise UserError(
-                    f"--over: {name} is the same experiment as {other}, takes each once"
+                    f"--over: {cell.name} is the same experiment as {other}, takes each once"
                 )
             cells.append(cell)
     return cells
 
 
-class _Reader:
-    """Reads the experiments of a question's settings."""
+def name_of(setting: Setting) -> str:
+    """A setting in words."""
+    return ",".join(f"{field}={value}" for field, value in setting.items()) or "baseline"
+
+
+class Reader:
+    """Reads the experiments of a question's settings.
+
+    Args:
+      question: the question, checked.
+    """
 
     def __init__(self, question: Question):
         self._question = question
@@ -105,7 +110,20 @@ class _Reader:
         known = hasattr(config, "get_type") and name in config
         return known and config.get_type(name) is int
 
-    def experiment(self, setting: Setting, name: str) -> Experiment:
+    def cells(self, setting: Setting) -> list[Cell]:
+        """The cells of a setting, at all seeds.
+
+        Raises:
+          UserError: as of `experiment`, or a seed is out of range.
+        """
+        question, experiment = self._question, self.experiment(setting)
+        first = experiment.seed if question.seed is None else question.seed
+        return [
+            _cell(question, setting, experiment, seeds.check(seed, "--seed"))
+            for seed in range(first, first + question.seeds)
+        ]
+
+    def experiment(self, setting: Setting) -> Experiment:
         """The experiment of a setting.
 
         Raises:
@@ -123,7 +141,7 @@ class _Reader:
             assert config is not None
             return load_experiment(config, overrides)
         except UserError as error:
-            raise UserError(f"{name}: {error}") from error
+            raise UserError(f"{name_of(setting)}: {error}") from error
 
     def _without_corrector(self, setting: Setting) -> list[str]:
         """A solver asked for is meant as it is, as of `scoresde sample --solver`."""
@@ -145,9 +163,7 @@ class _Reader:
                 )
 
 
-def _cell(
-    question: Question, setting: Setting, name: str, experiment: Experiment, seed: int
-) -> Cell:
+def _cell(question: Question, setting: Setting, experiment: Experiment, seed: int) -> Cell:
     if question.model is None:
         experiment = dataclasses.replace(experiment, seed=seed)
         learnt = {k: v for k, v in flat(experiment).items() if not k.startswith(_AFTER_TRAINING)}
@@ -158,7 +174,7 @@ def _cell(
     found = flat(experiment)
     values = {field: found.get(field, literal(value)) for field, value in setting.items()}
     record = CellRecord(
-        name=name,
+        name=name_of(setting),
         seed=seed,
         values=json.loads(json.dumps(values)),
         workdir=workdir,

@@ -2,6 +2,7 @@
 
 ablation.toml       the question
 cells.json          the cells in order, the baseline first
+study.json          of a study: the settings that it asked for, and what it was told of each
 models/HASH/        workdirs, shared by cells that differ in sampling or likelihood alone
 fine/HASH.npz       fine solutions, with which samples of the same latents are compared
 results/HASH.json   what a cell has given, or why it has given nothing
@@ -103,6 +104,15 @@ class AblationFolder:
     def about(self) -> dict[str, Any]:
         """Command line, versions, hardware, times; {} before it has begun."""
         return self._read("about.json") if (self.path / "about.json").is_file() else {}
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """What study.json holds (`ablation.record.tell`); {} before a study was told anything.
+
+        Raises:
+          UserError: it is damaged.
+        """
+        return self._read("study.json") if (self.path / "study.json").is_file() else {}
 
     def table(self) -> dict[str, Any]:
         """What table.json holds (`ablation.table_files`); {} before there is a table.

@@ -1,7 +1,7 @@
 """From axes to settings: the combinations of values that an ablation looks at."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -29,20 +29,40 @@ def settings(question: Question, is_int: Callable[[str], bool]) -> list[Setting]
     """
     if question.random is not None:
         return _drawn(question, question.random, is_int)
-    axes = [[dict(pairs) for pairs in axis] for axis in _axes(question, is_int)]
+    axes = _axes(question, is_int)
     if question.one_at_a_time:
-        first = _joined(question, [axis[0] for axis in axes])
+        first = joined(question, [axis[0] for axis in axes])
         return [first, *({**first, **change} for axis in axes for change in axis[1:])]
-    return [_joined(question, parts) for parts in itertools.product(*axes)]
+    return [joined(question, parts) for parts in itertools.product(*axes)]
 
 
-def _joined(question: Question, parts: list[Setting] | tuple[Setting, ...]) -> Setting:
+def joined(question: Question, parts: Sequence[Setting]) -> Setting:
     """The parts as one setting, in the order of the axes."""
     whole = {field: value for part in parts for field, value in part.items()}
     return {axis.field: whole[axis.field] for axis in question.over}
 
 
-def _axes(question: Question, is_int: Callable[[str], bool]) -> list[list[list[tuple[str, str]]]]:
+def independent(
+    question: Question, is_int: Callable[[str], bool]
+) -> tuple[list[list[Setting]], dict[str, Range]]:
+    """What varies independently: of lists what each takes, and by field ranges without a number.
+
+    Args:
+      question, is_int: as of `settings`.
+
+    Raises:
+      UserError: as of `settings`.
+    """
+    endless: dict[str, Range] = {}
+    for axis in question.over:
+        found = range_of(axis.items[0], axis.flag)
+        if found is not None and found.num is None:
+            endless[axis.field] = found
+    rest = tuple(axis for axis in question.over if axis.field not in endless)
+    return _axes(_only(question, rest), is_int), endless
+
+
+def _axes(question: Question, is_int: Callable[[str], bool]) -> list[list[Setting]]:
     """What varies independently: of each axis, or of several that are zipped, what it takes."""
     values = {axis.field: _values(axis, is_int(axis.field)) for axis in question.over}
     found, done = [], set()
@@ -56,7 +76,7 @@ def _axes(question: Question, is_int: Callable[[str], bool]) -> list[list[list[t
             sizes = " and ".join(f"{len(values[name])} of {name}" for name in together)
             raise UserError(f"--zip: got {sizes}, takes axes of one length")
         columns = zip(*(values[name] for name in together), strict=True)
-        found.append([list(zip(together, column, strict=True)) for column in columns])
+        found.append([dict(zip(together, column, strict=True)) for column in columns])
         if len(together) == 1:
             _check_once(field, values[field])
     return found
@@ -80,18 +100,12 @@ def _values(axis: Axis, is_int: bool) -> list[str]:
 def _drawn(question: Question, num: int, is_int: Callable[[str], bool]) -> list[Setting]:
     """So many different settings, drawn from what the axes take."""
     generator = np.random.default_rng([question.seed or 0, num])
-    endless: dict[str, Range] = {}
-    for axis in question.over:
-        found = range_of(axis.items[0], axis.flag)
-        if found is not None and found.num is None:
-            endless[axis.field] = found
-    rest = tuple(axis for axis in question.over if axis.field not in endless)
-    others = _axes(_only(question, rest), is_int)
+    others, endless = independent(question, is_int)
     drawn: dict[tuple[str, ...], Setting] = {}
     for _ in range(100 * num):
-        parts = [dict(axis[generator.integers(len(axis))]) for axis in others]
+        parts = [axis[generator.integers(len(axis))] for axis in others]
         parts += [{f: r.at(generator.random(), is_int(f))} for f, r in endless.items()]
-        setting = _joined(question, parts)
+        setting = joined(question, parts)
         drawn.setdefault(tuple(setting.values()), setting)
         if len(drawn) == num:
             return list(drawn.values())

@@ -62,6 +62,7 @@ class Question:
       one_at_a_time: the first value of each axis, and single changes of it, instead of all
         combinations.
       random: so many draws from the axes instead; None for all combinations.
+      study: so many trials of an Optuna study instead; None for none.
       seeds: of each cell.
       seed: the first of them; None for the config's.
       metrics: names with commas between; None for what suits the axes.
@@ -77,6 +78,7 @@ class Question:
     zip: tuple[tuple[str, ...], ...] = ()
     one_at_a_time: bool = False
     random: int | None = ranged(None, low=1)
+    study: int | None = ranged(None, low=1)
     seeds: int = ranged(1, low=1)
     seed: int | None = ranged(None, low=0)
     metrics: str | None = None
@@ -115,8 +117,19 @@ class Question:
             )
         if self.one_at_a_time and self.random:
             raise UserError("--one_at_a_time: takes no --random, which draws its cells")
+        self._check_study()
         self._check_zip(fields)
         self._check_ranges()
+
+    def _check_study(self) -> None:
+        """Raises UserError where a study has nothing to ask for, or something else says it."""
+        if self.study is None:
+            return
+        for flag, given in (("random", self.random), ("one_at_a_time", self.one_at_a_time)):
+            if given:
+                raise UserError(f"--study: takes no --{flag}: a study asks for its own settings")
+        if not self.over:
+            raise UserError("--study: takes --over=FIELD=V,…, of which it asks for values")
 
     def _check_zip(self, fields: list[str]) -> None:
         """Raises UserError where what is to vary together cannot."""
@@ -136,10 +149,10 @@ class Question:
         for axis in self.over:
             ranges = [range_of(item, axis.flag) for item in axis.items]
             if any(r is not None and r.num is None for r in ranges):
-                if self.random is None:
+                if self.random is None and self.study is None:
                     raise UserError(
                         f"{axis.flag}: got {','.join(axis.items)}, takes a number of values, as in "
-                        ":log:5, or --random"
+                        ":log:5, or --random or --study"
                     )
                 if len(ranges) > 1 or any(axis.field in together for together in self.zip):
                     raise UserError(f"{axis.flag}: takes one range alone, not zipped, to draw from")

@@ -5,7 +5,7 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -37,7 +37,7 @@ def check(folder: AblationFolder, question: Question, cells: Sequence[Cell]) -> 
     Args:
       folder: new, empty, or of an ablation; nothing is written.
       question: what is asked now.
-      cells: its cells.
+      cells: its cells; of a study none.
 
     Raises:
       UserError: the folder holds another ablation, or something else.
@@ -53,15 +53,23 @@ def check(folder: AblationFolder, question: Question, cells: Sequence[Cell]) -> 
             )
         return
     before = asked(folder)
-    here = {(cell.name, cell.seed, cell.record.workdir) for cell in cells}
-    gone = [c for c in cells_of(before) if (c.name, c.seed, c.record.workdir) not in here]
-    if gone:
-        found = differing(question, before)
+    if question.study is not None and before.study is not None:
+        # What it asks for follows from all that it is told: trials alone may be added.
+        question = dataclasses.replace(question, study=min(question.study, before.study))
+    found = differing(question, before)
+    studies = question.study is not None or before.study is not None
+    if found if studies else _is_gone(before, cells):
         what = f"{found[0]} {_shown(found[2])}, not {_shown(found[1])}" if found else "other code"
         raise UserError(
             f"--workdir: {folder.path} holds another ablation, with {what}; takes a folder of its "
             "own, or all of that ablation's cells and more"
         )
+
+
+def _is_gone(before: Question, cells: Sequence[Cell]) -> bool:
+    """Whether a question has a cell that is not among others."""
+    here = {(cell.name, cell.seed, cell.record.workdir) for cell in cells}
+    return any((c.name, c.seed, c.record.workdir) not in here for c in cells_of(before))
 
 
 def _shown(value: Any) -> str:
@@ -92,12 +100,56 @@ def begin(folder: AblationFolder, question: Question, cells: Sequence[Cell], com
         "ended": None,
     }
     with waiting(folder.lock("record")):
-        records = [dataclasses.asdict(cell.record) for cell in cells]
-        write_atomically(folder.path / "cells.json", _json(records))
+        _write_cells(folder, cells)
         write_atomically(folder.path / "command.txt", about["command"] + "\n")
         write_atomically(folder.path / "about.json", _json(about))
         # The last: what has no question has no cells to lose.
         write_atomically(folder.question, spec.write(question))
+
+
+def grow(folder: AblationFolder, cells: Sequence[Cell]) -> None:
+    """Write the cells of a study, where there are more than before.
+
+    Args:
+      folder: the ablation's.
+      cells: all that have been asked for, in order.
+
+    Raises:
+      OSError: they cannot be written.
+    """
+    with waiting(folder.lock("record")):
+        if len(cells) > len(folder.cells):
+            _write_cells(folder, cells)
+
+
+def tell(
+    folder: AblationFolder, number: int, told: Mapping[str, Any], about: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Write what a study is told of a trial, unless another process has.
+
+    Args:
+      folder: the ablation's.
+      number: of the trial, from 0.
+      told: {"setting": …, "value": the number, or None where the trial has failed}.
+      about: what study.json says of all trials.
+
+    Returns:
+      What the study is told by all processes: `told`, or what was there before.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with waiting(folder.lock("record")):
+        trials = folder.study.get("trials", [])
+        if number == len(trials):
+            trials.append(told)
+            write_atomically(folder.path / "study.json", _json({**about, "trials": trials}))
+        return trials[number]
+
+
+def _write_cells(folder: AblationFolder, cells: Sequence[Cell]) -> None:
+    records = [dataclasses.asdict(cell.record) for cell in cells]
+    write_atomically(folder.path / "cells.json", _json(records))
 
 
 def end(folder: AblationFolder) -> None:

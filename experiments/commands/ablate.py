@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser of the command line."""
-    help_line = "train, sample and measure over axes of values and seeds, and compare in a table"
+    help_line = "train, sample and measure over axes and seeds; compare in a table"
     parser = new_command(commands, "ablate", _run, help_line)
     add_workdir(parser)
     add_config(parser)
@@ -36,6 +36,7 @@ def add_to(commands: Any) -> None:
     add("--zip", action="append", metavar="FIELD,FIELD", help="axes that vary together")
     add("--one_at_a_time", action="store_true", default=None, help="first values, single changes")
     add("--random", type=positive, metavar="N", help="N draws from the axes, not all combinations")
+    add("--study", type=positive, metavar="N", help="N trials that Optuna asks for (extra search)")
     add("--seeds", type=positive, metavar="N", help="seeds of each cell; default: 1")
     add("--seed", type=int, metavar="N", help="the first seed; default: the config's")
     add("--metrics", metavar="NAME,…", help="bpd, error, nfe, loss, seconds, or of `evaluate`")
@@ -68,6 +69,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     devices.start()
     ablation = Ablation.of(options.workdir, question, devices.make_mesh(options.devices))
+    if ablation.study is not None:
+        _check_study(ablation, options)
     if options.plan:
         print(ablation.plan())
         return
@@ -79,6 +82,16 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         print(ablation.write_slurm(options.slurm, options.sbatch or [], retry=options.retry))
     elif _has_run(ablation, options):
         _finish(ablation, options)
+
+
+def _check_study(ablation: "Ablation", options: argparse.Namespace) -> None:
+    """Raises UserError for flags that take all cells to be known, or more than there are."""
+    for name in ("print_commands", "slurm", "cell"):
+        if getattr(options, name):
+            raise UserError(f"--{name}: takes no --study, whose cells follow from results")
+    if options.jobs and options.jobs > ablation.question.seeds:
+        seeds = ablation.question.seeds
+        raise UserError(f"--jobs: got {options.jobs}, takes at most --seeds={seeds} with --study")
 
 
 def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
@@ -104,11 +117,15 @@ def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
 
 def _finish(ablation: "Ablation", options: argparse.Namespace) -> None:
     """Write the tables and, once no cell is left, the report; say what has failed."""
+    from experiments.ablation.ablate import Ablation
     from experiments.ablation.locks import waiting
     from experiments.report.page import write_report
 
     if options.worker:
         return
+    if options.jobs and ablation.study is not None:
+        # The processes have asked for its cells, and this one has not.
+        ablation = Ablation.of(options.workdir, None, ablation.mesh)
     # Tasks of an array may end together.
     with waiting(ablation.folder.lock("tables")):
         print(ablation.finish())
