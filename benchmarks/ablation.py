@@ -75,6 +75,21 @@ def main() -> None:
             _kills(root, options)
 
 
+def words(result: dict[str, Any]) -> str:
+    """What has been measured, in a line."""
+    table = result["table"]
+    said = [
+        f"{table['cells']} cells at {table['seeds']} seeds, {table['steps']} steps each, in "
+        f"{table['minutes']:.0f} minutes on {table['machine']['cores']} cores"
+    ]
+    if overhead := result.get("overhead"):
+        said.append(f"{overhead['overhead']:.1%} over the bare cells at {overhead['steps']} steps")
+    if kills := result.get("kills"):
+        times = len(kills["killed_after_seconds"])
+        said.append(f"killed {times} times: {kills['same_files']} files of the table the same")
+    return "; ".join(said)
+
+
 def command(workdir: pathlib.Path, steps: int, seeds: int) -> list[str]:
     """The one command."""
     return [

@@ -6,6 +6,7 @@ writes them all anew, as after a mark was put on another page. Nothing is measur
 """
 
 from benchmarks import (
+    ablation,
     bits_per_dim,
     cifar10,
     density,
@@ -36,6 +37,7 @@ def figures() -> dict[str, str]:
     results = {path.stem: read(path.stem) for path in RESULTS.glob("*.json")}
     mixture, gpu = results["solvers"]["mixture"], results["networks_gpu"]
     return {
+        "ablation": ablation.words(results["ablation"]),
         "bits_per_dim": bits_per_dim.table(results["bits_per_dim"]["rows"]),
         "cifar10": cifar10.words(results["cifar10_h200"]),
         "density": density.words(results["density"]),
