@@ -93,7 +93,7 @@ def begin(folder: AblationFolder, question: Question, cells: Sequence[Cell], com
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     about = {
-        "command": folder.about.get("command", command),
+        "command": command,
         "versions": versions(),
         "hardware": hardware(),
         "started": folder.about.get("started", _now()),
