@@ -17,9 +17,11 @@ from experiments.ablation.run import Todo, run_all
 from experiments.ablation.run_cell import CellRunner
 from experiments.ablation.study import Study
 from experiments.ablation.table_files import as_markdown, write_tables
+from experiments.config_schema.sde_defaults import SAME_UNDER_EVERY_SDE
 from experiments.errors import UserError
 from experiments.paths import command, expand
 from experiments.runtime.atomic_files import write_atomically
+from experiments.workdir.folder import flat
 from sde_lib.registry import unknown_name
 
 
@@ -77,6 +79,21 @@ class Ablation:
         if is_new:
             Checker(question, mesh).check(study.single_changes())
         return cls(folder, question, study.cells, mesh, study)
+
+    @property
+    def note(self) -> str | None:
+        """What makes the answer less than it seems, in a line; None where nothing does."""
+        axis = "sde.name"
+        same = all(
+            flat(cell.experiment).items() >= SAME_UNDER_EVERY_SDE.items() for cell in self.cells
+        )
+        if axis not in [a.field for a in self.question.over] or not same:
+            return None
+        fields = " and ".join(f"{name} {value!r}" for name, value in SAME_UNDER_EVERY_SDE.items())
+        return (
+            f"{axis}: with {fields} a network learns the same under every SDE, so that loss and "
+            "bits/dim hardly differ; =None for each takes what an SDE was published with"
+        )
 
     def begin(self, argv: Sequence[str]) -> None:
         """Write what is asked.

@@ -1,7 +1,7 @@
 """What an ablation asks: what is varied, from where, over which seeds, and what is measured."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from experiments.ablation.values import range_of, split
@@ -156,6 +156,13 @@ class Question:
                     )
                 if len(ranges) > 1 or any(axis.field in together for together in self.zip):
                     raise UserError(f"{axis.flag}: takes one range alone, not zipped, to draw from")
+
+
+def with_axes(asked: Sequence[Axis], given: Sequence[Axis]) -> tuple[Axis, ...]:
+    """The axes that are asked, with the values of those that are given again, and new ones."""
+    again = {axis.field: axis for axis in reversed(given)}
+    kept = tuple(again.pop(axis.field, axis) for axis in asked)
+    return kept + tuple(axis for axis in given if axis not in kept)
 
 
 def differing(ours: Question, theirs: Question) -> tuple[str, Any, Any] | None:

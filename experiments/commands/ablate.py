@@ -71,6 +71,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     ablation = Ablation.of(options.workdir, question, devices.make_mesh(options.devices))
     if ablation.study is not None:
         _check_study(ablation, options)
+    if question is not None and ablation.note:
+        print(ablation.note, file=sys.stderr)
     if options.plan:
         print(ablation.plan())
         return
@@ -144,7 +146,7 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
     """
     from experiments.ablation import record, spec
     from experiments.ablation.folder import AblationFolder
-    from experiments.ablation.question import CONFIG, Axis, Question, as_overrides
+    from experiments.ablation.question import CONFIG, Axis, Question, as_overrides, with_axes
     from experiments.ablation.values import split
     from experiments.paths import expand
 
@@ -167,7 +169,7 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
         asked = record.asked(folder)
     else:
         return Question(**given) if given else None
-    for name in ("over", "zip"):
-        given[name] = getattr(asked, name) + given.get(name, ())
+    given["over"] = with_axes(asked.over, given.get("over", ()))
+    given["zip"] = asked.zip + given.get("zip", ())
     given["overrides"] = as_overrides([*asked.overrides, *overrides])
     return dataclasses.replace(asked, **given)

@@ -50,6 +50,15 @@ _ANY_SDE: dict[str, Any] = {
     "sampling.t_min": None,
 }
 
+SAME_UNDER_EVERY_SDE = {
+    name: _ANY_SDE[name]
+    for name in (
+        *("model.parameterization", "model.conditioning"),
+        *("training.weighting", "training.times"),
+    )
+}
+"""With all of these a network learns the same at a noise-to-signal ratio, whatever the SDE is."""
+
 # Of an SDE that is learned: the variational bound, at the times whose variance it learns.
 _LEARNED = {"training.weighting": "likelihood", "training.times": "uniform"}
 

@@ -196,6 +196,10 @@ def _find(source: str) -> tuple[Callable[[Request], Split], str]:
     try:
         return sources[source], ""
     except ValueError as error:
+        if source and not colon and expand(source).is_dir():
+            raise UserError(
+                f"data.source: got {source!r}, a folder, takes folder:{source} for its images"
+            ) from error
         message = unknown_name("data source", prefix, list(sources))
         # A mistyped prefix and a user's own module that fails to import look alike: say both.
         cause = f" ({one_line(error)})" if colon else ""

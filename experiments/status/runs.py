@@ -22,6 +22,9 @@ _CONFIG = "config.json"
 _FD = "fd"
 """What the Fréchet distance is called among an evaluation's metrics."""
 
+_PARAMETERS = "parameters_digest"
+"""What the protocol of samples has that a model has drawn."""
+
 
 def runs(folder: pathlib.Path) -> str:
     """The runs below a folder, the one that was written last first.
@@ -76,10 +79,13 @@ def _line(
 
 
 def _fd(folder: pathlib.Path) -> tuple[float, float | None] | None:
-    """The Fréchet distance of the newest evaluation that has one, and its standard error."""
+    """The Fréchet distance of the model's samples in the newest evaluation, its standard error."""
     for file in sorted(folder.glob("*.json"), key=lambda file: -file.stat().st_mtime):
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))["metrics"][_FD]
+            report = json.loads(file.read_text(encoding="utf-8"))
+            if _PARAMETERS not in report["protocol"]["samples"]:  # they were files
+                continue
+            found = report["metrics"][_FD]
             return float(found["value"]), found.get("standard_error")
         except (OSError, ValueError, TypeError, KeyError):
             continue

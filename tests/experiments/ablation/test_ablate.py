@@ -206,6 +206,22 @@ def test_a_cell_that_fails_is_told_and_tried_again(tmp_path, capsys):
         assert ablate(tmp_path / "run", "--devices=1", f"--cell={cell.digest}") == code
 
 
+def test_what_every_sde_learns_alike_is_told(tmp_path, capsys):
+    """And axes of a folder that are asked again have all their values, where they were."""
+    run, told = tmp_path / "run", "a network learns the same under every SDE"
+    asked = ["--over=sde.name=vp,ve", "--print_commands"]
+    toy = [flag for flag in TOY if "sampling.num_steps" not in flag]
+    toy += ["--config.training.times=log_normal"]
+    assert ablate(run, *toy, *asked, "--over=sampling.num_steps=3") == 0
+    assert told in capsys.readouterr().err
+    assert ablate(run, "--devices=1", "--over=sde.name=vp,ve,subvp", "--print_commands") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    names = [cell.name for cell in AblationFolder(run).cells]
+    assert names[0] == "sde.name=vp,sampling.num_steps=3"
+    assert ablate(tmp_path / "own", *TOY, *asked) == 0  # at times that are an SDE's own
+    assert told not in capsys.readouterr().err
+
+
 def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "model")
     model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16"]

@@ -37,7 +37,11 @@ def listed(folder: pathlib.Path, capsys) -> list[str]:
 
 def test_runs_are_listed_newest_first_with_what_was_measured(tmp_path, capsys):
     bits = {"protocol": {"split": "test"}, "examples": 9, "bits_per_dim": 3.25}
-    fd = {"metrics": {"fd": {"value": 12.5, "standard_error": 0.5}}}
+    fd = {
+        "metrics": {"fd": {"value": 12.5, "standard_error": 0.5}},
+        "protocol": {"samples": {"parameters_digest": "0"}},
+    }
+    files = {"metrics": {"fd": {"value": 99.0}}, "protocol": {"samples": {"num": 3}}}
     run(tmp_path / "old", 7200)
     run(
         tmp_path / "deep" / "new",
@@ -45,6 +49,7 @@ def test_runs_are_listed_newest_first_with_what_was_measured(tmp_path, capsys):
         **{
             "likelihood/a.json": json.dumps(bits | {"standard_error": 0.0125}),
             "evaluation/a.json": json.dumps(fd),
+            "evaluation/files.json": json.dumps(files),
             "evaluation/b.json": json.dumps({"metrics": {"kd": {"value": 1.0}}}),
         },
     )

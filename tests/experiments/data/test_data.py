@@ -470,6 +470,7 @@ IMAGES = np.zeros((3, 2, 2), np.uint8)
             r"data.source: unknown data source 'nzp'; did you mean 'npz'\? Known: .*No mod",
         ),
         ("", {}, "data.source: unknown data source ''"),
+        ("/", {}, "data.source: got '/', a folder, takes folder:/ for its images"),
         ("digits", {"split": "tset"}, "unknown split 'tset'; did you mean 'test'"),
         ("digits", {"image_size": 16}, "data.image_size: got 16; .* takes 8 or None"),
         ("digits", {"image_size": 0}, "data.image_size: got 0; takes a positive integer"),
