@@ -23,9 +23,16 @@ MUTANTS = [
     Mutant(
         "p-values that nobody has corrected",
         f"{_ROOM}table.py",
-        "dict(zip(compared, holm(p_values), strict=True))",
-        "dict(zip(compared, p_values, strict=True))",
+        "p_values = holm([_p(differences[name]) for name in distinct])",
+        "p_values = [_p(differences[name]) for name in distinct]",
         _PAIRED,
+    ),
+    Mutant(
+        "rows of one measurement are as many comparisons",
+        f"{_ROOM}table.py",
+        "distinct = [name for name in compared if alike[name] == name]",
+        "distinct = compared",
+        _test("test_table", "test_rows_of_one_measurement_are_tested_once"),
     ),
     Mutant(
         "pairs of different seeds",
