@@ -2,6 +2,7 @@
 
 import dataclasses
 import glob
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -196,10 +197,11 @@ def _find(source: str) -> tuple[Callable[[Request], Split], str]:
     try:
         return sources[source], ""
     except ValueError as error:
-        if source and not colon and expand(source).is_dir():
-            raise UserError(
-                f"data.source: got {source!r}, a folder, takes folder:{source} for its images"
-            ) from error
+        for kind, is_one in (("folder", pathlib.Path.is_dir), ("npz", pathlib.Path.is_file)):
+            if source and not colon and is_one(expand(source)):
+                raise UserError(
+                    f"data.source: got {source!r}, takes {kind}:{source} for what is in it"
+                ) from error
         message = unknown_name("data source", prefix, list(sources))
         # A mistyped prefix and a user's own module that fails to import look alike: say both.
         cause = f" ({one_line(error)})" if colon else ""
