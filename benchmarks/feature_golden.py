@@ -105,7 +105,13 @@ def tensors() -> dict[str, object]:
             "empty": torch.zeros(0, 3),
         }
     )
-    return {"model": state, "epoch": 3, "words": ["a", None]}
+    return {
+        "model": state,
+        "shadow": [whole[0], whole[1]],
+        "optimizer": {"param_groups": [{"lr": np.float64(2e-4), "betas": (0.9, 0.999)}]},
+        "epoch": 3,
+        "words": ["a", None],
+    }
 
 
 @torch.no_grad()

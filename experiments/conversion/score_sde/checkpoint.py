@@ -15,12 +15,12 @@ import numpy as np
 from experiments.builders.model import build_network
 from experiments.config_schema.sections import Experiment, ModelConfig
 from experiments.conversion.imported import Imported
-from experiments.conversion.score_sde import torch_file
 from experiments.conversion.score_sde.inference import FROZEN, infer, unused
 from experiments.conversion.score_sde.layout import Leaf, Shape, layout
 from experiments.conversion.torch_names import plain_name
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
+from experiments.runtime import torch_file
 from experiments.state.trees import unflatten
 from experiments.workdir.data_spec import DataSpec
 from models.networks.ncsnpp import NCSNpp

@@ -17,8 +17,8 @@ import numpy as np
 import safetensors
 
 from experiments.errors import UserError
-from experiments.evaluation.features.torch_tensors import read_torch
 from experiments.paths import expand
+from experiments.runtime import torch_file
 
 _SUFFIXES = (".pth", ".pt", ".npz", ".safetensors")
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
@@ -72,7 +72,7 @@ def read_weights(given: str, path: str, *, takes: str = "", hash: str = "") -> W
 
 def _tensors(file: pathlib.Path) -> dict[str, np.ndarray]:
     if file.suffix in (".pth", ".pt"):
-        return read_torch(file)
+        return torch_file.named(torch_file.load(file))
     try:
         if file.suffix == ".npz":
             with np.load(file) as arrays:

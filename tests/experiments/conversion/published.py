@@ -1,6 +1,13 @@
 """The published PyTorch layout written down once more, as a list: what a checkpoint holds."""
 
-from typing import NamedTuple
+import collections
+import pathlib
+import pickle
+import sys
+import types
+import zipfile
+from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -174,3 +181,52 @@ def checkpoint(tensors: list[Tensor], step: int = 5) -> dict:
         "optimizer": {},
         "step": step,
     }
+
+
+class _FloatStorage:
+    """The name of PyTorch's, and which of a file's it is."""
+
+    def __init__(self, key: str, size: int):
+        self.key, self.size = key, size
+
+
+def _rebuild_tensor_v2() -> None:
+    """The name of PyTorch's."""
+
+
+class _Pickler(pickle.Pickler):
+    """Writes arrays as PyTorch does its tensors."""
+
+    def __init__(self, file: Any):
+        super().__init__(file, protocol=2)
+        self.data: list[bytes] = []
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, _FloatStorage):
+            return "storage", _FloatStorage, obj.key, "cpu", obj.size
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, np.ndarray):
+            return NotImplemented
+        self.data.append(np.ascontiguousarray(obj, np.float32).tobytes())
+        strides = tuple(int(np.prod(obj.shape[axis + 1 :])) for axis in range(obj.ndim))
+        storage = _FloatStorage(str(len(self.data) - 1), obj.size)
+        hooks: dict = collections.OrderedDict()
+        return _rebuild_tensor_v2, (storage, 0, obj.shape, strides, False, hooks)
+
+
+def save(path: pathlib.Path, content: Any) -> None:
+    """Write a content as `torch.save` does, without PyTorch; arrays become tensors of float32."""
+    names = {"torch": (_FloatStorage, "FloatStorage"), "torch._utils": (_rebuild_tensor_v2, None)}
+    modules = {}
+    for module, (named, name) in names.items():
+        named.__module__, named.__qualname__ = module, name or named.__name__
+        modules[module] = types.ModuleType(module)
+        setattr(modules[module], named.__qualname__, named)
+    with zipfile.ZipFile(path, "w") as archive, mock.patch.dict(sys.modules, modules):
+        with archive.open("archive/data.pkl", "w") as file:
+            pickler = _Pickler(file)
+            pickler.dump(content)
+        for key, data in enumerate(pickler.data):
+            archive.writestr(f"archive/data/{key}", data)

@@ -15,7 +15,6 @@ import safetensors.numpy
 from experiments.builders.model import build_network
 from experiments.cli import main
 from experiments.conversion.imported import Imported
-from experiments.conversion.score_sde import torch_file
 from experiments.conversion.score_sde.layout import our_shapes
 from experiments.errors import UserError
 from experiments.runtime import devices
@@ -27,7 +26,7 @@ from experiments.workdir.trained_model import TrainedModel
 from models import NCSNpp
 from tests.experiments.commands.test_bad_input import refused
 from tests.experiments.conftest import DIGITS, metrics_of, train
-from tests.experiments.conversion.published import checkpoint, listed
+from tests.experiments.conversion.published import checkpoint, listed, save
 
 FLAT = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()}
 TRAINS = [argument for argument in DIGITS if argument != "--devices=1"]
@@ -48,12 +47,11 @@ def assert_same(ours, theirs):
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
-    """A published checkpoint of 8 × 8 grey images, without PyTorch: FILE's content is replaced."""
+def published(tmp_path):
+    """A published checkpoint of 8 × 8 grey images."""
     content = checkpoint(listed(FLAT, channels=1))
-    monkeypatch.setattr(torch_file, "load", lambda path: content)
     file = tmp_path / "checkpoint.pth"
-    file.write_bytes(b"")
+    save(file, content)
     return content, ["import", "--from=score_sde_pytorch", str(file), "--config=cifar10:vp"]
 
 
@@ -268,10 +266,11 @@ def test_a_disk_that_fails_leaves_nothing(published, tmp_path, capsys, monkeypat
     assert not list((tmp_path / "runs").iterdir())
 
 
-def test_what_is_no_checkpoint_is_refused(published, tmp_path, capsys, monkeypatch):
-    _, command = published
+def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
+    file = tmp_path / "a.pth"
+    command = ["import", "--from=score_sde_pytorch", str(file), "--config=cifar10:vp"]
     for content in ({}, [], 3, {"model": 3, "ema": {}}, {"model": {}, "ema": [], "step": "x"}):
-        monkeypatch.setattr(torch_file, "load", lambda path, content=content: content)
+        save(file, content)
         line = refused([*command, f"--workdir={tmp_path / 'run'}"], capsys)
         assert "is no checkpoint of score_sde_pytorch" in line
 
@@ -298,11 +297,3 @@ def test_damaged_safetensors_are_refused(trained, tmp_path, capsys):
     line = refused([*command, "--config.model.hidden=(16,17)"], capsys)
     assert "the config's network takes" in line
     assert not workdir.exists()
-
-
-def test_without_torch_one_line_says_what_to_install(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    (tmp_path / "a.pth").write_bytes(b"")
-    command = ["import", "--from=score_sde_pytorch", str(tmp_path / "a.pth"), "--config=digits"]
-    line = refused([*command, f"--workdir={tmp_path / 'run'}"], capsys)
-    assert "pip install 'scoresde[torch]'" in line

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from experiments.errors import UserError
-from experiments.evaluation.features.torch_tensors import read_torch
+from experiments.runtime.torch_file import load, named
 
-GOLDEN = pathlib.Path(__file__).parents[3] / "golden"
+GOLDEN = pathlib.Path(__file__).parents[2] / "golden"
 
 
 @pytest.mark.parametrize("name", ["tensors", "tensors_legacy"])
 def test_tensors_of_both_layouts(name):
-    found = read_torch(GOLDEN / f"{name}.pth")
+    content = load(GOLDEN / f"{name}.pth")
+    found = named(content)
     whole = np.arange(12.0, dtype=np.float32).reshape(3, 4)
     expected = {
         "model.float": whole,
@@ -31,6 +32,9 @@ def test_tensors_of_both_layouts(name):
     assert set(found) == set(expected)
     for key, array in expected.items():
         np.testing.assert_array_equal(found[key].astype(array.dtype), array, strict=True)
+    np.testing.assert_array_equal(content["shadow"], whole[:2])
+    assert content["optimizer"] == {"param_groups": [{"lr": 2e-4, "betas": [0.9, 0.999]}]}
+    assert (content["epoch"], content["words"]) == (3, ["a", None])
 
 
 class Calls:
@@ -58,9 +62,10 @@ def test_nothing_is_run(wrap, function, tmp_path):
     file = tmp_path / "evil.pth"
     file.write_bytes(wrap(pickle.dumps({"a": Calls(function, argument)})))
     with pytest.raises(
-        UserError, match=rf"no file of tensors alone \(it calls \w+\.{function.__name__}"
+        UserError,
+        match=rf"no file of tensors and numbers alone \(it calls \w+\.{function.__name__}",
     ):
-        read_torch(file)
+        load(file)
     assert not made.exists()
 
 
@@ -70,10 +75,41 @@ def test_tensors_stay_within_their_storage(tmp_path):
     file = tmp_path / "cut.pth"
     file.write_bytes(whole[:-30])
     with pytest.raises(UserError, match="is damaged"):
-        read_torch(file)
+        load(file)
     # The strides (1, 4) of the two columns, 4 numbers into the next row: 5 reach beyond.
     strides = b"K\x01K\x04\x86"
     assert whole.count(strides) == 1
     file.write_bytes(whole.replace(strides, b"K\x01K\x05\x86"))
     with pytest.raises(UserError, match="a tensor reaches beyond its storage"):
-        read_torch(file)
+        load(file)
+
+
+def test_numbers_of_numpy_1(tmp_path):
+    """Which called the module of its scalars by another name."""
+    file = tmp_path / "a.pth"
+    with zipfile.ZipFile(GOLDEN / "tensors.pth") as whole, zipfile.ZipFile(file, "w") as older:
+        for name in whole.namelist():
+            older.writestr(name, whole.read(name).replace(b"numpy._core.", b"numpy.core."))
+    assert load(file)["optimizer"]["param_groups"][0]["lr"] == 2e-4
+
+
+def test_a_number_is_of_numbers(tmp_path):
+    """Not a scalar of objects, which could be any."""
+    file = tmp_path / "a.pth"
+    file.write_bytes(zipped(pickle.dumps({"a": np.datetime64("2026-01-01")}, protocol=2)))
+    with pytest.raises(UserError, match="is damaged.*datetime64"):
+        load(file)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
+def test_a_file_that_is_cut_is_damaged(part, tmp_path):
+    whole, file = (GOLDEN / "tensors.pth").read_bytes(), tmp_path / "a.pth"
+    file.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(UserError, match="is damaged") as caught:
+        load(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_there_is_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"a\.pth: no such file"):
+        load(tmp_path / "a.pth")
