@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 def unknown_name(kind: str, name: str, known: list[str]) -> str:
     """The one-line message for a name that is not among `known`, with the nearest one suggested."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(sorted(known))}"
 

@@ -139,7 +139,10 @@ def _likelihood(
     _, path = measure(trained, data, seed=cell.seed, limit=question.limit)
     found = json.loads(path.read_text(encoding="utf-8"))
     low, high = found["interval_95"] or (None, None)
-    report["metrics"]["bpd"] = Estimate(found["bits_per_dim"], found["standard_error"], low, high)
+    details = {"examples": found["examples"]}
+    report["metrics"]["bpd"] = Estimate(
+        found["bits_per_dim"], found["standard_error"], low, high, details
+    )
     report["seconds"]["likelihood"] = found["seconds"]
     report["likelihood"] = _relative(path, folder)
 

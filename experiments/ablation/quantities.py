@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from experiments.ablation.question import Question
 from experiments.errors import UserError
-from experiments.evaluation.metrics import asked, metrics, split_choices
+from experiments.config_schema.choice import split_choices
+from experiments.evaluation.metrics import asked, metrics
 from sde_lib.registry import unknown_name
 
 OWN = {
@@ -50,7 +51,7 @@ def names(question: Question) -> list[str]:
         varies = [axis.field.startswith("sampling.") for axis in question.over]
         found = [] if varies and all(varies) else ["bpd"]
         return found + (["error", "nfe"] if any(varies) else [])
-    found = split_choices(question.metrics)
+    found = [*split_choices(question.metrics, "--metrics")]
     for name in found:
         if found.count(name) > 1:
             raise UserError(f"--metrics: got {name} twice, takes each once")
@@ -62,8 +63,6 @@ def names(question: Question) -> list[str]:
             raise UserError(f"--metrics: {unknown_name('metric', name, known)}")
     if others := of_evaluation(found):
         asked(",".join(others))
-    if not found:
-        raise UserError(f"--metrics: got none, takes names of {', '.join([*OWN, *metrics])}")
     return found
 
 

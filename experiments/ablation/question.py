@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from experiments.ablation.values import range_of, split
+from experiments.ablation.values import range_of
+from experiments.config_schema.choice import split_choices
 from experiments.errors import UserError, as_user_error
 from sde_lib import declared, ranged
 
@@ -45,7 +46,7 @@ class Axis:
         field = field.strip().removeprefix("--").removeprefix("config.")
         if not equals or not field:
             raise UserError(f"--over: got {text!r}, takes FIELD=VALUE,VALUE,…")
-        return cls(field, split(values, f"--over={field}"))
+        return cls(field, split_choices(values, f"--over={field}"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

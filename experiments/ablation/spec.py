@@ -23,7 +23,7 @@ import tomllib
 from typing import Any
 
 from experiments.ablation.question import Axis, Question
-from experiments.ablation.values import split
+from experiments.config_schema.choice import split_choices
 from experiments.errors import UserError
 from sde_lib.registry import unknown_name
 
@@ -56,7 +56,7 @@ def read(path: pathlib.Path) -> Question:
     return Question(
         **plain,
         over=tuple(Axis(field, _items(field, value)) for field, value in over.items()),
-        zip=tuple(split(text, "--zip") for text in zipped),
+        zip=tuple(split_choices(text, "--zip") for text in zipped),
         overrides=tuple(f"--config.{field}={_text(value)}" for field, value in shared.items()),
     )
 
@@ -105,7 +105,7 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _items(field: str, value: Any) -> tuple[str, ...]:
     """The items of an axis: of a text as a flag has them, of a list one by one."""
     if isinstance(value, str):
-        return split(value, f"--over={field}")
+        return split_choices(value, f"--over={field}")
     return tuple(map(_text, value if isinstance(value, list) else [value]))
 
 

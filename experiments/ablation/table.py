@@ -28,6 +28,11 @@ RULE = (
 )
 """When a number is marked as the best of its column."""
 
+_FEW_SEEDS = {
+    1: "One seed: no error bars, and no difference is significant; --seeds=3 has them.",
+    2: "Two seeds: an interval reaches 12.7 standard errors either way, of three seeds 4.3.",
+}
+
 BySeed = Mapping[int, float]
 
 
@@ -44,6 +49,7 @@ class Entry:
       low, high: of its 95 % interval; None for one seed.
       p: two-sided p-value of no difference, corrected; None for one seed.
       best: whether it is marked, by `RULE`.
+      examples: of which each seed's number is measured, where it says so.
     """
 
     mean: float
@@ -54,6 +60,7 @@ class Entry:
     high: float | None = None
     p: float | None = None
     best: bool = False
+    examples: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,18 @@ class Table:
     metrics: Sequence[str]
     rows: Sequence[Row]
 
+    @property
+    def notes(self) -> list[str]:
+        """What the numbers rest on: examples of a data set, seeds."""
+        lines = []
+        for metric in self.metrics:
+            entries = [row.metrics[metric].examples for row in self.rows if metric in row.metrics]
+            if told := sorted({num for num in entries if num is not None}):
+                nums = " to ".join(dict.fromkeys(f"{num:,}" for num in (told[0], told[-1])))
+                lines.append(f"{quantities.label(metric)}: of {nums} examples at each seed.")
+        seeds = max((row.seeds for row in self.rows), default=0)
+        return lines + ([_FEW_SEEDS[seeds]] if seeds in _FEW_SEEDS else [])
+
     def as_json(self) -> dict[str, Any]:
         """The table as table.json has it."""
         about = {
@@ -103,6 +122,7 @@ class Table:
             "baseline": self.rows[0].name if self.rows else None,
             "metrics": about,
             "rule": RULE,
+            "notes": self.notes,
             "rows": [dataclasses.asdict(row) for row in self.rows],
         }
 
@@ -127,7 +147,11 @@ def table_of(folder: AblationFolder) -> Table:
             values=some[0].values,
             seeds=sum(error is None for error in ended),
             failed=sum(error is not None for error in ended),
-            metrics={m: entries[m][name] for m in metrics if name in entries[m]},
+            metrics={
+                m: dataclasses.replace(entries[m][name], examples=_examples(some, results, m))
+                for m in metrics
+                if name in entries[m]
+            },
         )
         rows.append(row)
     axes = list(cells[0].values) if cells else []
@@ -152,6 +176,16 @@ def _by_seed(
         if number is not None and math.isfinite(number):
             found[cell.seed] = number
     return found
+
+
+def _examples(
+    cells: Sequence[CellRecord], results: Mapping[str, Mapping[str, Any]], metric: str
+) -> int | None:
+    """The fewest examples of which a setting's metric is measured; None where none says so."""
+    numbers = [results.get(cell.digest, {}).get("metrics", {}).get(metric, {}) for cell in cells]
+    found = [number.get("details", {}) for number in numbers]
+    told = [details["examples"] for details in found if "examples" in details]
+    return min(told, default=None)
 
 
 def _entries(numbers: Mapping[str, BySeed], metric: str) -> dict[str, Entry]:

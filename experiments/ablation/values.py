@@ -1,12 +1,9 @@
-"""The values of an axis as people write them: lists, ranges, and what has commas of its own.
+"""The ranges of an axis as people write them, beside single values.
 
-    adams,heun                      two values
-    (16,16),(32,32)                 two tuples: commas inside brackets separate nothing
-    unipc:order=2,variant=bh1,ddim  two choices: what is field=value belongs to the one before it
-    'a,b',c                         quotes keep a value together, and are taken off
     1e-4..1e-2:log:5                five values from 1e-4 to 1e-2, equally spaced in the logarithm
     0.1..0.9:lin:5                  equally spaced
     1e-4..1e-2:log                  anywhere between, for random draws
+    'a,b'                           a value whose quotes kept it together, and are taken off
 
 The numbers of a range are rounded to four digits, those of an integer field to integers.
 """
@@ -21,8 +18,6 @@ from experiments.errors import UserError
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER}):(log|lin)(?::(\d+))?")
-_CLOSES = {"(": ")", "[": "]", "{": "}"}
-_FIELD = re.compile(r"\w+\s*=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,53 +53,6 @@ class Range:
 def as_text(number: float, is_int: bool) -> str:
     """A number of a range, rounded."""
     return str(round(number)) if is_int else repr(float(f"{number:.4g}"))
-
-
-def split(text: str, flag: str) -> tuple[str, ...]:
-    """The items between the commas that are inside neither brackets nor quotes.
-
-    What is `field=value` belongs to the choice before it.
-
-    Args:
-      text: what is split.
-      flag: what it is from, for the message.
-
-    Raises:
-      UserError: a bracket or a quote that does not end, or an item without anything in it.
-    """
-    items: list[str] = []
-    item, ends = "", [""]
-    for character in text:
-        if character == ends[-1]:
-            ends.pop()
-        elif ends[-1] in ("'", '"'):
-            pass
-        elif character in ("'", '"'):
-            ends.append(character)
-        elif character in _CLOSES:
-            ends.append(_CLOSES[character])
-        elif character == "," and len(ends) == 1:
-            items.append(item.strip())
-            item = ""
-            continue
-        item += character
-    items.append(item.strip())
-    if len(ends) > 1:
-        raise UserError(f"{flag}: got {text!r}, takes a {ends[-1]} at the end of what it begins")
-    if not all(items):
-        raise UserError(f"{flag}: got {text!r}, takes values with commas between")
-    return _with_fields(items)
-
-
-def _with_fields(items: list[str]) -> tuple[str, ...]:
-    """The items, each with the fields that come after it."""
-    joined: list[str] = []
-    for item in items:
-        if joined and ":" in joined[-1] and _FIELD.match(item):
-            joined[-1] += f",{item}"
-        else:
-            joined.append(item)
-    return tuple(joined)
 
 
 def unquoted(item: str) -> str:

@@ -147,7 +147,7 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
     from experiments.ablation import record, spec
     from experiments.ablation.folder import AblationFolder
     from experiments.ablation.question import CONFIG, Axis, Question, as_overrides, with_axes
-    from experiments.ablation.values import split
+    from experiments.config_schema.choice import split_choices
     from experiments.paths import expand
 
     given = {
@@ -158,7 +158,7 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
     if "over" in given:
         given["over"] = tuple(map(Axis.parse, given["over"]))
     if "zip" in given:
-        given["zip"] = tuple(split(text, "--zip") for text in given["zip"])
+        given["zip"] = tuple(split_choices(text, "--zip") for text in given["zip"])
     if overrides:
         given["overrides"] = as_overrides(overrides)
     folder = AblationFolder.of(options.workdir)

@@ -1,12 +1,69 @@
-"""Choices with fields of their own: NAME, NAME:field=value,…, module:Class:field=value."""
+"""Choices with fields of their own: NAME, NAME:field=value,…, module:Class:field=value.
+
+Commas stand between choices, and between the fields of one:
+
+    adams,heun                      two choices
+    unipc:order=2,variant=bh1,ddim  two choices: what is field=value belongs to the one before it
+    (16,16),(32,32)                 two values: commas inside brackets separate nothing
+    'a,b',c                         two values: nor do those inside quotes
+"""
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any
 
 from experiments.errors import UserError, as_user_error
 from sde_lib import declared
 from sde_lib.registry import unknown_name
+
+_CLOSES = {"(": ")", "[": "]", "{": "}"}
+_FIELD = re.compile(r"\w+\s*=")
+
+
+def split_choices(text: str, flag: str) -> tuple[str, ...]:
+    """The choices, or values, between the commas that are inside neither brackets nor quotes.
+
+    Args:
+      text: what is split.
+      flag: what it is from, for the message.
+
+    Raises:
+      UserError: a bracket or a quote that does not end, or nothing between two commas.
+    """
+    items: list[str] = []
+    item, ends = "", [""]
+    for character in text:
+        if character == ends[-1]:
+            ends.pop()
+        elif ends[-1] in ("'", '"'):
+            pass
+        elif character in ("'", '"'):
+            ends.append(character)
+        elif character in _CLOSES:
+            ends.append(_CLOSES[character])
+        elif character == "," and len(ends) == 1:
+            items.append(item.strip())
+            item = ""
+            continue
+        item += character
+    items.append(item.strip())
+    if len(ends) > 1:
+        raise UserError(f"{flag}: got {text!r}, takes a {ends[-1]} at the end of what it begins")
+    if not all(items):
+        raise UserError(f"{flag}: got {text!r}, takes values with commas between")
+    return _with_fields(items)
+
+
+def _with_fields(items: list[str]) -> tuple[str, ...]:
+    """The items, each with the fields that come after it."""
+    joined: list[str] = []
+    for item in items:
+        if joined and ":" in joined[-1] and _FIELD.match(item):
+            joined[-1] += f",{item}"
+        else:
+            joined.append(item)
+    return tuple(joined)
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:

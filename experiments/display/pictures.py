@@ -98,7 +98,7 @@ def _densities(layers: dict[str, np.ndarray]) -> np.ndarray:
             values, bins=edges, density=True, histtype=filled, color=_COLOURS[name], label=name
         )
     axes.set_ylabel("density")
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
     return _drawn(figure)
 
 

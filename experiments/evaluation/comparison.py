@@ -131,10 +131,16 @@ class Comparison:
         }
 
     def extract(self) -> None:
-        """Make the features of the data that are not there yet."""
+        """Make the features of the data that are not there yet.
+
+        Raises:
+          UserError: a metric takes more examples of them.
+        """
         for split in (self.against.reference, self._test_split):
             if split is not None:
                 self._whole(split)
+        if self.against.reference is not None:
+            self.question.check_reference(self.num)
 
     @functools.cached_property
     def reference(self) -> Examples | Moments:

@@ -8,7 +8,7 @@ from experiments.config_schema.choice import check_fields, parse
 from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation.features.own import source_digest
-from experiments.evaluation.metrics import Metric, asked, metrics, split_choices
+from experiments.evaluation.metrics import Metric, asked, metrics
 from experiments.evaluation.metrics.metric import LABELS, PROBABILITIES
 from sde_lib import ranged
 from sde_lib.registry import unknown_name
@@ -58,7 +58,7 @@ class Question:
           UserError: as of `metrics.asked`.
         """
         of_features, bits = [], None
-        for choice in split_choices(text):
+        for choice in split_choices(text, flag):
             name, fields = parse(choice)
             if name == BITS:
                 check_fields(fields, BitsPerDim, f"{flag}: {BITS}")
@@ -97,8 +97,24 @@ class Question:
           UserError: the first that takes more.
         """
         for choice, metric in self.metrics.items():
-            if num < metric.fewest:
-                raise UserError(f"{field}: got {num}, takes {metric.fewest} or more with {choice}")
+            if num < metric.least:
+                raise UserError(f"{field}: got {num}, takes {metric.least} or more with {choice}")
+
+    def check_reference(self, num: int) -> None:
+        """Stop metrics of more reference examples than there are.
+
+        Args:
+          num: how many there are.
+
+        Raises:
+          UserError: the first that takes more.
+        """
+        for choice, metric in self.metrics.items():
+            if num < metric.least_reference:
+                raise UserError(
+                    f"--metrics: {choice}: got {num} reference examples, takes "
+                    f"{metric.least_reference} or more"
+                )
 
     def check_dim(self, dim: int, field: str = "--features") -> None:
         """Stop metrics of fewer features than an example has.

@@ -16,6 +16,8 @@ _MAX_FIGURES = 8
 _MAX_POINTS = 5000
 """Of all curves together: what keeps a page of 100 cells small."""
 _MOST_STEPS = 200
+_LINE = 1 / 300
+"""How wide a line is, of the height of a figure."""
 _MANY = 12
 """Curves from which on they are thinner."""
 
@@ -60,15 +62,15 @@ def _figure(number: int, name: str, lines: dict, most: int) -> Figure:
         for series, runs in lines.items()
     ]
     found = [curve for curve in found if np.isfinite(curve.values).any()]
-    several = any(len(curve.values) > 1 for curve in found)
+    notes = ["Lines are means over seeds, bands reach from the least to the greatest."]
+    notes = notes if any(len(curve.values) > 1 for curve in found) else []
+    notes += [f"One line: {'; '.join(names)}." for names in _on_each_other(found)]
     title = "Training loss" if name == _LOSS else name.removeprefix(_MEASURED)
     return Figure(
         name=f"curve{number}",
         title=f"{title} by step",
         svg=_draw(f"curve{number}", title, steps, found),
-        note="Lines are means over seeds, bands reach from the least to the greatest."
-        if several
-        else "",
+        note=" ".join(notes),
         series=tuple(curve.series for curve in found),
         csv=_csv(steps, found),
     )
@@ -96,6 +98,23 @@ def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low = np.where(there, values, np.inf).min(axis=0)
     high = np.where(there, values, -np.inf).max(axis=0)
     return tuple(np.where(num > 0, x, np.nan) for x in (mean, low, high))  # type: ignore[return-value]
+
+
+def _on_each_other(found: list[_Curve]) -> list[list[str]]:
+    """The labels of curves that cannot be told apart, each such group in order."""
+    means = [_spread(curve.values)[0] for curve in found]
+    if not means:
+        return []
+    width = _LINE * np.ptp(np.stack(means)[np.isfinite(means)])
+    groups: list[list[int]] = []
+    for k, mean in enumerate(means):
+        for group in groups:
+            if np.allclose(mean, means[group[0]], rtol=0, atol=width, equal_nan=True):
+                group.append(k)
+                break
+        else:
+            groups.append([k])
+    return [[found[k].series.label for k in group] for group in groups if len(group) > 1]
 
 
 def _draw(name: str, title: str, steps: np.ndarray, found: list[_Curve]) -> str:

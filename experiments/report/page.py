@@ -140,7 +140,7 @@ def _notes(study: Study, rows: list[Row]) -> list[str]:
         notes.append("Differences are of equal seeds, with their 95 % interval; * is p < 0.05.")
     if any(entry.best for entry in entries) and study.table.get("rule"):
         notes.append(study.table["rule"])
-    return notes
+    return notes + study.table.get("notes", [])
 
 
 def _csv(study: Study, metrics: list[Metric], rows: list[Row]) -> str:

@@ -1,6 +1,7 @@
 """Parallel coordinates: a line a cell through its value on every axis and its metrics."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,8 +72,14 @@ def _of_metric(metric: Metric, rows: list[Row]) -> _Axis:
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     span = high - low or 1.0
     marks = np.linspace(low, high, 5) if high > low else [low]
-    ticks = tuple(((x - low) / span, f"{x:.3g}") for x in marks)
+    ticks = tuple(zip((np.asarray(marks) - low) / span, _distinct(marks), strict=True))
     return _Axis(label=metric.label, heights=(means - low) / span, ticks=ticks)
+
+
+def _distinct(marks: Sequence[float]) -> list[str]:
+    """Numbers in as few digits, three or more, as tell them apart."""
+    texts = ([f"{x:.{digits}g}" for x in marks] for digits in range(3, 9))
+    return next((some for some in texts if len(set(some)) == len(marks)), [f"{x:.9g}" for x in marks])
 
 
 def _draw(columns: list[_Axis], rows: list[Row], kept: list[int]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from experiments.display.progress_line import seconds_left
 from experiments.display.sparkline import resample
 from experiments.errors import UserError
-from experiments.paths import command, expand
+from experiments.paths import command, expand, no_experiment
 from experiments.workdir.metrics import read_metrics
 from experiments.workdir.run_lock import is_held
 
@@ -42,6 +42,7 @@ class Status:
     Args:
       workdir: its path.
       objective, sde, network, parameterization, data: what is trained, by the names of the config.
+      seed: of the run.
       step: updates done, by the newest metrics or checkpoint.
       num_steps: updates in all.
       checkpoints: their steps, ascending.
@@ -62,6 +63,7 @@ class Status:
     network: str
     parameterization: str
     data: str
+    seed: int
     step: int
     num_steps: int
     checkpoints: list[int]
@@ -127,11 +129,11 @@ def read_status(workdir: str | pathlib.Path) -> Status:
     )
 
 
-def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
+def _read_config(path: pathlib.Path) -> tuple[dict[str, Any], int, int]:
     """What is trained, the number of steps, and the batch size."""
     file = path / "config.json"
     if not file.is_file():
-        raise UserError(f"--workdir: {path} holds no experiment (no config.json)")
+        raise no_experiment(path)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         about = {
@@ -140,6 +142,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, str], int, int]:
             "network": str(config["model"]["name"]),
             "parameterization": str(config["model"]["parameterization"]),
             "data": str(config["data"]["source"]),
+            "seed": int(config["seed"]),
         }
         training = config["training"]
         return about, int(training["num_steps"]), int(training["batch_size"])

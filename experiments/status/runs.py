@@ -15,8 +15,8 @@ from experiments.display.progress_line import duration, number
 from experiments.errors import UserError
 from experiments.status.facts import Status, read_status
 
-_HEADER = ("run", "SDE", "step", "loss", "bits/dim", "FD", "age")
-_NUMBERS = (2, 3, 4, 5, 6)
+_HEADER = ("run", "SDE", "seed", "step", "loss", "bits/dim", "FD", "age")
+_NUMBERS = (2, 3, 4, 5, 6, 7)
 _NONE = "–"
 _CONFIG = "config.json"
 _FD = "fd"
@@ -68,6 +68,7 @@ def _line(
     return (
         str(path.relative_to(folder)),
         status.sde,
+        str(status.seed),
         f"{status.step} of {status.num_steps}",
         _number(status.losses[-1] if status.losses else None),
         _NONE

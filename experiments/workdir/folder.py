@@ -28,7 +28,7 @@ from experiments.config_schema.resolve import resolve, to_config
 from experiments.config_schema.sections import Experiment
 from experiments.data import absolute, is_here
 from experiments.errors import UserError
-from experiments.paths import expand
+from experiments.paths import expand, no_experiment
 from experiments.runtime.atomic_files import write_atomically
 from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.run_lock import HeldError, hold
@@ -228,7 +228,7 @@ class Workdir:
 
     def _read(self) -> Experiment:
         if not self._config.is_file():
-            raise UserError(f"--workdir: {self.path} holds no experiment (no config.json)")
+            raise no_experiment(self.path)
         try:
             read = json.loads(self._config.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:

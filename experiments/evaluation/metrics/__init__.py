@@ -19,6 +19,6 @@ from experiments.evaluation.metrics import (  # noqa: F401
     sliced_wasserstein,
 )
 from experiments.evaluation.metrics.distances import neighbours
-from experiments.evaluation.metrics.metric import Metric, asked, metrics, split_choices
+from experiments.evaluation.metrics.metric import Metric, asked, metrics
 
-__all__ = ["Metric", "asked", "metrics", "neighbours", "split_choices"]
+__all__ = ["Metric", "asked", "metrics", "neighbours"]

@@ -13,7 +13,6 @@ import warnings
 import numpy as np
 from scipy.special import bdtrc
 
-from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.intervals import wilson
 from experiments.evaluation.metrics.metric import Metric, metrics
@@ -40,7 +39,7 @@ class C2ST(Metric):
     limit: int = ranged(2000, low=_FEWEST)
 
     @property
-    def fewest(self) -> int:
+    def least(self) -> int:
         """Of each set."""
         return _FEWEST
 
@@ -54,8 +53,6 @@ class C2ST(Metric):
         """The accuracy over five folds, with Wilson's interval."""
         assert isinstance(reference, Examples)
         num = min(generated.num, reference.num, self.limit)
-        if num < _FEWEST:
-            raise UserError(f"metrics: c2st: got {num} examples of a set, takes {_FEWEST} or more")
         rng = np.random.default_rng(seed)
         both = np.concatenate([e.some(num, rng) for e in (generated, reference)])
         right = _told_apart(both, np.repeat([1, 0], num), seed)

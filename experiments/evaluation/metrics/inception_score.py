@@ -17,7 +17,6 @@ import itertools
 import numpy as np
 from scipy.special import rel_entr
 
-from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.intervals import student_interval
 from experiments.evaluation.metrics.metric import PROBABILITIES, Metric, metrics
@@ -38,7 +37,7 @@ class InceptionScore(Metric):
     splits: int = ranged(10, low=1)
 
     @property
-    def fewest(self) -> int:
+    def least(self) -> int:
         """Two in each split."""
         return 2 * self.splits
 
@@ -51,11 +50,6 @@ class InceptionScore(Metric):
     ) -> dict[str, Estimate]:
         """The mean over splits with its standard error; the published ± is `standard_deviation`."""
         assert generated.probabilities is not None
-        if generated.num < 2 * self.splits:
-            raise UserError(
-                f"metrics: is: got {generated.num} examples for {self.splits} splits, takes "
-                f"{2 * self.splits} or more"
-            )
         order = np.random.default_rng(seed).permutation(generated.num)
         scores = inception_scores(generated.probabilities[order], self.splits)
         details = {"splits": scores.tolist(), "standard_deviation": float(scores.std())}

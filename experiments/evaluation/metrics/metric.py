@@ -1,13 +1,12 @@
 """What a metric is, the registry of them, and their names on the command line."""
 
 import abc
-import re
 from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
-from experiments.config_schema.choice import check_fields, parse
+from experiments.config_schema.choice import check_fields, parse, split_choices
 from experiments.config_schema.lookup import lookup
 from experiments.errors import UserError, blaming
 from experiments.evaluation.estimate import Estimate
@@ -29,19 +28,22 @@ class Metric(abc.ABC):
         reference (else its moments suffice), `probabilities` and `labels` of the generated
         examples, a `test` set.
       wants: what it has more numbers of, where it is there: a `test` set.
-      least: the smallest number of generated and of reference examples.
       widest: the largest number of features; None for any.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({EXAMPLES})
     wants: ClassVar[frozenset[str]] = frozenset()
-    least: ClassVar[int] = 2
     widest: ClassVar[int | None] = None
 
     @property
-    def fewest(self) -> int:
-        """The smallest number of generated examples, where the fields ask for more than `least`."""
-        return self.least
+    def least(self) -> int:
+        """The smallest number of generated examples."""
+        return 2
+
+    @property
+    def least_reference(self) -> int:
+        """The smallest number of reference examples: as many, where it needs them themselves."""
+        return self.least if EXAMPLES in self.needs else min(self.least, 2)
 
     @abc.abstractmethod
     def compute(
@@ -113,10 +115,14 @@ class Metric(abc.ABC):
                     f"metrics: {name}: got {whose} features of {other.dim} dimensions, takes "
                     f"{generated.dim} as the generated ones have"
                 )
-        for whose, num in {"generated": generated.num, "reference": reference.num}.items():
-            if num is not None and num < self.least:
+        nums = {
+            "generated": (generated.num, self.least),
+            "reference": (reference.num, self.least_reference),
+        }
+        for whose, (num, least) in nums.items():
+            if num is not None and num < least:
                 raise UserError(
-                    f"metrics: {name}: got {num} {whose} examples, takes {self.least} or more"
+                    f"metrics: {name}: got {num} {whose} examples, takes {least} or more"
                 )
         for whose, examples in {"generated": generated, "reference": reference}.items():
             if isinstance(examples, Examples) and (wrong := _not_finite(examples.features)):
@@ -160,7 +166,7 @@ def asked(text: str, flag: str = "--metrics") -> dict[str, Metric]:
         value.
     """
     found: dict[str, Metric] = {}
-    for choice in split_choices(text):
+    for choice in split_choices(text, flag):
         name, fields = parse(choice)
         make: Callable[..., Metric] = lookup(metrics, name, flag)
         check_fields(fields, make, f"{flag}: {name}")
@@ -168,12 +174,4 @@ def asked(text: str, flag: str = "--metrics") -> dict[str, Metric]:
             raise UserError(f"{flag}: got {choice} twice, takes each once")
         with blaming(f"{flag}: {name}"):
             found[choice] = make(**fields)
-    if not found:
-        raise UserError(f"{flag}: got none, takes names of {', '.join(metrics)}")
     return found
-
-
-def split_choices(text: str) -> list[str]:
-    """Choices between commas; what is `field=value` alone belongs to the choice before it."""
-    parts = [part.strip() for part in re.split(r",(?!\s*\w+\s*=)", text)]
-    return [part for part in parts if part]

@@ -28,7 +28,6 @@ import math
 
 import numpy as np
 
-from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.distances import neighbours_within, squared_distances, tiles
 from experiments.evaluation.metrics.intervals import student_interval, wilson
@@ -51,7 +50,7 @@ class PRDC(Metric):
     k_density: int = ranged(5, low=1)
 
     @property
-    def fewest(self) -> int:
+    def least(self) -> int:
         """One more than the neighbours of an example."""
         return max(self.k, self.k_density) + 1
 
@@ -64,7 +63,6 @@ class PRDC(Metric):
     ) -> dict[str, Estimate]:
         """The four, with the values of equal laws in the details of `density` and `coverage`."""
         assert isinstance(reference, Examples)
-        self._check_sizes(generated.num, reference.num)
         balls = self._balls(generated.features, reference.features)
         density = student_interval(balls.holding / self.k_density)
         null = {"k": self.k_density, "of_equal_sets": 1.0}
@@ -76,19 +74,6 @@ class PRDC(Metric):
             "density": dataclasses.replace(density, details=null),
             "coverage": dataclasses.replace(coverage, details=null | {"of_equal_sets": expected}),
         }
-
-    def _check_sizes(self, num: int, num_reference: int) -> None:
-        """Stop where there are fewer others than k.
-
-        Raises:
-          UserError: there are.
-        """
-        most = max(self.k, self.k_density)
-        if min(num_reference, num) <= most:
-            raise UserError(
-                f"metrics: prdc: got k = {most} of {num} generated and {num_reference} reference "
-                "examples, takes less than either"
-            )
 
     def _balls(self, generated: np.ndarray, reference: np.ndarray) -> "_Balls":
         """Who lies in whose ball, by all distances."""

@@ -21,7 +21,6 @@ import dataclasses
 import numpy as np
 from scipy.special import ndtri
 
-from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.metrics.intervals import LEVEL
 from experiments.evaluation.metrics.metric import Metric, metrics
@@ -43,6 +42,11 @@ class SlicedWasserstein(Metric):
 
     projections: int = ranged(500, low=1)
 
+    @property
+    def least(self) -> int:
+        """Two in each half of the reference."""
+        return 4
+
     def compute(
         self,
         generated: Examples,
@@ -53,10 +57,6 @@ class SlicedWasserstein(Metric):
         """Both, of as many examples: no more than half of the reference."""
         assert isinstance(reference, Examples)
         num = min(generated.num, reference.num // 2)
-        if num < 2:
-            raise UserError(
-                f"metrics: sw2: got {reference.num} reference examples, takes 4 or more"
-            )
         rng = np.random.default_rng(seed)
         ours = np.sort(rng.permutation(generated.num)[:num])
         halves = np.sort(rng.permutation(reference.num)[: 2 * num].reshape(2, num), axis=1)

@@ -7,7 +7,7 @@ from experiments.ablation.cell import cells_of
 from experiments.ablation.grid import settings
 from experiments.ablation.quantities import names
 from experiments.ablation.question import Axis, Question, field_of_flag
-from experiments.ablation.values import range_of, split
+from experiments.ablation.values import range_of
 from experiments.errors import UserError
 
 TINY = ("--config.model.hidden=(8,8)", "--config.training.num_steps=4")
@@ -16,26 +16,6 @@ TINY = ("--config.model.hidden=(8,8)", "--config.training.num_steps=4")
 def asked(*over: str, config: str | None = "toy2d", **more) -> Question:
     axes = tuple(map(Axis.parse, over))
     return Question(config=config, over=axes, overrides=TINY, **more)
-
-
-@pytest.mark.parametrize(
-    ("text", "items"),
-    [
-        ("adams,heun", ("adams", "heun")),
-        ("(16,16),(32,32)", ("(16,16)", "(32,32)")),
-        ("unipc:order=2,variant=bh1,ddim", ("unipc:order=2,variant=bh1", "ddim")),
-        ("'a,b', c", ("'a,b'", "c")),
-        ("cifar10:vp,cifar10:ve", ("cifar10:vp", "cifar10:ve")),
-    ],
-)
-def test_commas_separate_values_outside_brackets_quotes_and_fields(text, items):
-    assert split(text, "--over") == items
-
-
-@pytest.mark.parametrize("text", ["", "a,,b", "(1,2", "'a", "a)'"])
-def test_what_is_no_list_of_values(text):
-    with pytest.raises(UserError, match=r"^--over=x: got .*, takes"):
-        split(text, "--over=x")
 
 
 def test_a_range_is_equally_spaced_in_its_scale():

@@ -23,5 +23,5 @@ def test_what_can_be_told_apart():
     alike = C2ST().measure(ring(300, 1, 0), ring(150, 1, 1))["c2st"]
     assert alike.low < 0.5 < alike.high
     assert alike.details["p_value"] > 0.01
-    with pytest.raises(UserError, match="c2st: got 20 examples of a set, takes 50 or more"):
+    with pytest.raises(UserError, match="c2st: got 20 generated examples, takes 50 or more"):
         C2ST().measure(ring(20, 1, 0), ring(150, 1, 1))

@@ -45,7 +45,7 @@ def test_splits():
 
 
 def test_what_it_takes():
-    with pytest.raises(UserError, match="is: got 12 examples for 10 splits, takes 20 or more"):
+    with pytest.raises(UserError, match="is: got 12 generated examples, takes 20 or more"):
         InceptionScore().measure(of(sure(np.zeros(12, int))), of(sure([0, 1])))
     without = Examples(features=np.zeros((30, 1)))
     with pytest.raises(UserError, match="is: got features without probabilities of classes"):

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.errors import UserError
 from experiments.evaluation.estimate import Estimate
-from experiments.evaluation.metrics.metric import LABELS, Metric, asked, split_choices
+from experiments.evaluation.metrics.metric import LABELS, Metric, asked
 from experiments.evaluation.sets import Examples, Moments
 from sde_lib import ranged
 
@@ -45,13 +45,12 @@ def test_asked_for_by_words():
     found = asked(f"{HERE}:factor=2.5,other=3, {HERE}")
     assert list(found.values()) == [Difference(factor=2.5, other=3), Difference()]
     assert found[HERE].measure(examples(), examples())["difference"].value == 1.0
-    assert split_choices("fd,prdc:k=3,k_density=5,is") == ["fd", "prdc:k=3,k_density=5", "is"]
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "--metrics: got none, takes names"),
+        ("", "--metrics: got '', takes values"),
         ("fd_", "--metrics: unknown metric 'fd_'"),
         (f"{HERE},{HERE}", f"--metrics: got {HERE} twice"),
         (f"{HERE}:factr=2", "unknown field 'factr'; did you mean 'factor'"),

@@ -52,5 +52,5 @@ def test_coverage_of_many():
 @pytest.mark.parametrize("sizes", [(5, 9), (9, 5)])
 def test_more_neighbours_than_there_are(sizes):
     ours, theirs = (on_a_line(*range(n)) for n in sizes)
-    with pytest.raises(UserError, match=r"got k = 5 of \d generated and \d reference examples"):
+    with pytest.raises(UserError, match=r"prdc: got \d \w+ examples, takes 6 or more"):
         PRDC().measure(ours, theirs)
