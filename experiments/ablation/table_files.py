@@ -134,7 +134,9 @@ def _difference(entry: Entry) -> str:
     if entry.low is None or entry.high is None:
         return _signed(entry.difference, ".3g")
     half = (entry.high - entry.low) / 2
-    places = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    if half == 0:  # as of counts, which no seed changes
+        return _signed(entry.difference, ".3g")
+    places = max(0, 1 - math.floor(math.log10(half)))
     numbers = entry.difference, entry.low, entry.high
     shown = [_signed(number, f".{places}f") for number in numbers]
     p = "" if entry.p is None else f" p={entry.p:.2g}"

@@ -61,7 +61,7 @@ class Entry:
         if self.difference is None:
             return ""
         said = _signed(self.difference, self._decimals)
-        if self.low is None or self.high is None:
+        if self.low is None or self.high is None or self.is_exact:
             return said
         ends = (_signed(end, self._decimals) for end in (self.low, self.high))
         return f"{said} [{', '.join(ends)}]"
@@ -69,10 +69,15 @@ class Entry:
     @property
     def p_text(self) -> str:
         """What there is against no difference, as "p = 0.003", starred where it is significant."""
-        if self.p is None:
+        if self.p is None or self.is_exact:
             return ""
         star = " *" if self.is_significant else ""
         return f"p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}{star}"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every seed has the same difference, as of counts."""
+        return self.low is not None and self.low == self.high
 
     @property
     def is_significant(self) -> bool:
