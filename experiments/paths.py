@@ -28,7 +28,8 @@ def command(*words: object) -> str:
 
 def no_experiment(path: pathlib.Path) -> UserError:
     """The error for a folder that is taken for a workdir and is none; names those in it."""
-    found = sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/config.json"))
+    files = [*path.glob("*/config.json"), *path.glob("*/*/config.json")]
+    found = sorted(file.parent for file in files)
     below = f"; takes one of those in it, {', '.join(map(str, found[:3]))}" if found else ""
     more = ", …" if len(found) > 3 else ""
     return UserError(f"--workdir: {path} holds no experiment (no config.json){below}{more}")

@@ -17,8 +17,15 @@ import pytest
 
 from tests.shapes import checked
 
-# The shapes that annotations say are checked, in tests alone.
-jaxtyping.install_import_hook(["sde_lib", "samplers", "models"], f"{checked.__module__}.checked")
+_ROOT = pathlib.Path(__file__).parents[1]
+# The shapes that annotations say are checked, in tests alone, where modules have such.
+_SHAPED = [
+    ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+    for package in ("sde_lib", "samplers", "models")
+    for path in (_ROOT / package).rglob("*.py")
+    if "jaxtyping" in path.read_text(encoding="utf-8")
+]
+jaxtyping.install_import_hook(_SHAPED, f"{checked.__module__}.checked")
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", int(os.environ.get("SCORESDE_TEST_DEVICES", "8")))

@@ -99,7 +99,8 @@ def _values(axis: Axis, is_int: bool) -> list[str]:
 
 def _drawn(question: Question, num: int, is_int: Callable[[str], bool]) -> list[Setting]:
     """So many different settings, drawn from what the axes take."""
-    generator = np.random.default_rng([question.seed or 0, num])
+    # Not of `num`: more draws begin with the same.
+    generator = np.random.default_rng(question.seed or 0)
     others, endless = independent(question, is_int)
     drawn: dict[tuple[str, ...], Setting] = {}
     for _ in range(100 * num):

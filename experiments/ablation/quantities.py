@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from experiments.ablation.question import Question
-from experiments.errors import UserError
 from experiments.config_schema.choice import split_choices
+from experiments.errors import UserError
 from experiments.evaluation.metrics import asked, metrics
 from sde_lib.registry import unknown_name
 

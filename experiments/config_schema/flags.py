@@ -132,7 +132,9 @@ def _check_known(config: ConfigDict, argument: str, known: list[str]) -> None:
     if path not in known:
         if path in config and isinstance(config[path], ConfigDict):
             fields = ", ".join(k for k in known if k.startswith(f"{path}."))
-            raise UserError(f"config field {path!r}: is a section, takes one of its fields: {fields}")
+            raise UserError(
+                f"config field {path!r}: is a section, takes one of its fields: {fields}"
+            )
         near = unknown_name("config field", path, known).split(" Known:")[0]
         section = path.split(".")[0] + "."
         siblings = [k for k in known if k.startswith(section)] or sorted(config.keys())

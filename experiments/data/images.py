@@ -60,8 +60,8 @@ def different_sizes(
     """
     return UserError(
         f"data.image_size: images of different sizes, {first} is {first_shape[1]}x{first_shape[0]} "
-        f"and {other} is {shape[1]}x{shape[0]}; takes the side of the squares that they are cropped and "
-        "resized to, as data.image_size=64"
+        f"and {other} is {shape[1]}x{shape[0]}; takes the side of squares to crop and resize them "
+        "to, as data.image_size=64"
     )
 
 

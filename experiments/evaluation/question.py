@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from experiments.config_schema.choice import check_fields, parse
+from experiments.config_schema.choice import check_fields, parse, split_choices
 from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation.features.own import source_digest

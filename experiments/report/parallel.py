@@ -71,15 +71,19 @@ def _of_metric(metric: Metric, rows: list[Row]) -> _Axis:
     finite = means[np.isfinite(means)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     span = high - low or 1.0
-    marks = np.linspace(low, high, 5) if high > low else [low]
+    marks = np.linspace(low, high, 5).tolist() if high > low else [low]
     ticks = tuple(zip((np.asarray(marks) - low) / span, _distinct(marks), strict=True))
     return _Axis(label=metric.label, heights=(means - low) / span, ticks=ticks)
 
 
 def _distinct(marks: Sequence[float]) -> list[str]:
     """Numbers in as few digits, three or more, as tell them apart."""
-    texts = ([f"{x:.{digits}g}" for x in marks] for digits in range(3, 9))
-    return next((some for some in texts if len(set(some)) == len(marks)), [f"{x:.9g}" for x in marks])
+    texts: list[str] = []
+    for digits in range(3, 10):
+        texts = [f"{x:.{digits}g}" for x in marks]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 def _draw(columns: list[_Axis], rows: list[Row], kept: list[int]) -> str:

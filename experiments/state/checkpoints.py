@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import pathlib
 import sys
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -91,12 +92,17 @@ class Checkpoints:
             with self._reporting(step):
                 response.result()
 
-    def restore(self, state: Any) -> Any:
+    def restore(self, state: Any, parts: Collection[str] | None = None) -> Any:
         """The newest state that can be read, with the shapes and shardings of `state`.
 
         A part of it (a field, or one of the averages) that was saved with other leaves or shapes
         stays as `state` has it, abstract. The run itself puts newer ones, which cannot be read,
         aside as STEP.broken.
+
+        Args:
+          state: abstract.
+          parts: which to read, as "params" and "averages/0.999"; the leaves of others that fit are
+            None. None for all.
 
         Raises:
           UserError: there is none.
@@ -105,7 +111,7 @@ class Checkpoints:
             raise UserError(_NONE.format(self._folder))
         broken: dict[int, str] = {}
         for step in reversed(self.steps):
-            restored, problem = self._load(step, state)
+            restored, problem = self._load(step, state, parts)
             # One that a process cannot read is one that none takes.
             problems = [line for line in processes.all_gather(problem) if line is not None]
             if not problems:
@@ -118,18 +124,24 @@ class Checkpoints:
                 print(f"{broken[step]}; going back to the one before", file=sys.stderr)
         raise UserError(broken[self.steps[0]])
 
-    def _load(self, step: int, state: Any) -> tuple[Any, str | None]:
+    def _load(self, step: int, state: Any, parts: Collection[str] | None) -> tuple[Any, str | None]:
         """A state, or what was wrong with it."""
+        ours = flatten(state)
+        asked = {p: leaf for p, leaf in ours.items() if parts is None or _part(p) in parts}
+        # To look at all that was saved takes longer than to read it, and it fits but for a run
+        # that goes on with other fields.
+        with contextlib.suppress(Exception):
+            loaded = flatten(self._checkpointer.load(step, _only(state, asked)))
+            return _with(state, dict.fromkeys(ours) | {p: loaded[p] for p in asked}), None
         try:
             stored = self._checkpointer.metadata(step).metadata
             if stored is None:  # damaged; loading says what is wrong
                 return self._checkpointer.load(step, state), None
-            wanted = _fitting(state, stored)
-            loaded = flatten(self._checkpointer.load(step, _only(wanted, stored)))
-            merged = [
-                loaded[path] if path in wanted else leaf for path, leaf in flatten(state).items()
-            ]
-            return jax.tree.unflatten(jax.tree.structure(state), merged), None
+            fitting = _fitting(state, stored)
+            wanted = {p: leaf for p, leaf in fitting.items() if p in asked}
+            loaded = flatten(self._checkpointer.load(step, _only(stored, wanted)))
+            leaves = ours | dict.fromkeys(fitting) | {p: loaded[p] for p in wanted}
+            return _with(state, leaves), None
         except Exception as error:  # whatever a damaged file makes of Orbax and TensorStore
             return None, _one_line(error)
 
@@ -205,10 +217,14 @@ def _shape(leaf: Any) -> tuple[int, ...]:
     return jax.eval_shape(jax.random.key_data, leaf).shape if is_key else tuple(leaf.shape)
 
 
-def _only(wanted: dict[str, Any], stored: Any) -> Any:
-    """A saved state's tree with the leaves that are wanted, and Orbax's mark of one to skip."""
-    leaves = [wanted.get(path, ...) for path in flatten(stored)]
-    return jax.tree.unflatten(jax.tree.structure(stored), leaves)
+def _only(tree: Any, wanted: Mapping[str, Any]) -> Any:
+    """A tree with the leaves that are wanted, by path, and Orbax's mark of one to skip."""
+    return _with(tree, {path: wanted.get(path, ...) for path in flatten(tree)})
+
+
+def _with(tree: Any, leaves: Mapping[str, Any]) -> Any:
+    """A tree with other leaves, by path."""
+    return jax.tree.unflatten(jax.tree.structure(tree), [leaves[path] for path in flatten(tree)])
 
 
 def _free_name(path: pathlib.Path) -> pathlib.Path:

@@ -142,7 +142,7 @@ def _read_config(path: pathlib.Path) -> tuple[dict[str, Any], int, int]:
             "network": str(config["model"]["name"]),
             "parameterization": str(config["model"]["parameterization"]),
             "data": str(config["data"]["source"]),
-            "seed": int(config["seed"]),
+            "seed": int(config.get("seed", 0)),
         }
         training = config["training"]
         return about, int(training["num_steps"]), int(training["batch_size"])

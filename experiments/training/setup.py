@@ -190,8 +190,9 @@ def _params_of_another(
         theirs = resolve(Workdir(other).load())
         spec = Workdir(other).data_spec
         theirs = conditioned(theirs, spec.split(theirs)) if spec else theirs
-        state = restore(Workdir(other), theirs, shape, mesh)
-        first = begun(state, averages.names(theirs.training)[0])
+        name = averages.names(theirs.training)[0]
+        state = restore(Workdir(other), theirs, shape, mesh, [f"averages/{name}", "step"])
+        first = begun(state, name)
     except UserError as error:
         raise UserError(f"training.init_from: {error}") from error
     check_parameters(first, f"training.init_from: {other}")

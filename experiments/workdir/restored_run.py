@@ -1,6 +1,7 @@
 """A run as its workdir has it: its experiment, its data, and the parameters of a checkpoint."""
 
 import os
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from jax.sharding import Mesh
@@ -81,7 +82,8 @@ class RestoredRun(NamedTuple):
         spec = workdir.data_spec
         train = spec.split(experiment) if spec else split_of(experiment, "train")
         experiment = conditioned(experiment, train)
-        state = restore(workdir, experiment, train.shape, mesh)
+        part = "params" if raw else _part(experiment, average)
+        state = restore(workdir, experiment, train.shape, mesh, ("step", part))
         params = state.params if raw else _averaged(workdir, experiment, state, average)
         parameters = "raw" if raw else average or "ema"
         check_parameters(params, f"{workdir.checkpoints / str(state.step)} ({parameters})")
@@ -90,7 +92,11 @@ class RestoredRun(NamedTuple):
 
 
 def restore(
-    workdir: Workdir, experiment: Experiment, shape: tuple[int, ...], mesh: Mesh
+    workdir: Workdir,
+    experiment: Experiment,
+    shape: tuple[int, ...],
+    mesh: Mesh,
+    parts: Collection[str] | None = None,
 ) -> TrainState:
     """The newest state of a workdir that can be read.
 
@@ -99,13 +105,14 @@ def restore(
       experiment: its config.
       shape: of one example.
       mesh: the devices to lay it out on.
+      parts: which to read; None for all: as of `Checkpoints.restore`.
 
     Raises:
       UserError: there is none, or it is of another network.
     """
     network = build_network(experiment.model)
     with Checkpoints(workdir.checkpoints) as checkpoints:
-        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh))
+        state = checkpoints.restore(abstract_state(experiment, network, shape, mesh), parts)
     check_network(state, workdir.checkpoints)
     return state
 
@@ -123,6 +130,13 @@ def begun(state: TrainState, name: str) -> Any:
             "takes --raw, or a later checkpoint"
         )
     return average
+
+
+def _part(experiment: Experiment, average: str | None) -> str:
+    """What of a state an average is made of, by default the first."""
+    kept = averages.names(experiment.training)
+    name = kept[0] if average is None else average
+    return f"averages/{name}" if name in kept else "params"
 
 
 def _averaged(

@@ -63,6 +63,7 @@ def test_random_draws_are_seeded_and_never_twice():
     assert len(set(drawn)) == 20
     assert drawn == values(question)
     assert drawn != values(asked("a=1,2,3", "b=1e-4..1e-2:log", random=20, seed=4))
+    assert drawn[:5] == values(asked("a=1,2,3", "b=1e-4..1e-2:log", random=5, seed=3))
     assert {a for a, _ in drawn} == {"1", "2", "3"}
     below = sum(float(b) < 1e-3 for _, b in drawn)
     assert 3 < below < 17  # half of them in half of the decades

@@ -82,6 +82,16 @@ def test_the_best_is_marked_where_it_is_better_than_every_other(numbers, best, t
     assert marked == ([] if best is None else [best])
 
 
+def test_what_numbers_rest_on(tmp_path):
+    """Examples of the data, and so few seeds that error bars are wide or missing."""
+    assert "bits/dim: of 500 examples at each seed." in table_of(AblationFolder(EXAMPLE)).notes
+    notes = [
+        table_of(folder_of(tmp_path / str(num), {"a": [1.0] * num, "b": [2.0] * num})).notes
+        for num in (1, 2, 3)
+    ]
+    assert ["One seed" in notes[0][0], "Two seeds" in notes[1][0], notes[2]] == [True, True, []]
+
+
 def test_rows_of_one_measurement_are_tested_once(tmp_path):
     """As bits/dim of cells that share a model: p = 0.03 stays so, and all that are best are."""
     shared = {"a": [1, 1.45, 0.75], "b": [0, 0, 0], "c": [1, 1.45, 0.75], "d": [0, 0, 0]}

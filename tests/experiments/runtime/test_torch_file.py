@@ -97,7 +97,7 @@ def test_a_number_is_of_numbers(tmp_path):
     """Not a scalar of objects, which could be any."""
     file = tmp_path / "a.pth"
     file.write_bytes(zipped(pickle.dumps({"a": np.datetime64("2026-01-01")}, protocol=2)))
-    with pytest.raises(UserError, match="is damaged.*datetime64"):
+    with pytest.raises(UserError, match=r"is damaged.*datetime64"):
         load(file)
 
 
