@@ -72,11 +72,11 @@ def _of_metric(metric: Metric, rows: list[Row]) -> _Axis:
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     span = high - low or 1.0
     marks = np.linspace(low, high, 5).tolist() if high > low else [low]
-    ticks = tuple(zip((np.asarray(marks) - low) / span, _distinct(marks), strict=True))
+    ticks = tuple(zip((np.asarray(marks) - low) / span, told_apart(marks), strict=True))
     return _Axis(label=metric.label, heights=(means - low) / span, ticks=ticks)
 
 
-def _distinct(marks: Sequence[float]) -> list[str]:
+def told_apart(marks: Sequence[float]) -> list[str]:
     """Numbers in as few digits, three or more, as tell them apart."""
     texts: list[str] = []
     for digits in range(3, 10):

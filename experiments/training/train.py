@@ -44,6 +44,11 @@ from experiments.workdir.results import Result
 _MUST_AGREE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 """Packages of which all processes must have one version."""
 
+_ONLY_WARMS_UP = (
+    "training.warmup {0.warmup} is more than training.num_steps {0.num_steps}: the learning rate "
+    "never reaches {0.learning_rate:g}"
+)
+
 
 class Ended(NamedTuple):
     """How a run has ended.
@@ -112,6 +117,8 @@ def train(
         if processes.is_first():
             workdir.record(experiment)
             workdir.record_data_spec(spec)
+        if located.training.warmup > located.training.num_steps:
+            _say(_ONLY_WARMS_UP.format(located.training))
         run = _Run(workdir, mesh, prepared, checkpoints, stop, shared)
         return run.to_end(state)
 

@@ -182,6 +182,7 @@ def test_a_bad_file(text, line, tmp_path):
         (["a=2..1:lin:3"], {}, "LOW below HIGH"),
         (["a=1,2"], {"random": 3}, "--random: got 3, takes at most the 2"),
         (["sde.name=vp,vpp"], {}, "sde.name=vpp: sde.name: unknown"),
+        (["sde=vp"], {}, "sde=vp: config field 'sde': is a section, takes one of its fields: sde."),
         (["sde.nam=vp"], {}, "sde.nam=vp: unknown config field 'sde.nam'"),
         (["training.batch_size=16,x"], {}, "training.batch_size=x: training.batch_size: got 'x'"),
         (

@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import re
+import shutil
 import statistics
 import urllib.parse
 
@@ -17,6 +18,7 @@ import pytest
 
 from experiments.cli import main
 from experiments.report.page import write_report
+from experiments.report.parallel import told_apart
 from experiments.report.rows import with_error
 from tests.experiments.report import example
 
@@ -148,6 +150,19 @@ def test_a_row_knows_which_choices_let_it_be_seen(page):
     assert [tuple(map(int, row)) for row in rows] == settings
 
 
+def test_curves_on_each_other_are_told(tmp_path):
+    folder = example.write(tmp_path / "a", {"sde.name": ["vp", "ve", "flow"]}, seeds=2)
+    for seed in range(2):
+        models = folder / "models"
+        shutil.copy(models / f"000-{seed}" / "metrics.jsonl", models / f"002-{seed}")
+    assert "One line: sde.name=vp; sde.name=flow." in report(folder).text
+
+
+def test_the_ticks_of_an_axis_differ():
+    assert told_apart([1.921, 1.9215, 1.922]) == ["1.921", "1.9215", "1.922"]
+    assert told_apart([0.0, 0.5, 1.0]) == ["0", "0.5", "1"]
+
+
 def test_a_failed_run_is_shown_with_its_line(page):
     (line,) = [text for text in page.inside["li"] if "no finite loss" in text]
     assert "seed 1: training: 20 updates in a row had no finite loss" in line
@@ -262,6 +277,7 @@ def test_cells_of_one_model_share_its_curve_and_its_histogram(tmp_path):
     ]
     assert "sde.name=vp share" in page.table("bits.csv")[0]
     assert any(a.get("data-cells") == "0 1" for t, a in page.elements if t == "g")
+    assert "One line: " not in page.text
     # What is the same at every cost is no question of it.
     names = [a["download"] for _, a in page.elements if "download" in a]
     assert [name for name in names if name.startswith("cost")] == ["cost0.csv"]

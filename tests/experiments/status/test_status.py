@@ -212,6 +212,11 @@ def test_a_folder_without_an_experiment(tmp_path, capsys, text, says):
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+    if text is None:  # as the folder of an ablation, which has many
+        (tmp_path / "models" / "a").mkdir(parents=True)
+        (tmp_path / "models" / "a" / "config.json").touch()
+        assert main(["status", f"--workdir={tmp_path}"]) == 2
+        assert f"takes one of those in it, {tmp_path}/models/a\n" in capsys.readouterr().err
 
 
 def test_an_unknown_argument(workdir, capsys):

@@ -1,0 +1,52 @@
+"""Checkpoints, read in parts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.state.checkpoints import Checkpoints
+from experiments.state.train_state import TrainState
+from experiments.state.trees import flatten
+
+FIELDS = ("step", "key", "weighting", "in_a_row", "sums")
+
+
+def state(width: int) -> TrainState:
+    """A state whose every part is a number of its own; parameters have a width."""
+    ones = {"kernel": jnp.ones((2, width))}
+    parts = {"params": ones, "averages": {"a": ones, "b": ones}, "opt_state": ones}
+    parts |= dict.fromkeys(FIELDS, jnp.ones(3))
+    numbers = iter(range(20))
+    return TrainState(**jax.tree.map(lambda leaf: leaf * next(numbers), parts))
+
+
+def abstract(width: int) -> TrainState:
+    place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), state(width)
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "checkpoints"
+    with Checkpoints(folder, writer=True) as checkpoints:
+        checkpoints.save(1, state(4))
+    return folder
+
+
+@pytest.mark.parametrize("width", [4, 5])
+def test_only_what_is_asked_for_is_read(folder, width):
+    """What does not fit stays abstract, asked for or not; what fits and is not asked for, None."""
+    with Checkpoints(folder) as checkpoints:
+        found = checkpoints.restore(abstract(width), ["step", "averages/b"])
+    saved, leaves = flatten(state(4)), flatten(found)
+    assert set(leaves) == ({"step", "averages/b/kernel"} if width == 4 else {"step"}) | {
+        path for path in saved if path.endswith("kernel") and width == 5
+    }
+    for path, leaf in leaves.items():
+        if width == 5 and path.endswith("kernel"):
+            assert isinstance(leaf, jax.ShapeDtypeStruct)
+        else:
+            np.testing.assert_array_equal(leaf, saved[path])
