@@ -1,23 +1,32 @@
 """A tiny experiment that trains in seconds, and the command line run in this process."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from experiments.builders import check as builders_check
 from experiments.builders.model import build_network, conditioned
 from experiments.cli import main
 from experiments.config_schema.resolve import resolve
-from experiments.config_schema.sections import Experiment
-from experiments.runtime import devices
+from experiments.config_schema.sections import Experiment, TrainingConfig
+from experiments.runtime import devices, sharding
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.train_state import abstract_state
+from experiments.training import train as training
+from experiments.training.objective import Objective
+from experiments.training.step import make_train_step
 from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import CLOCK, read_metrics
 from sde_lib import SDE
+
+_MOST_STEPS = 4
 
 # Batches divide by the 8 virtual devices of the tests; most use one, which compiles faster.
 TOY = [
@@ -99,6 +108,28 @@ def each_experiment_is_checked_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("check_functions", "check_parameterization", "check_sampling"):
             patched.setattr(builders_check, name, once(getattr(builders_check, name)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def each_step_is_compiled_once() -> Iterator[None]:
+    """Runs of one experiment make the same updates, whatever becomes of them: by one program."""
+    made: dict[str, Callable] = {}
+
+    def step(config: TrainingConfig, objective: Objective, network: nn.Module, mesh: Mesh) -> Any:
+        experiment, data = objective.experiment, objective.data
+        facts = [dataclasses.asdict(experiment) | {"sampling": None, "likelihood": None}]
+        facts += [data.shape, data.codec, data.num, data.num_classes, data.cond_mean, data.cond_std]
+        kinds = [type(objective), type(objective.sde), network, mesh, sharding.MIN_SIZE]
+        key = repr((*facts, *kinds))
+        if key not in made:
+            if len(made) == _MOST_STEPS:
+                made.pop(next(iter(made)))
+            made[key] = make_train_step(config, objective, network, mesh)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "make_train_step", step)
         yield
 
 

@@ -58,9 +58,9 @@ def test_runs_are_listed_newest_first_with_what_was_measured(tmp_path, capsys):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}", encoding="utf-8")
     header, newer, older = listed(tmp_path, capsys)
-    assert header.split() == ["run", "SDE", "step", "loss", "bits/dim", "FD", "age"]
+    assert header.split() == ["run", "SDE", "seed", "step", "loss", "bits/dim", "FD", "age"]
     said = [part.strip() for part in newer.split("  ") if part]
-    assert said[:-1] == ["deep/new", "ve", "50 of 100", "0.25", "3.2500 ± 0.013", "12.5 ± 0.5"]
+    assert said[:-1] == ["deep/new", "ve", "0", "50 of 100", "0.25", "3.2500 ± 0.013", "12.5 ± 0.5"]
     assert said[-1].startswith("1 min 0")
     assert older.split("  ")[0] == "old"
     assert older.split()[-7:-3] == ["0.25", "–", "–", "2"]
@@ -75,8 +75,8 @@ def test_files_of_something_else_hide_no_run(tmp_path, capsys):
     for number, text in enumerate(["garbage", "[1]\n", '{"a": 1}\n']):
         run(tmp_path / f"run{number}", 60, **{"metrics.jsonl": text, "likelihood/a.json": "[]"})
     lines = sorted(listed(tmp_path, capsys)[1:])
-    assert [line.split()[:5] for line in lines] == [
-        [f"run{number}", "ve", "0", "of", "100"] for number in range(3)
+    assert [line.split()[:6] for line in lines] == [
+        [f"run{number}", "ve", "0", "0", "of", "100"] for number in range(3)
     ]
 
 

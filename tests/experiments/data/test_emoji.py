@@ -33,8 +33,15 @@ def packages():
 @pytest.fixture(autouse=True, scope="module")
 def each_file_is_read_once():
     """There are thousands of pictures, and every option has most of them."""
+    decode, read = emoji._decode, {}
+
+    def once(paths):
+        new = [path for path in paths if path not in read]
+        read.update(zip(new, decode(new), strict=True) if new else {})
+        return np.stack([read[path] for path in paths])
+
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(emoji, "decode_image", functools.cache(emoji.decode_image))
+        patched.setattr(emoji, "_decode", once)
         yield
 
 
