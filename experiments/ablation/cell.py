@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from experiments.ablation.folder import CellRecord
 from experiments.ablation.grid import Setting, settings
 from experiments.ablation.question import CONFIG, Question
@@ -103,12 +105,11 @@ class Reader:
 
     def is_int(self, field: str) -> bool:
         """Whether a field takes integers; no where there is no such field."""
-        config = self._base
+        found = self._base
         *sections, name = field.split(".")
         for section in sections:
-            config = config.get(section) if hasattr(config, "get") else None
-        known = hasattr(config, "get_type") and name in config
-        return known and config.get_type(name) is int
+            found = found.get(section) if isinstance(found, ConfigDict) else None
+        return isinstance(found, ConfigDict) and name in found and found.get_type(name) is int
 
     def cells(self, setting: Setting) -> list[Cell]:
         """The cells of a setting, at all seeds.

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation import report
 from experiments.evaluation.against import Against
@@ -104,6 +105,7 @@ def evaluate(
     if question is not None and not question.metrics:
         return _bits_alone(trained, question, seed, place, output)
     labelled = guide.trained if guide and not guide.conditional else trained
+    comparable = _of_one_kind(labelled.train, trained.train)
     with lock or contextlib.nullcontext():
         comparison = Comparison.of(
             question,
@@ -111,13 +113,18 @@ def evaluate(
             trained.train,
             features,
             folder or place / "features",
-            labelled=labelled.experiment.model.conditional and not labelled.train.cond_dim,
-            classes=classes,
+            labelled=comparable
+            and labelled.experiment.model.conditional
+            and not labelled.train.cond_dim,
+            classes=classes if comparable else None,
             flag=flags[1],
         )
         num = _number(num, comparison)
         comparison.extract()
-    cond = _conditions(comparison, labelled, num, classes)
+    if comparable:
+        cond = _conditions(comparison, labelled, num, classes)
+    else:
+        cond = condition_of(labelled.experiment, labelled.train, num, classes=classes)
     subject = Subject.of_model(trained, num=num, seed=seed, sde=sde, guide=guide, cond=cond)
     return _measured(
         subject, comparison, place, seed, output=output, about=about, trained=trained, keep=keep
@@ -157,6 +164,12 @@ def evaluate_files(
     )
     comparison.question.check_num(subject.batches.num)
     return _measured(subject, comparison, folder, seed, output=output, about=about)
+
+
+def _of_one_kind(labelled: Split, data: Split) -> bool:
+    """Whether the classes of what conditions samples are those of the data, as far as is known."""
+    names = {split.class_names for split in (labelled, data) if split.class_names}
+    return labelled.num_classes == data.num_classes and len(names) < 2
 
 
 def _number(num: int | None, comparison: Comparison) -> int:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,6 +223,27 @@ def test_conditions_are_those_of_the_data(tmp_path, no_pictures, monkeypatch):
         patched.setattr(verb, "_MOST", 10**9)
         patched.setattr(verb, "_measured", lambda subject, *_, **__: subject.batches.num)
         assert evaluate(opened, metrics=FD, classes=[5]) == np.sum(labels == 5)
+
+
+def test_classes_of_a_guide_that_are_not_the_datas_are_its_own(toy, monkeypatch):
+    """In turn, and compared with all of the data; those of the data are as often as there."""
+    monkeypatch.setattr(verb.Subject, "of_model", lambda *_, cond, **__: cond.label)
+    monkeypatch.setattr(
+        verb, "_measured", lambda labels, comparison, *_, **__: (labels, comparison)
+    )
+    model = dataclasses.replace(toy.experiment.model, conditional=True)
+    experiment = dataclasses.replace(toy.experiment, model=model)
+    moons = load("toy:moons", "train")
+    other = Split.of(moons.values, np.arange(moons.num) % 3, levels=None, classes=3)
+    for split, expected in ((other, [0, 1, 2, 0, 1, 2]), (moons, None)):
+        trained = SimpleNamespace(experiment=experiment, train=split)
+        guide = SimpleNamespace(trained=trained, conditional=False)
+        labels, comparison = evaluate(toy, metrics=FD, num=6, guide=guide)
+        if expected is None:
+            rows = np.random.RandomState(0).permutation(moons.num)[:6]
+            expected = moons.labels[rows]
+        np.testing.assert_array_equal(labels, expected)
+        assert comparison.classes is None
 
 
 def test_the_nearest_training_images_stand_beside_a_copy_first():
