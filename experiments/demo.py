@@ -1,12 +1,10 @@
 """The command `demo`: the main job on the embedded digits, from training to bits/dim."""
 
-from typing import Any
-
 import numpy as np
 
 from experiments.config_schema.flags import load_experiment
 from experiments.display.pictures import provenance
-from experiments.evaluation.digit_classifier import recognise
+from experiments.evaluation.digit_classifier import DigitClassifier
 from experiments.likelihood.measure import measure
 from experiments.runtime import devices
 from experiments.sampling.conditions import condition_of
@@ -39,9 +37,10 @@ def demo(path: str, num_devices: int | None, overrides: list[str]) -> None:
 
     print("\n2. sample by predictor–corrector and by the probability flow")
     base = TrainedModel.open(path, overrides, mesh)
-    _judge(base, _draw(base))
     flow = TrainedModel.open(path, [*overrides, "--config.sampling.solver=probability_flow"], mesh)
-    _judge(flow, _draw(flow))
+    classifier = DigitClassifier(base.dataset("train"), base.dataset("test"))
+    for trained in (base, flow):
+        _judge(classifier, trained, _draw(trained))
 
     print("\n3. bits/dim of the test split")
     print(measure(base, base.dataset("test"))[0])
@@ -58,13 +57,12 @@ def _draw(trained: TrainedModel) -> Samples:
     return drawn.samples
 
 
-def _judge(trained: TrainedModel, samples: Samples) -> None:
+def _judge(classifier: DigitClassifier, trained: TrainedModel, samples: Samples) -> None:
     """Print what a classifier of the real digits says of the samples."""
-    train: Any = trained.dataset("train")
-    seen = recognise(np.asarray(train.codec.decode(samples.x)), train, trained.dataset("test"))
+    seen = classifier.recognise(np.asarray(trained.train.codec.decode(samples.x)))
     print(
-        f"a classifier ({seen.test_accuracy:.1%} right on the real test split) gives "
+        f"a classifier ({classifier.test_accuracy:.1%} right on the real test split) gives "
         f"{seen.confident:.1%} of them a probability above 0.9 "
-        f"({seen.confident_real:.1%} of the real ones)\n"
+        f"({classifier.of_real.confident:.1%} of the real ones)\n"
         f"each digit's share, 0 to 9: {' '.join(map(str, seen.counts))}"
     )

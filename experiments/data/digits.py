@@ -1,5 +1,7 @@
 """scikit-learn's 1797 handwritten digits, 8×8 with 17 grey levels: no file, no network."""
 
+import functools
+
 import numpy as np
 
 from experiments.data.source import Request, sources
@@ -17,8 +19,6 @@ def open_digits(request: Request) -> Split:
     Raises:
       UserError: an argument after "digits", or an image size other than theirs.
     """
-    from sklearn import datasets
-
     if request.source != "digits":
         raise UserError(f"data.source: got {request.source!r}; digits takes nothing after its name")
     if request.image_size not in (None, 8):
@@ -26,10 +26,17 @@ def open_digits(request: Request) -> Split:
             f"data.image_size: got {request.image_size}; the digits are 8x8, have 17 grey "
             "levels and are not resized: takes 8 or None"
         )
-    bunch = datasets.load_digits()
+    values, labels = _read()
     # RandomState, because NumPy promises that its stream never changes between versions.
-    order = np.random.RandomState(0).permutation(len(bunch.images))
+    order = np.random.RandomState(0).permutation(len(values))
     rows = order[-NUM_TEST:] if request.split == "test" else order[:-NUM_TEST]
-    values = bunch.images[rows, :, :, None].astype(np.uint8)
-    labels = bunch.target[rows].astype(np.int32)
-    return Split.of(values, labels, levels=17, class_names=tuple("0123456789"))
+    return Split.of(values[rows], labels[rows], levels=17, class_names=tuple("0123456789"))
+
+
+@functools.cache
+def _read() -> tuple[np.ndarray, np.ndarray]:
+    """Grey levels uint8 [1797, 8, 8, 1] and labels int32 [1797]: their text is read once."""
+    from sklearn import datasets
+
+    bunch = datasets.load_digits()
+    return bunch.images[..., None].astype(np.uint8), bunch.target.astype(np.int32)
