@@ -10,7 +10,9 @@ from experiments.ablation import quantities
 from experiments.ablation.cell import Cell
 from experiments.ablation.question import Question
 from experiments.builders import check as experiments_check
-from experiments.builders.model import check_outputs
+from experiments.builders.grid import is_read
+from experiments.builders.model import build_sde, check_outputs
+from experiments.builders.sampling import method_of
 from experiments.config_schema.sections import Experiment
 from experiments.data import Split
 from experiments.data.experiment_split import split_of
@@ -21,7 +23,7 @@ from experiments.evaluation.question import default_features
 from experiments.runtime.devices import check_batch
 from experiments.sampling.conditions import check_guidance
 from experiments.training.setup import check_batches, fitting
-from experiments.workdir.folder import flat
+from experiments.workdir.folder import Workdir, flat
 
 
 class Checker:
@@ -63,6 +65,10 @@ class Checker:
         else:
             check_batches(experiment, self._mesh)
             fitting(experiment, self._split(experiment, "train"))
+        if is_read(experiment.sampling.grid):
+            # A model that is trained for this has no grids of its own yet.
+            grids = Workdir(cell.record.workdir).grids if cell.trained else None
+            _ = method_of(experiment, build_sde(experiment.sde), grids).sampler
         if "bpd" in self._names:
             self._split(experiment, experiment.likelihood.split)
         if others := quantities.of_evaluation(self._names):

@@ -70,13 +70,18 @@ def build_grid(
         return _falling(np.asarray(times), asked) if ":" in parse(asked)[0] else times
 
 
+def is_read(asked: str | None) -> bool:
+    """Whether a grid is of a file, which is looked for when it is built."""
+    return asked is not None and (asked.startswith(_FITTED) or asked.endswith(".npy"))
+
+
 def check_grid(asked: str | None) -> None:
     """Stop a grid by name that there is not; files are read when they are needed.
 
     Raises:
       UserError: an unknown name or field, or a value out of range.
     """
-    if asked and not asked.startswith(_FITTED) and not asked.endswith(".npy"):
+    if asked and not is_read(asked):
         _named(asked)
 
 

@@ -157,6 +157,7 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
         (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
         (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
         (["--metrics=sw2", "--num=1"], "baseline: --num: got 1, takes 4 or more with sw2"),
+        (["--over=sampling.grid=fitted:nope"], "sampling.grid: unknown fitted grid 'nope'"),
         (["--over=sde.name="], "--over=sde.name: got '', takes values"),
     ],
 )
