@@ -171,7 +171,9 @@ def _cell(question: Question, setting: Setting, experiment: Experiment, seed: in
         workdir = f"models/{_digest(learnt)}"
     else:
         workdir = str(expand(question.model).absolute())
-    facts = [workdir, flat(experiment), seed, question.num, question.limit]
+    # What was measured of a model at another step is none of its results.
+    step = None if question.model is None else Workdir(workdir).last_step
+    facts = [workdir, step, flat(experiment), seed, question.num, question.limit]
     found = flat(experiment)
     values = {field: found.get(field, literal(value)) for field, value in setting.items()}
     record = CellRecord(

@@ -203,7 +203,13 @@ class Workdir:
     @property
     def has_checkpoints(self) -> bool:
         """Whether a run has got so far that another must go on from there."""
-        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
+        return self.last_step is not None
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the newest checkpoint; None before the first."""
+        names = (path.name for path in self.checkpoints.glob("*"))
+        return max((int(name) for name in names if name.isdecimal()), default=None)
 
     def load(self) -> ConfigDict:
         """The experiment's config.

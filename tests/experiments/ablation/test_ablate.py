@@ -235,6 +235,10 @@ def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     assert not (tmp_path / "run" / "models").exists()
     assert len(list((tmp_path / "run" / "fine").iterdir())) == 1
     assert "—" in capsys.readouterr().out
+    # Trained on, it is measured anew.
+    (tmp_path / "model" / "checkpoints" / "6").rename(tmp_path / "model" / "checkpoints" / "9")
+    assert ablate(tmp_path / "run", *model, *over, "--plan") == 0
+    assert "2 cells, 2 to run" in capsys.readouterr().out
     assert ablate(tmp_path / "other", *model, "--over=sde.name=vp,ve") == 2
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
 
