@@ -217,9 +217,9 @@ MUTANTS = [
     ),
     Mutant(
         "evaluated: every class as often, whatever the data have",
-        "experiments/evaluation/evaluate.py",
+        "experiments/evaluation/labels.py",
         "return Condition(label=reference.labels[rows])",
-        "return condition_of(experiment, labelled.train, num)",
+        "return condition_of(experiment, data, num)",
         _CONDITIONS,
     ),
     Mutant(

@@ -16,7 +16,7 @@ from experiments.ablation.locks import waiting
 from experiments.ablation.question import Question
 from experiments.builders.model import build_network
 from experiments.evaluation.estimate import Estimate
-from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.evaluate import Filing, evaluate
 from experiments.likelihood.measure import measure
 from experiments.sampling.conditions import condition_of
 from experiments.sampling.draw import draw
@@ -164,10 +164,12 @@ def _evaluate(
         features=question.features,
         num=question.num,
         seed=cell.seed,
-        about=about,
-        # Cells of the same data have the same features of them.
-        folder=folder.path / "features",
-        lock=waiting(folder.lock("features")),
+        filing=Filing(
+            about=about,
+            # Cells of the same data have the same features of them.
+            features=folder.path / "features",
+            lock=waiting(folder.lock("features")),
+        ),
     )
     report["metrics"] |= evaluated.numbers
     report["seconds"]["evaluate"] = round(time.perf_counter() - start, 2)

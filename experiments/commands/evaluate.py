@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.display.pictures import provenance
-    from experiments.evaluation.evaluate import evaluate, evaluate_files
+    from experiments.evaluation.evaluate import Filing, evaluate, evaluate_files
     from experiments.runtime import devices, seeds
 
     _check(options)
@@ -55,8 +55,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         "features": options.features,
         "num": options.num,
         "seed": options.seed,
-        "output": options.output,
-        "about": provenance(sys.argv, options.seed),
+        "filing": Filing(output=options.output, about=provenance(sys.argv, options.seed)),
     }
     if options.samples:
         against, folder = _against(options, trained), _folder(trained)

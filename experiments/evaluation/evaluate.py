@@ -9,15 +9,13 @@ numbers.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from experiments.data import Split
 from experiments.errors import UserError
 from experiments.evaluation import report
 from experiments.evaluation.against import Against
@@ -25,22 +23,17 @@ from experiments.evaluation.bits import bits_of, bits_protocol
 from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.feature_files import Kept, extract
+from experiments.evaluation.labels import Labels
 from experiments.evaluation.question import BITS, Question
-from experiments.evaluation.sets import Examples, blocks
 from experiments.evaluation.subject import Subject
 from experiments.paths import expand
 from experiments.runtime.versions import versions
 from experiments.sampling.classifier_guide import ClassifierGuide
-from experiments.sampling.conditions import condition_of
 from experiments.workdir.results import Result
 from experiments.workdir.trained_model import TrainedModel
-from sde_lib import Condition
 
 _MOST = 10_000
 """Samples that are drawn where nobody has said how many, and the reference has no fewer."""
-
-_READ = 256
-"""Examples of the reference that are read at a time."""
 
 
 class Evaluated(NamedTuple):
@@ -57,6 +50,27 @@ class Evaluated(NamedTuple):
     summary: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filing:
+    """Where the files of an evaluation go, and what becomes of them.
+
+    Args:
+      features: the folder of features; None: beside the results.
+      lock: held while those of the data are made, where processes share the folder.
+      output: a name for the results; None: one that follows from their protocol.
+      about: goes into the pictures' metadata.
+      keep: whether the samples' features are kept, for other metrics of the same samples.
+    """
+
+    features: pathlib.Path | None = None
+    lock: contextlib.AbstractContextManager = dataclasses.field(
+        default_factory=contextlib.nullcontext
+    )
+    output: str | None = None
+    about: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    keep: bool = True
+
+
 def evaluate(
     trained: TrainedModel,
     *,
@@ -69,12 +83,8 @@ def evaluate(
     sde: str | None = None,
     guide: ClassifierGuide | None = None,
     classes: Sequence[int] | None = None,
-    folder: pathlib.Path | None = None,
-    lock: contextlib.AbstractContextManager | None = None,
-    output: str | None = None,
-    about: dict[str, str] | None = None,
+    filing: Filing = Filing(),
     flags: tuple[str, str] = ("--metrics", "--features"),
-    keep: bool = True,
 ) -> Evaluated:
     """Measure samples of a trained model, or find what was measured by the same protocol before.
 
@@ -89,12 +99,8 @@ def evaluate(
       guide: a classifier that guides the model.
       classes: of samples, by their numbers, and of the examples that they are compared with; None
         for all, as often as the reference has them.
-      folder: where features are kept; None: in the workdir.
-      lock: held while those of the data are made, where processes share the folder.
-      output: a name for the files; None: in the workdir, named by their protocol.
-      about: goes into the pictures' metadata.
+      filing: where its files go; by default the workdir.
       flags: by which `metrics` and `features` were given, for messages.
-      keep: whether the samples' features are kept, for other metrics of the same samples.
 
     Raises:
       UserError: no such metric, features, solver or SDE; a metric needs what is not there; a sample
@@ -103,32 +109,25 @@ def evaluate(
     question = None if metrics is None else Question.of(metrics, flags[0])
     place = trained.workdir.path / "evaluation"
     if question is not None and not question.metrics:
-        return _bits_alone(trained, question, seed, place, output)
-    labelled = guide.trained if guide and not guide.conditional else trained
-    comparable = _of_one_kind(labelled.train, trained.train)
-    with lock or contextlib.nullcontext():
+        return _bits_alone(trained, question, seed, place, filing)
+    labels = Labels.of(trained, guide)
+    file = None if reference is None else expand(reference)
+    with filing.lock:
         comparison = Comparison.of(
             question,
-            Against.of_trained(trained, split, None if reference is None else expand(reference)),
+            Against.of_trained(trained, split, file),
             trained.train,
             features,
-            folder or place / "features",
-            labelled=comparable
-            and labelled.experiment.model.conditional
-            and not labelled.train.cond_dim,
-            classes=classes if comparable else None,
+            filing.features or place / "features",
+            labelled=labels.are_the_datas,
+            classes=classes if labels.of_one_kind else None,
             flag=flags[1],
         )
         num = _number(num, comparison)
         comparison.extract()
-    if comparable:
-        cond = _conditions(comparison, labelled, num, classes)
-    else:
-        cond = condition_of(labelled.experiment, labelled.train, num, classes=classes)
+    cond = labels.conditions(comparison, num, classes)
     subject = Subject.of_model(trained, num=num, seed=seed, sde=sde, guide=guide, cond=cond)
-    return _measured(
-        subject, comparison, place, seed, output=output, about=about, trained=trained, keep=keep
-    )
+    return _measured(subject, comparison, place, seed, filing, trained)
 
 
 def evaluate_files(
@@ -140,8 +139,7 @@ def evaluate_files(
     num: int | None = None,
     seed: int = 0,
     folder: pathlib.Path = pathlib.Path("evaluation"),
-    output: str | None = None,
-    about: dict[str, str] | None = None,
+    filing: Filing = Filing(),
 ) -> Evaluated:
     """Measure samples that are in files.
 
@@ -149,8 +147,8 @@ def evaluate_files(
       source: npz:FILE or folder:DIR.
       against: what they are compared with.
       num: the first so many; None for all.
-      folder: of results and of features.
-      metrics, features, seed, output, about: as of `evaluate`.
+      folder: of results.
+      metrics, features, seed, filing: as of `evaluate`.
 
     Raises:
       UserError: as of `evaluate`; or the samples cannot be read, or are not like the data.
@@ -159,17 +157,13 @@ def evaluate_files(
     if question is not None and question.bits is not None:
         raise UserError(f"--metrics: {BITS} is a model's, takes --workdir without --samples")
     subject = Subject.of_files(source, against.train, num)
-    comparison = Comparison.of(
-        question, against, subject.data, features, folder / "features", labelled=subject.labelled
-    )
+    place = filing.features or folder / "features"
+    with filing.lock:
+        comparison = Comparison.of(
+            question, against, subject.data, features, place, labelled=subject.labelled
+        )
     comparison.question.check_num(subject.batches.num)
-    return _measured(subject, comparison, folder, seed, output=output, about=about)
-
-
-def _of_one_kind(labelled: Split, data: Split) -> bool:
-    """Whether the classes of what conditions samples are those of the data, as far as is known."""
-    names = {split.class_names for split in (labelled, data) if split.class_names}
-    return labelled.num_classes == data.num_classes and len(names) < 2
+    return _measured(subject, comparison, folder, seed, filing)
 
 
 def _number(num: int | None, comparison: Comparison) -> int:
@@ -185,45 +179,13 @@ def _number(num: int | None, comparison: Comparison) -> int:
     return num
 
 
-def _conditions(
-    comparison: Comparison, labelled: Any, num: int, classes: Sequence[int] | None
-) -> Condition | None:
-    """What samples are conditioned on: as the examples are that they are compared with.
-
-    Sample i has the condition of an example, in a fixed random order of all, and of classes that
-    are asked for the one of number i mod C.
-
-    Args:
-      comparison: has the examples.
-      labelled: the trained model, or the trained classifier that guides it.
-      num: of samples.
-      classes: as of `evaluate`.
-    """
-    experiment, split = labelled.experiment, comparison.against.reference
-    if not experiment.model.conditional or classes is not None or split is None:
-        return condition_of(experiment, labelled.train, num, classes=classes)
-    # RandomState, because NumPy promises that its stream never changes between versions.
-    rows = np.resize(np.random.RandomState(0).permutation(split.num), num)
-    if labelled.train.cond_dim:
-        # Their images are read with them, and are not to be in memory at once.
-        parts = [split.read(rows[block]).vectors for block in blocks(num, _READ)]
-        return Condition(vector=np.concatenate(parts))
-    reference = comparison.reference
-    if not isinstance(reference, Examples) or reference.labels is None:
-        return condition_of(experiment, labelled.train, num)
-    return Condition(label=reference.labels[rows])
-
-
 def _measured(
     subject: Subject,
     comparison: Comparison,
     folder: pathlib.Path,
     seed: int,
-    *,
-    output: str | None,
-    about: dict[str, str] | None,
+    filing: Filing,
     trained: TrainedModel | None = None,
-    keep: bool = True,
 ) -> Evaluated:
     """The numbers of samples, measured or found."""
     question = comparison.question
@@ -236,7 +198,7 @@ def _measured(
     }
     name = str(comparison.extractor.protocol["name"])
     words = f"{subject.words}-{name}-num{subject.batches.num}"
-    result = report.named(folder, words, protocol, output)
+    result = report.named(folder, words, protocol, filing.output)
     suffixes = report.suffixes(subject, comparison)
     before = result.is_there(*suffixes)
     if not before:
@@ -246,8 +208,8 @@ def _measured(
         seconds = time.perf_counter() - start
         numbers = _numbers(kept, comparison, seed) | bits_of(trained, question, seed)
         report.record(result, numbers, **report.said(kept, subject, comparison, seconds))
-        report.save_pictures(kept, subject, comparison, result, about or {})
-        if not keep:
+        report.save_pictures(kept, subject, comparison, result, dict(filing.about))
+        if not filing.keep:
             shutil.rmtree(place)
     text = report.summary(result, question, suffixes, before=before)
     return Evaluated(report.stored(result), result, text)
@@ -264,11 +226,11 @@ def _numbers(kept: Kept, comparison: Comparison, seed: int) -> dict[str, Estimat
 
 
 def _bits_alone(
-    trained: TrainedModel, question: Question, seed: int, folder: pathlib.Path, output: str | None
+    trained: TrainedModel, question: Question, seed: int, folder: pathlib.Path, filing: Filing
 ) -> Evaluated:
     """Bits/dim, for which nothing is drawn."""
     protocol = {**trained.protocol, **bits_protocol(trained, question), "seed": seed}
-    result = report.named(folder, f"step{trained.step}-{BITS}-seed{seed}", protocol, output)
+    result = report.named(folder, f"step{trained.step}-{BITS}-seed{seed}", protocol, filing.output)
     before = result.is_there()
     if not before:
         report.record(result, bits_of(trained, question, seed))

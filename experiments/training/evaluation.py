@@ -7,7 +7,7 @@ from experiments.builders.model import build_model, build_network, build_sde
 from experiments.config_schema.sections import Experiment
 from experiments.data import Split
 from experiments.errors import UserError
-from experiments.evaluation.evaluate import evaluate
+from experiments.evaluation.evaluate import Filing, evaluate
 from experiments.evaluation.features import build_features
 from experiments.evaluation.question import Question, default_features, default_metrics
 from experiments.state import averages
@@ -82,8 +82,8 @@ def measured(
         features=config.evaluate_features,
         num=config.evaluate_num,
         seed=experiment.seed,
+        filing=Filing(keep=False),
         flags=(_METRICS, _FEATURES),
-        keep=False,
     )
     values = {}
     for name, estimate in found.numbers.items():

@@ -19,7 +19,7 @@ from experiments.evaluation import evaluate as verb
 from experiments.evaluation import report
 from experiments.evaluation.against import Against
 from experiments.evaluation.content import warnings_of
-from experiments.evaluation.evaluate import evaluate, evaluate_files
+from experiments.evaluation.evaluate import Filing, evaluate, evaluate_files
 from experiments.evaluation.make_reference import make_reference
 from experiments.evaluation.nearest_picture import nearest_picture
 from experiments.evaluation.question import Question, default_features, default_metrics
@@ -408,7 +408,8 @@ def test_runs_that_share_a_folder_share_the_features_of_the_data(toy, tmp_path, 
 
     for name in ("one", "two"):
         run = dataclasses.replace(toy, workdir=Workdir(tmp_path / name))
-        evaluate(run, metrics=FD, num=16, folder=tmp_path / "shared", lock=lock())
+        filing = Filing(features=tmp_path / "shared", lock=lock())
+        evaluate(run, metrics=FD, num=16, filing=filing)
         assert len(list((tmp_path / name).glob("evaluation/*.json"))) == 1
     assert held == ["held", 1] * 2
 
