@@ -86,10 +86,7 @@ class Comparison:
         extractor = extractor_of(against, data, features, folder, flag)
         if question is None:
             suits = default_metrics(
-                against.train or data,
-                extractor.num_classes,
-                labelled=labelled,
-                examples=there["examples"],
+                data, extractor.num_classes, labelled=labelled, examples=there["examples"]
             )
             question = Question.of(suits)
         question.check(probabilities=bool(extractor.num_classes), **there)
