@@ -10,6 +10,7 @@ import collections
 import json
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -125,7 +126,9 @@ def main(folder: pathlib.Path, photograph: str) -> None:
         "efficientnet": of_photograph(photograph),
         "resize": resizes(),
     }
-    arrays = {f"{part}/{name}": found[name] for part, found in parts.items() for name in found}
+    arrays: dict[str, Any] = {
+        f"{part}/{name}": found[name] for part, found in parts.items() for name in found
+    }
     np.savez_compressed(folder / "features.npz", **arrays)
 
 

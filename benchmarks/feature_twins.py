@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -201,10 +202,12 @@ def main(folder: pathlib.Path) -> None:
         "dinov2": dinov2(folder, cleaned),
     }
     for name, found in results.items():
-        np.savez(folder / f"{name}.npz", **{key: value.numpy() for key, value in found.items()})
+        arrays: dict[str, Any] = {key: value.numpy() for key, value in found.items()}
+        np.savez(folder / f"{name}.npz", **arrays)
     small = photographs[:, 100:132, 100:132]
     both = {"down": resized(photographs), "up": resized(small)}
-    np.savez(folder / "resized.npz", **{f"{k}/{n}": v[n] for k, v in both.items() for n in v})
+    flat: dict[str, Any] = {f"{k}/{n}": v[n] for k, v in both.items() for n in v}
+    np.savez(folder / "resized.npz", **flat)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     (folder / "versions.json").write_text(json.dumps(versions), encoding="utf-8")
 

@@ -45,6 +45,7 @@ def first_step(config: str, folder: pathlib.Path) -> float:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert process.stderr is not None
         said = next((line for line in process.stderr if line.startswith("step 1/1")), None)
         took = time.perf_counter() - begun
         process.communicate()  # it saves its checkpoint

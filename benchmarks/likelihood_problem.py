@@ -87,7 +87,7 @@ class Problem:
             integrator=integrator,
         )
 
-    def error(self, log_prob: Array) -> float:
+    def error(self, log_prob: Array | np.ndarray) -> float:
         """RMS in bits/dim."""
         return float(np.sqrt(np.mean(np.asarray(log_prob - self.truth) ** 2))) / self.unit
 

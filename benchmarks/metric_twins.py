@@ -81,7 +81,7 @@ def theirs(python: str, sets: dict[str, Sets]) -> dict[str, Any]:
     """What `metric_packages` says of pairs of sets by name."""
     with tempfile.TemporaryDirectory() as folder:
         given, found = pathlib.Path(folder, "sets.npz"), pathlib.Path(folder, "found.json")
-        flat = {
+        flat: dict[str, Any] = {
             f"{name}/{key}": array for name, arrays in sets.items() for key, array in arrays.items()
         }
         np.savez(given, **flat)
@@ -139,12 +139,12 @@ def words(result: dict[str, Any]) -> str:
 
 def write_golden(sets: Sets, numbers: dict[str, dict[str, float]]) -> None:
     """The sets and their numbers, NAME/PACKAGE."""
-    flat = {
+    flat: dict[str, Any] = {
         f"{name}/{package}": np.float64(value)
         for name, by_package in numbers.items()
         for package, value in by_package.items()
     }
-    np.savez_compressed(ROOT / "tests" / "golden" / "metrics.npz", **sets, **flat)
+    np.savez_compressed(ROOT / "tests" / "golden" / "metrics.npz", **(flat | sets))
 
 
 def main() -> None:

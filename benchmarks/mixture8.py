@@ -44,7 +44,7 @@ class Mixture8:
         )
         return oracle.model(sde)
 
-    def error(self, x: Array) -> tuple[float, float]:
+    def error(self, x: Array | np.ndarray) -> tuple[float, float]:
         """Median and root mean square."""
         off = np.abs(np.asarray(x) - self.endpoints)
         return float(np.median(off)), float(np.sqrt(np.mean(off**2)))

@@ -115,9 +115,12 @@ def computed(
     @jax.jit
     def outputs(params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         conditioning = jnp.log(labels) if log_sigma else labels
-        out, pull = jax.vjp(
-            lambda x: network.apply({"params": params}, x, conditioning) / divisor, x
-        )
+
+        def output(x: jax.Array) -> jax.Array:
+            out: Any = network.apply({"params": params}, x, conditioning)
+            return out / divisor
+
+        out, pull = jax.vjp(output, x)
         return out, pull(jnp.asarray(golden["c"]))[0]
 
     out, gradient = outputs(params, jnp.asarray(golden["x"]))

@@ -8,12 +8,13 @@ They are of points, of images, of a hundred cells, and of fields and values that
 import pathlib
 import shutil
 import sys
+from typing import Any
 
 from experiments.report.page import write_report
 from tests.experiments.report import example
 
 EVIL = "</script><img src=x onerror=alert(1)>&amp;\"'$x$"
-EXAMPLES = {
+EXAMPLES: dict[str, dict[str, Any]] = {
     "points": {
         "axes": {"sde.name": ["vp", "subvp", "ve"], "training.learning_rate": [1e-3, 3e-4]},
         "fails": (3, 1),

@@ -134,8 +134,9 @@ def compile_ratio(model: ScoreModel, method: Method) -> dict[str, float]:
 
 def memory(model: ScoreModel, method: Method, num_steps: int) -> int:
     """Temporary bytes of the program."""
-    program = samplers.GridSampler.draw.lower(*arguments(model, method, num_steps)).compile()
-    return program.memory_analysis().temp_size_in_bytes
+    drawing = samplers.GridSampler.draw.lower(*arguments(model, method, num_steps))
+    used: Any = drawing.compile().memory_analysis()
+    return used.temp_size_in_bytes
 
 
 def paired(above: Callable[[], float], below: Callable[[], float], pairs: int) -> dict[str, float]:

@@ -34,11 +34,14 @@ def adaptive(problem: Mixture8) -> dict[str, list]:
         solution = integrator.solve(field, w, start, end)
         return solution.y, solution.slope, solution.evaluations
 
+    def of_one(theta: Any, w: Any, _: Any) -> Array:
+        return field(theta[None], w[None])[0]
+
     @partial(jax.jit, static_argnames="solver")
     def theirs(solver: Any, tolerance: Array) -> tuple:
         def one(w: Array) -> tuple:
             solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(lambda theta, w, args: field(theta[None], w[None])[0]),
+                diffrax.ODETerm(of_one),
                 solver,
                 start,
                 end,

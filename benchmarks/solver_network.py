@@ -34,6 +34,7 @@ def on_a_network(workdir: str, contenders: Any) -> dict[str, Any]:
         data_std=std,
         integrator=Adams(steps=ByTolerance(rtol=1e-5, atol=1e-5)),
     )
+    assert codec.levels is not None
     white = codec.levels - 1
     real = np.asarray(train.values, float) / white
     fine = flow.decode(sde.prior_std() * z, denoise=True).x

@@ -9,6 +9,7 @@ DEIS of diffusers is left out: it is not finite where the last σ is 0.)
 
 import importlib.util
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def _diffusers(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]
             lambda: diffusers.UniPCMultistepScheduler(solver_order=3, **common),
         ),
     ):
-        yield name, lambda calls, least, make=make, kind=kind: run(make, kind, calls, least)
+        yield name, partial(run, make, kind)
 
 
 def _k_diffusion(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
@@ -107,7 +108,7 @@ def _k_diffusion(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Ru
         ("k-diffusion LMS-4", "karras", sampling.sample_lms),
         ("k-diffusion DPM++ 2M", "karras", sampling.sample_dpmpp_2m),
     ):
-        yield name, lambda calls, least, s=sample, kind=kind: run(s, kind, calls, least)
+        yield name, partial(run, sample, kind)
 
 
 def _azula(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
@@ -144,7 +145,7 @@ def _azula(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
         ("azula data exponential AB-3", "log_snr", sample.xEABSampler),
         ("azula noise exponential AB-3", "log_snr", sample.zEABSampler),
     ):
-        yield name, lambda calls, least, m=method, kind=kind: run(m, kind, calls, least)
+        yield name, partial(run, method, kind)
 
 
 def _flow_matching(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, Run]]:
@@ -168,4 +169,4 @@ def _flow_matching(problem: Mixture8, denoise: Callable) -> Iterator[tuple[str, 
         ("flow_matching midpoint", "midpoint", 2),
         ("flow_matching RK4", "rk4", 4),
     ):
-        yield name, lambda calls, least, m=method, s=stages: run(m, s, calls, least)
+        yield name, partial(run, method, stages)

@@ -26,7 +26,7 @@ def draw(result: dict[str, Any], budgets: Sequence[int], default: str) -> None:
     from matplotlib.figure import Figure
 
     mixture, network = result["mixture"], result.get("network")
-    curves = {
+    curves: dict[str, Curve] = {
         name: (budgets, [median for median, *_ in points])
         for name, points in (mixture["ours"] | mixture["peers"]).items()
     }
@@ -34,13 +34,13 @@ def draw(result: dict[str, Any], budgets: Sequence[int], default: str) -> None:
         {name: curves[name] for name in mixture["peers"]}
     )
     figure = Figure(figsize=(14, 11) if network else (9, 11), dpi=80, layout="constrained")
-    rows = [["mixture", "digits"], ["mixture", "distance"]] if network else [["mixture"]]
+    rows: Any = [["mixture", "digits"], ["mixture", "distance"]] if network else [["mixture"]]
     panels = figure.subplot_mosaic(rows)
     show(panels["mixture"], curves, colours, gap=0.021)
     panels["mixture"].set(title="Mixture in 8 dimensions", ylabel="median error")
     if network:
         for panel, column, end in (("digits", 1, -1), ("distance", 2, 0)):
-            measured = {
+            measured: dict[str, Curve] = {
                 name: ([point[0] for point in points], [point[column] for point in points])
                 for name, points in network["solvers"].items()
             }

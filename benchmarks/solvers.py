@@ -65,7 +65,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
 def contenders(data_std: float) -> dict[str, tuple[Solver, str]]:
     """Solver and grid by name: each on the grid of its paper, and on that of the default."""
     s = {"s": data_std}
-    ours = {
+    ours: dict[str, tuple[str, dict[str, Any], str]] = {
         "ddim": ("ddim", {}, "edm"),
         "heun": ("heun", {}, "edm"),
         "midpoint": ("midpoint", s, "rectified"),

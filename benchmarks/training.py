@@ -142,15 +142,16 @@ def bare_seconds(experiment: Experiment, steps: int) -> float:
     state, metrics = step(state, pipeline.examples, block)
     jax.block_until_ready(metrics)
     start = time.perf_counter()
-    calls = steps // len(block)
+    updates = len(jax.tree.leaves(block)[0])
+    calls = steps // updates
     for _ in range(calls):
         state, metrics = step(state, pipeline.examples, block)
     jax.block_until_ready(metrics)
     pipeline.close()
-    return (time.perf_counter() - start) / (calls * len(jax.tree.leaves(block)[0]))
+    return (time.perf_counter() - start) / (calls * updates)
 
 
-def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, jax.Array]:
+def bare(experiment: Experiment) -> tuple[Any, TrainState, InputPipeline, Any]:
     """The compiled step and what it is called with."""
     mesh, config = make_mesh(), experiment.training
     prepared = prepare(experiment, Workdir("nowhere"), mesh)
