@@ -68,7 +68,7 @@ class _Tensor(NamedTuple):
 class _NumberType:
     """A note of the dtype of a NumPy number: "f8", and the order of its bytes."""
 
-    def __init__(self, name: str, *_: Any):
+    def __init__(self, name: str):
         self._name, self._order = name, "="
 
     def __setstate__(self, state: tuple) -> None:
@@ -94,6 +94,10 @@ def _parameter(tensor: _Tensor, *_: Any) -> _Tensor:
     return tensor
 
 
+def _number_type(name: str, *_: Any) -> _NumberType:
+    return _NumberType(name)
+
+
 def _number(dtype: _NumberType, data: bytes) -> Any:
     return dtype.number(data)
 
@@ -103,6 +107,7 @@ def _bytes(text: str, _: str) -> bytes:
     return text.encode("latin1")
 
 
+# Functions, and types that are built in: a pickle may set attributes of what it names.
 _CALLS: dict[tuple[str, str], Callable] = {
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
@@ -110,7 +115,7 @@ _CALLS: dict[tuple[str, str], Callable] = {
     # A learning rate may be a NumPy number; NumPy 1 called its module by the second name.
     ("numpy._core.multiarray", "scalar"): _number,
     ("numpy.core.multiarray", "scalar"): _number,
-    ("numpy", "dtype"): _NumberType,
+    ("numpy", "dtype"): _number_type,
     ("_codecs", "encode"): _bytes,
 }
 
