@@ -1,6 +1,6 @@
 """Wrong programs that the tests must fail.
 
-    python -m benchmarks.mutations [--room=ROOM] [--only=TEXT] [--workers=2]
+    python -m benchmarks.mutations [--room=ROOM] [--only=TEXT] [--new] [--workers=2]
 
 Each mutant of benchmarks/mutants changes one piece of mathematics in a copy of the checkout and
 names the tests that must notice. It is killed if they pass on the unchanged copy and one of them
@@ -35,13 +35,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--room", choices=ROOMS, help="mutants of one room alone")
     parser.add_argument("--only", default="", help="mutants with this text in their name alone")
+    parser.add_argument("--new", action="store_true", help="those without a verdict alone")
     parser.add_argument("--workers", type=int, default=2, help="how many are judged at once")
     options = parser.parse_args()
     every, verdicts = listed(), dict(read("mutations").get("verdicts", {}))
     mutants = {
         name: mutant
         for name, mutant in every.items()
-        if name.startswith(options.room or "") and options.only in mutant.name
+        if name.startswith(options.room or "")
+        and options.only in mutant.name
+        and not (options.new and name in verdicts)
     }
     with tempfile.TemporaryDirectory() as folder:
         copies = [_copy(pathlib.Path(folder, str(k))) for k in range(options.workers)]
