@@ -11,9 +11,10 @@ from sde_lib import Condition
 from tests.cases import float32_tolerance
 
 SHAPE = (4, 4, 3)
-TINY = {"nf": 16, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": (4,), "middle": "none"}
+TINY = {"nf": 16, "ch_mult": (1,), "num_res_blocks": 1, "middle": "none"}
+ATTENDS = {"attn_down": (0,), "attn_up": (), "head_dim": 16}
 NETWORKS = {
-    "adm remat with classes": ADM(**TINY, num_classes=3, head_dim=16, remat=True),
+    "adm remat with classes": ADM(**TINY, **ATTENDS, num_classes=3, remat=True),
     "dit": DiT(width=16, depth=2, head_dim=8),
 }
 

@@ -25,7 +25,7 @@ from tests.cases import float32_tolerance
 from tests.models.networks.test_ncsnpp import normal, random_params
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "head_dim": 8}
-FLAT = TINY | {"ch_mult": (1,)}
+FLAT = TINY | {"ch_mult": (1,), "attn_resolutions": ()}  # the middle attends
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
