@@ -30,10 +30,10 @@ def test_the_null_stands_for_what_is_not_kept(name, field):
     net, given = cls(**fields, **{field: 3 if field == "num_classes" else 2}), GIVEN[field]
     leaves, tree = jax.tree.flatten(abstract_params(net, shape))
     rng = np.random.RandomState(0)
-    params = tree.unflatten([jnp.asarray(rng.normal(size=leaf.shape), float) for leaf in leaves])
-    x, c = jnp.asarray(rng.normal(size=(3, *shape)), float), jnp.array([0.1, 0.5, 0.9])
+    params = tree.unflatten([rng.normal(size=leaf.shape).astype(np.float32) for leaf in leaves])
+    x, c = rng.normal(size=(3, *shape)).astype(np.float32), jnp.array([0.1, 0.5, 0.9])
     run = jax.jit(lambda params, cond: net.apply({"params": params}, x, c, cond))
-    kept, null = run(params, given), run(params, given.null)
+    kept, null = run(params, given.drop(jnp.ones(3, bool))), run(params, given.null)
     mixed = run(params, given.drop(jnp.array([True, False, True])))
     # Two programs may round a few sums apart.
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5 * np.abs(kept).max())

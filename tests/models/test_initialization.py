@@ -6,16 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models import ADM, DiT, NCSNpp, abstract_params, init_params
+from models import ADM, DiT, abstract_params, init_params
 from sde_lib import Condition
 from tests.cases import float32_tolerance
 
 SHAPE = (4, 4, 3)
-TINY = {"nf": 16, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": (4,)}
+TINY = {"nf": 16, "ch_mult": (1,), "num_res_blocks": 1, "middle": "none"}
+ATTENDS = {"attn_down": (0,), "attn_up": (), "head_dim": 16}
 NETWORKS = {
-    "ncsnpp": NCSNpp(**TINY),
-    "ncsnpp remat": NCSNpp(**TINY, remat=True),
-    "adm with classes": ADM(**TINY, num_classes=3, head_dim=16),
+    "adm remat with classes": ADM(**TINY, **ATTENDS, num_classes=3, remat=True),
     "dit": DiT(width=16, depth=2, head_dim=8),
 }
 

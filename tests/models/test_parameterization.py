@@ -1,5 +1,7 @@
 """What a network's output means, where a closed form says it."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,7 +21,8 @@ def test_ddpm_noise_has_the_sigma_of_the_discrete_chain(float64):
     left = 1 - np.cumprod(1 - np.linspace(0.2 / 1000, 15.0 / 1000, 1000))
     rng = np.random.default_rng(0)
     x, output = rng.standard_normal((2, 5, 3))
-    got = parameterizations["ddpm_noise"]()(lambda x: 2 * x + output, sde, x, t)
+    predict = parameterizations["ddpm_noise"]()
+    got = jax.jit(lambda x, t: predict(lambda x: 2 * x + output, sde, x, t))(x, t)
     score = -np.asarray(got.noise) / np.asarray(sde.sigma(t))[:, None]
     want = -(2 * x + output) / np.sqrt(left[index])[:, None]
     np.testing.assert_allclose(score, want, rtol=1e-9)
@@ -73,20 +76,29 @@ def test_data_and_noise_make_the_state(sde):
     sde, t = sdes[sde](), 0.4
     data, noise = np.random.default_rng(0).standard_normal((2, 1, 3))
     x = sde.alpha(t) * data + sde.sigma(t) * noise
-    for name in parameterizations:
-        predict = make(name)
-        got = predict(lambda x: jnp.sin(3 * x) + 0.2, sde, x, jnp.array([t]))
+
+    @jax.jit
+    def run(x, t):
+        network = lambda x: jnp.sin(3 * x) + 0.2  # noqa: E731
+        whatever = {name: make(name)(network, sde, x, t) for name in parameterizations}
+        outputs = {name: output(sde, t[0], data, noise) for name, output in EXACT.items()}
+        exact = {
+            name: make(name)(lambda _, output=output: output, sde, x, t)
+            for name, output in outputs.items()
+        }
+        return whatever, exact
+
+    whatever, exact = jax.device_get(run(x, np.array([t])))
+    for name, got in whatever.items():
         if not np.isfinite(got.noise).all():
             assert name in ("ddpm_noise", "smld_score")  # of a chain that this SDE has not
             continue
         again = sde.alpha(t) * got.data + sde.sigma(t) * got.noise
         np.testing.assert_allclose(again, x, rtol=1e-9, err_msg=name)
-        if name in EXACT:
-            output = EXACT[name](sde, t, data, noise)
-            got = predict(lambda _, output=output: output, sde, x, jnp.array([t]))
-            # σ/α ≤ 150 times a rounding of 1e-16, and slopes by differentiation.
-            np.testing.assert_allclose(got.data, data, atol=1e-9, err_msg=name)
-            np.testing.assert_allclose(got.noise, noise, atol=1e-9, err_msg=name)
+    for name, got in exact.items():
+        # σ/α ≤ 150 times a rounding of 1e-16, and slopes by differentiation.
+        np.testing.assert_allclose(got.data, data, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(got.noise, noise, atol=1e-9, err_msg=name)
     assert set(EXACT) | {"ddpm_noise", "smld_score"} == set(parameterizations)
 
 
@@ -141,23 +153,28 @@ def test_a_score_model_is_its_network_and_its_meaning():
 
 def test_rounding_tells_where_a_prediction_is_lost():
     """Of the state r ≈ σ, in data x/α over s: 2⁻²⁴ σ/(α s); in noise x/σ: 2⁻²⁴ r/σ."""
-    vp, t = sdes["vp"](), jnp.array([1e-5, 1.0])
+
+    @partial(jax.jit, static_argnums=0)
+    def lost(names, sde, t):
+        return {name: rounding(make(name, 0.5), sde, t, 0.5) for name in names}
+
+    vp, t = sdes["vp"](), np.array([1e-5, 1.0], np.float32)
     n = np.asarray(vp.noise_to_signal(t), np.float64)
     r = np.hypot(1, n / 0.5)  # over α s
-    np.testing.assert_allclose(rounding(make("noise"), vp, t, 0.5), 2**-24 * r, rtol=1e-3)
-    np.testing.assert_allclose(rounding(make("data"), vp, t, 0.5), 2**-24 * r * 0.5 / n, rtol=1e-3)
-    flow = sdes["flow"]()
-    for name in parameterizations:
-        lost = rounding(make(name, 0.5), flow, jnp.array([1e-3, 1.0]), 0.5)
-        assert bool(jnp.all(lost < 1e-3)) == (name in ("data", "v", "velocity", "edm")), name
-    assert rounding(make("data"), flow, jnp.zeros(1), 0.5) == np.inf
+    under_vp = lost(("noise", "data"), vp, t)
+    np.testing.assert_allclose(under_vp["noise"], 2**-24 * r, rtol=1e-3)
+    np.testing.assert_allclose(under_vp["data"], 2**-24 * r * 0.5 / n, rtol=1e-3)
+    under_flow = lost(tuple(parameterizations), sdes["flow"](), np.array([0, 1e-3, 1], np.float32))
+    for name, found in jax.device_get(under_flow).items():
+        assert (found[1:] < 1e-3).all() == (name in ("data", "v", "velocity", "edm")), name
+    assert under_flow["data"][0] == np.inf
 
 
 @pytest.mark.parametrize("name", ["subvp", "cosine", "flow"])
 def test_every_sde_that_shrinks_the_data_has_such_a_chain(name):
     """Its ᾱ is the SDE's own α² but for the steps: 1000 of them are fine enough for 2 %."""
     sde = sdes[name]()
-    sigmas = np.asarray(ddpm_sigmas(sde))
+    sigmas = np.asarray(jax.jit(ddpm_sigmas)(sde))
     assert np.isfinite(sigmas).all()
     assert (np.diff(sigmas) >= 0).all()
     middle = np.arange(300, 800)

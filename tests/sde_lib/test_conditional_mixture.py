@@ -73,7 +73,8 @@ def test_the_posterior_is_bayes(sde):
 def test_samples_are_of_their_class():
     """Of 20,000 numbers a mean is within five standard errors."""
     label = jnp.arange(10_000) % 2
-    x = classes().given(Condition(label=label)).sample(jax.random.key(0), (10_000, 2))
+    draw = jax.jit(lambda key: classes().given(Condition(label=label)).sample(key, (10_000, 2)))
+    x, label = np.asarray(draw(jax.random.key(0))), np.asarray(label)
     for c, data in enumerate(of_class()):
         mean, own = data.weights @ data.means, np.asarray(x[label == c])
         assert np.all(np.abs(own.mean(0) - mean) < 5 * own.std(0) / np.sqrt(5000))

@@ -14,15 +14,17 @@ from tests.cases import mixture
 @pytest.mark.parametrize("used", ["ve", "subvp", "flow", "edm", "cosine", "linear_ve", "learned"])
 def test_a_model_under_another_sde(used):
     oracle, trained, sde = mixture(), sdes["vp"](), sdes[used]()
+    data, noise = np.random.default_rng(0).normal(size=(2, 4, 2))
+
+    @jax.jit
+    def both(ratios):
+        t = sde.time_of_noise_to_signal(ratios)
+        x = sde.perturb(data, t, noise)
+        ours = ModelUnderSDE(model=oracle.model(trained), trained=trained, sde=sde)(x, t)
+        return ours, oracle.predict(sde, x, t)
+
     # Ratios that all of them have.
-    t = sde.time_of_noise_to_signal(jnp.array([0.05, 0.3, 2.0, 20.0]))
-    x = sde.perturb(
-        oracle.sample(jax.random.key(0), (4, 2)),
-        t,
-        jnp.asarray(np.random.default_rng(0).normal(size=(4, 2))),
-    )
-    ours = ModelUnderSDE(model=oracle.model(trained), trained=trained, sde=sde)(x, t)
-    expected = oracle.predict(sde, x, t)
+    ours, expected = both(np.array([0.05, 0.3, 2.0, 20.0]))
     # Inverting log-SNR is exact to 1e-9.
     assert_allclose(ours.data, expected.data, atol=1e-7)
     assert_allclose(ours.noise, expected.noise, atol=1e-7)

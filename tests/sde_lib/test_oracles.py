@@ -23,30 +23,40 @@ MIDDLE = (0.02, 0.3, 0.9)
 def test_prediction_is_consistent(sde, oracle):
     """score = ∇ log p_t, and α data + σ noise = x."""
     oracle = ORACLES[oracle]()
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)))
-    t = jnp.array([1e-3, 0.02, 0.1, 0.3, 0.6, 0.95])
-    predicted = oracle.predict(sde, x, t)
-    gradient = jax.grad(lambda x: jnp.sum(oracle.log_prob(sde, x, t)))(x)
-    assert_allclose(prediction.to_score(sde, t, predicted), gradient, rtol=1e-9, atol=1e-12)
-    again = sde.perturb(predicted.data, t, predicted.noise)
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    t = np.array([1e-3, 0.02, 0.1, 0.3, 0.6, 0.95])
+
+    @jax.jit
+    def both(x, t):
+        predicted = oracle.predict(sde, x, t)
+        gradient = jax.grad(lambda x: jnp.sum(oracle.log_prob(sde, x, t)))(x)
+        again = sde.perturb(predicted.data, t, predicted.noise)
+        model = oracle.model(sde)(x, t, cond="ignored")
+        return prediction.to_score(sde, t, predicted), gradient, again, model, predicted
+
+    score, gradient, again, model, predicted = both(x, t)
+    assert_allclose(score, gradient, rtol=1e-9, atol=1e-12)
     # Both are of order 1/σ² ≤ 1e6 before they cancel, hence ten digits of sixteen.
     assert_allclose(again, x, rtol=1e-9)
-    model = oracle.model(sde)(x, t, cond="ignored")
-    assert_allclose(jnp.stack(model), jnp.stack(predicted))
+    assert_allclose(model, predicted)
 
 
 @float64
 @every_sde
 def test_densities_integrate_to_one(sde):
     """In one dimension, by the trapezoidal rule over twelve standard deviations either way."""
-    single = Gaussian.isotropic(1, 0.6, mean=0.3)
+    oracles = Gaussian.isotropic(1, 0.6, mean=0.3), line_mixture()
+
+    @jax.jit
+    def log_densities(x, t):
+        return [oracle.log_prob(sde, x, t) for oracle in oracles]
+
     for t in MIDDLE:
-        reach = 12 * float(jnp.sqrt(sde.alpha(t) ** 2 + sde.sigma(t) ** 2))
+        reach = 12 * np.hypot(sde.alpha(t), sde.sigma(t))
         x = np.linspace(-reach, reach, 20_001)
-        for oracle in (single, line_mixture()):
-            density = np.exp(oracle.log_prob(sde, jnp.asarray(x[:, None]), t))
+        for log_density in log_densities(x[:, None], t):
             # The trapezoidal rule is exact to rounding for such functions when it resolves them.
-            assert_allclose(np.trapezoid(density, x), 1.0, rtol=1e-9)
+            assert_allclose(np.trapezoid(np.exp(log_density), x), 1.0, rtol=1e-9)
 
 
 def test_densities_of_data():
@@ -79,6 +89,10 @@ def test_posterior_mean_by_quadrature(sde):
     def normal(x, mean, std):
         return np.exp(-(((x - mean) / std) ** 2) / 2) / (np.sqrt(2 * np.pi) * std)
 
+    @jax.jit
+    def closed_forms(x, t):
+        return oracle.predict(sde, x, t).data, oracle.log_prob(sde, x, t)
+
     def data_density(x_0):
         return np.sum(weights * normal(x_0, means, stds))
 
@@ -91,9 +105,9 @@ def test_posterior_mean_by_quadrature(sde):
 
             density = quad(joint, -4, 4, points=[-0.6, 1.0], epsabs=0, epsrel=1e-10)[0]
             first = quad(lambda y: y * joint(y), -4, 4, points=[-0.6, 1.0], epsrel=1e-10)[0]
-            state = jnp.array([[x]])
-            assert_allclose(oracle.predict(sde, state, t).data[0, 0], first / density, rtol=1e-7)
-            assert_allclose(oracle.log_prob(sde, state, t)[0], np.log(density), rtol=1e-7)
+            mean, log_density = closed_forms(np.array([[x]]), t)
+            assert_allclose(mean[0, 0], first / density, rtol=1e-7)
+            assert_allclose(log_density[0], np.log(density), rtol=1e-7)
 
 
 @float64
@@ -120,14 +134,15 @@ def test_probability_flow_of_gaussian_data_solves_the_ode(sde):
 def test_sample_moments(oracle):
     """Mean and covariance of 5000 draws, within five standard errors."""
     oracle = ORACLES[oracle]()
-    draws = np.asarray(oracle.sample(jax.random.key(3), (5000, 2)), np.float64)
+    draws = jax.jit(oracle.sample, static_argnums=1)(jax.random.key(3), (5000, 2))
+    draws, oracle = np.asarray(draws, np.float64), jax.device_get(oracle)
     if isinstance(oracle, Gaussian):
         mean = oracle.mean
         covariance = oracle.eigenvectors * oracle.eigenvalues @ oracle.eigenvectors.T
     else:
         mean = oracle.weights @ oracle.means
         spread = oracle.means - mean
-        within = jnp.sum(oracle.weights * oracle.stds**2) * jnp.eye(2)
+        within = np.sum(oracle.weights * oracle.stds**2) * np.eye(2)
         covariance = spread.T * oracle.weights @ spread + within
     assert_allclose(draws.mean(0), mean, atol=5 * draws.std() / np.sqrt(5000))
     centred = draws - draws.mean(0)
@@ -140,12 +155,16 @@ def test_sample_moments(oracle):
 def test_samples_have_the_density(sde):
     """The mean of log p_t over samples is minus the entropy, by quadrature in one dimension."""
     oracle, t = line_mixture(), 0.1
-    keys = jax.random.split(jax.random.key(4))
-    data = oracle.sample(keys[0], (5000, 1))
-    x = sde.perturb(data, t, jax.random.normal(keys[1], data.shape))
-    log_density = np.asarray(oracle.log_prob(sde, x, t), np.float64)
-    line = np.linspace(-6, 6, 8001, dtype=np.float32) * float(jnp.sqrt(1 + sde.sigma(t) ** 2))
-    log_p = np.asarray(oracle.log_prob(sde, jnp.asarray(line[:, None]), t), np.float64)
+    line = np.linspace(-6, 6, 8001, dtype=np.float32) * np.hypot(1, sde.sigma(t))
+
+    @jax.jit
+    def log_densities(keys, line):
+        data = oracle.sample(keys[0], (5000, 1))
+        x = sde.perturb(data, t, jax.random.normal(keys[1], data.shape))
+        return oracle.log_prob(sde, x, t), oracle.log_prob(sde, line[:, None], t)
+
+    found = log_densities(jax.random.split(jax.random.key(4)), line)
+    log_density, log_p = (np.asarray(each, np.float64) for each in found)
     exact = np.trapezoid(np.exp(log_p) * log_p, line)
     assert abs(log_density.mean() - exact) < 5 * log_density.std() / np.sqrt(5000)
 
@@ -155,9 +174,14 @@ def test_images_are_flattened():
     sde = VP()
     oracle = Gaussian.isotropic(9, 0.5, mean=jnp.arange(9.0))
     x = jnp.asarray(np.random.default_rng(5).normal(size=(4, 3, 3, 1)), jnp.float32)
-    flat = x.reshape(4, 9)
-    image, vector = oracle.predict(sde, x, 0.3), oracle.predict(sde, flat, 0.3)
-    assert_allclose(image.data.reshape(4, 9), vector.data)
-    assert_allclose(oracle.log_prob(sde, x, 0.3), oracle.log_prob(sde, flat, 0.3))
-    assert oracle.sample(jax.random.key(0), (4, 3, 3, 1)).shape == (4, 3, 3, 1)
-    assert oracle.probability_flow(sde, x, 0.3, 0.1).shape == x.shape
+
+    @jax.jit
+    def closed_forms(x):
+        return oracle.predict(sde, x, 0.3).data, oracle.log_prob(sde, x, 0.3)
+
+    image, vector = closed_forms(x), closed_forms(x.reshape(4, 9))
+    assert_allclose(image[0].reshape(4, 9), vector[0])
+    assert_allclose(image[1], vector[1])
+    sample = jax.eval_shape(lambda key: oracle.sample(key, x.shape), jax.random.key(0))
+    assert sample.shape == (4, 3, 3, 1)
+    assert jax.eval_shape(lambda x: oracle.probability_flow(sde, x, 0.3, 0.1), x).shape == x.shape

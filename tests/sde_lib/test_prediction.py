@@ -65,10 +65,14 @@ def test_velocity_is_the_probability_flow_drift(sde):
     rng = np.random.default_rng(0)
     data, noise = rng.normal(size=(2, 5, 3))
     t = np.array([1e-3, 0.05, 0.4, 0.8, 0.98])
-    x = sde.perturb(jnp.asarray(data), t, noise)
-    predicted = prediction.Prediction(jnp.asarray(data), jnp.asarray(noise))
-    drift = sde.probability_flow_drift(x, t, prediction.to_score(sde, t, predicted))
-    velocity = prediction.to_velocity(sde, t, predicted)
+
+    @jax.jit
+    def both(data, noise, t):
+        x, predicted = sde.perturb(data, t, noise), prediction.Prediction(data, noise)
+        drift = sde.probability_flow_drift(x, t, prediction.to_score(sde, t, predicted))
+        return drift, prediction.to_velocity(sde, t, predicted)
+
+    drift, velocity = both(data, noise, t)
     # f x and ½ g² score cancel to their difference: four digits of sixteen at most.
     assert_allclose(velocity, drift, rtol=1e-10, atol=1e-10)
 
@@ -77,12 +81,15 @@ def test_velocity_is_the_probability_flow_drift(sde):
 @every_sde
 def test_score_of_the_forms_is_the_gradient_of_the_density(sde):
     """to_score of a closed form's conditional means is ∇ log p_t."""
-    oracle = gaussian()
-    x = jnp.asarray(np.random.default_rng(1).normal(size=(4, 2)))
+    oracle, x = gaussian(), np.random.default_rng(1).normal(size=(4, 2))
+
+    @jax.jit
+    def both(x, t):
+        gradient = jax.grad(lambda x: jnp.sum(oracle.log_prob(sde, x, t)))(x)
+        return prediction.to_score(sde, t, oracle.predict(sde, x, t)), gradient
+
     for t in (0.01, 0.5, 0.95):
-        gradient = jax.grad(lambda x, t=t: jnp.sum(oracle.log_prob(sde, x, t)))(x)
-        score = prediction.to_score(sde, t, oracle.predict(sde, x, t))
-        assert_allclose(score, gradient, rtol=1e-9)
+        assert_allclose(*both(x, t), rtol=1e-9)
 
 
 @pytest.mark.usefixtures("float64")
@@ -90,9 +97,9 @@ def test_score_of_the_forms_is_the_gradient_of_the_density(sde):
 def test_a_plain_score_function_is_a_model(sde):
     oracle = gaussian()
     model = from_score(sde, lambda x, t: jax.grad(lambda x: jnp.sum(oracle.log_prob(sde, x, t)))(x))
-    x = jnp.asarray(np.random.default_rng(2).normal(size=(4, 2)))
-    t = jnp.array([0.01, 0.2, 0.6, 0.9])
-    for ours, exact in zip(model(x, t), oracle.predict(sde, x, t), strict=True):
+    x, t = np.random.default_rng(2).normal(size=(4, 2)), np.array([0.01, 0.2, 0.6, 0.9])
+    both = jax.jit(lambda x, t: (model(x, t), oracle.predict(sde, x, t)))
+    for ours, exact in zip(*both(x, t), strict=True):
         # data = (x + σ² score)/α: 1/α ≤ 150 and σ/α ≤ 50 times a rounding.
         assert_allclose(ours, exact, rtol=1e-8, atol=1e-10)
 

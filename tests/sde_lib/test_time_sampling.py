@@ -140,19 +140,31 @@ def test_the_largest_weight_is_that_of_the_densities():
         ("log_normal", "sigma2"): mass / (law.pdf(high) * span),
         ("uniform", "edm"): law.pdf(-1.2) * span / mass,
     }
-    for (times, weighting), want in most.items():
+    endless = [(times, "likelihood") for times in ("uniform", "log_snr")]
+
+    @jax.jit
+    def every_weight(sde, flow):
+        of_ve = {key: largest_weight(sde, *key, 0.0, 0.5) for key in most}
+        return of_ve, {key: largest_weight(flow, *key, 0.0, 0.5) for key in endless}
+
+    of_ve, of_flow = every_weight(sde, Flow())
+    for key, want in most.items():
         # The peak lies between two of 1024 nodes, and the mean is by as many.
-        assert_allclose(largest_weight(sde, times, weighting, 0.0, 0.5), want, rtol=1e-4)
-    for times in ("uniform", "log_snr"):
-        assert largest_weight(Flow(), times, "likelihood", 0.0, 0.5) == np.inf
+        assert_allclose(of_ve[key], want, rtol=1e-4)
+    assert set(map(float, of_flow.values())) == {np.inf}
 
 
 @float64
 @pytest.mark.parametrize(("sde", "published"), [(VP(), 23.864), (SubVP(), 37.679)])
 def test_normalisers_are_the_published_ones(sde, published):
     """Z = ∫ g²/σ² from 1e-5 to 1 of Song et al. 2021; the digits given."""
-    t, weight = time_samplers["log_snr"](sde, jnp.array([0.2, 0.8]), 1e-5)
-    assert_allclose(weight * snr_decay(sde, t) * (1 - 1e-5), published, atol=5e-4)
+
+    @jax.jit
+    def normalisers(sde, u):
+        t, weight = time_samplers["log_snr"](sde, u, 1e-5)
+        return weight * snr_decay(sde, t) * (1 - 1e-5)
+
+    assert_allclose(normalisers(sde, np.array([0.2, 0.8])), published, atol=5e-4)
 
 
 @every_sde
@@ -194,7 +206,7 @@ def test_low_discrepancy_has_one_time_in_each_stratum(num):
 def test_every_u_is_uniform(sampler):
     """The first and the last of 4 over 500 keys, by a Kolmogorov–Smirnov test at 1e-4."""
     keys = jax.random.split(jax.random.key(7), 500)
-    u = np.asarray(jax.vmap(lambda key: sampler(key, 4))(keys))
+    u = np.asarray(jax.jit(jax.vmap(lambda key: sampler(key, 4)))(keys))
     for column in (0, 3):
         assert stats.kstest(u[:, column], "uniform").pvalue > 1e-4
 
@@ -202,9 +214,11 @@ def test_every_u_is_uniform(sampler):
 def test_low_discrepancy_varies_less():
     """The mean of t² over 16 times: independent ones spread by √(4/45/16) = 0.075."""
     keys = jax.random.split(jax.random.key(8), 200)
-    spread = {
-        sampler: float(jnp.std(jax.vmap(lambda key, s=sampler: jnp.mean(s(key, 16) ** 2))(keys)))
-        for sampler in (independent, low_discrepancy)
-    }
+
+    def spread_of(sampler):
+        u = jax.jit(jax.vmap(lambda key: sampler(key, 16)))(keys)
+        return np.std(np.mean(np.square(u), axis=1))
+
+    spread = {sampler: spread_of(sampler) for sampler in (independent, low_discrepancy)}
     assert_allclose(spread[independent], 0.075, rtol=5 / np.sqrt(2 * 200))
     assert spread[low_discrepancy] < spread[independent] / 3

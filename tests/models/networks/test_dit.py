@@ -49,8 +49,9 @@ def test_positions_are_their_equations():
 def test_rotated_products_depend_on_the_distance_alone():
     query, key = normal(2, 8), normal(3, 8)
     angles = rotary_angles(5, 5, 8)
+    turned = quick_jit(rotate)
     everywhere = lambda x: np.asarray(  # noqa: E731
-        rotate(jnp.broadcast_to(x, (1, 25, 1, 8)), angles)
+        turned(np.broadcast_to(x, (1, 25, 1, 8)), angles)
     ).reshape(5, 5, 8)
     q, k = everywhere(query), everywhere(key)
     # From (0, 1) to (2, 0) as from (2, 4) to (4, 3); another distance is another product.

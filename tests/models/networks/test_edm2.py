@@ -1,17 +1,17 @@
 """EDM2: layers that keep the mean square, the published sizes, derivatives, the projection."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from models.initialization import init_params
 from models.layers.magnitude_preserving import (
     MPConv,
     MPFourier,
     MPLinear,
-    constrain,
     mp_cat,
     mp_silu,
     mp_sum,
@@ -25,6 +25,7 @@ from tests.cases import float32_tolerance
 from tests.models.networks.test_ncsnpp import normal, random_params
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "head_dim": 8}
+FLAT = TINY | {"ch_mult": (1,), "attn_resolutions": ()}  # the middle attends
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
@@ -96,23 +97,35 @@ def test_has_as_many_parameters_as_published(nf, millions):
     assert num_parameters(nf) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
+CLASSES = EDM2(**FLAT, num_classes=3)
+
+
+@cache
+def initial():
+    """First parameters of a network with classes."""
+    return init_params(jax.random.key(0), CLASSES, (4, 4, 3))
+
+
 def test_starts_at_zero_and_what_comes_before_has_unit_size():
+    for path, leaf in jax.tree_util.tree_leaves_with_path(initial()):
+        assert path[-1].key != "gain" or leaf == 0
     x, c = inputs(batch=4, size=16)
     net = EDM2(**TINY | {"nf": 32, "head_dim": 32})
-    params = quick_jit(net.init)(jax.random.key(0), x, c)["params"]
-    np.testing.assert_array_equal(quick_jit(net.apply)({"params": params}, x, c), 0)
-    opened = params | {"gain": jnp.ones(())}
+    # As at first: the weights are normalised where they are used.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: 0 * leaf if path[-1].key == "gain" else leaf, random_params(net, x, c)
+    )
+    opened = params | {"gain": np.ones((), np.float32)}
     # One draw of the weights: what a sum and a mean of 2 × 2 pixels lose is up to a quarter.
     assert 0.5 < mean_square(quick_jit(net.apply)({"params": opened}, x, c)) < 1.5
 
 
 def test_is_blind_to_the_scale_of_weights_and_constrain_sets_it():
-    net, (x, c) = EDM2(**TINY), inputs()
+    net, (x, c) = CLASSES, inputs(size=4)
     label = Condition(label=np.array([0, 2]))
-    net = EDM2(**TINY, num_classes=3)
     params = random_params(net, x, c, label)
-    run = quick_jit(net.apply)
-    normalised = quick_jit(net.constrain)(params)
+    run, constrained = quick_jit(net.apply), quick_jit(net.constrain)
+    normalised = constrained(params)
     weights = [
         (path, leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(normalised)
@@ -127,12 +140,11 @@ def test_is_blind_to_the_scale_of_weights_and_constrain_sets_it():
     np.testing.assert_allclose(
         run({"params": normalised}, x, c, label), want, atol=2e-2 * np.abs(want).max()
     )
-    constrained = quick_jit(constrain)
-    again = constrained(constrained(params))
+    again = constrained(normalised)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(normalised), strict=True):
         np.testing.assert_allclose(a, b, rtol=3e-3)
-    initial = quick_jit(net.init)(jax.random.key(0), x, c, label)["params"]
-    for a, b in zip(*map(jax.tree.leaves, (initial, constrained(initial))), strict=True):
+    np.testing.assert_array_equal(run({"params": initial()}, x, c, label), 0)
+    for a, b in zip(*map(jax.tree.leaves, (initial(), constrained(initial()))), strict=True):
         np.testing.assert_allclose(a, b, rtol=3e-4, atol=1e-6)
 
 
@@ -160,7 +172,7 @@ def test_gradients_are_finite_differences_and_reach_every_parameter():
 
 
 def test_listens_to_time_and_embedding_and_bfloat16_is_close():
-    net, (x, c) = EDM2(**TINY, cond_dim=5), inputs()
+    net, (x, c) = EDM2(**FLAT, cond_dim=5), inputs(size=4)
     cond = Condition(vector=normal(103, 2, 5))
     params = random_params(net, x, c, cond)
     run = quick_jit(lambda c, cond: net.apply({"params": params}, x, c, cond))
@@ -170,7 +182,7 @@ def test_listens_to_time_and_embedding_and_bfloat16_is_close():
     for other in (other_time, other_cond):
         assert np.abs(other[0] - out[0]).max() > 1e-3 * np.abs(out).max()
         np.testing.assert_array_equal(other[1], out[1])
-    half = quick_jit(EDM2(**TINY, cond_dim=5, dtype="bfloat16").apply)(
+    half = quick_jit(EDM2(**FLAT, cond_dim=5, dtype="bfloat16").apply)(
         {"params": params}, x, c, cond
     )
     assert half.dtype == jnp.float32
