@@ -117,7 +117,7 @@ def test_grids(workdir, tmp_path, capsys):
     drawn = draw(workdir, tmp_path, "--solver=ddim", f"--grid={tmp_path / 'times.npy'}", "--num=4")
     assert drawn["evaluations"].tolist() == [4] * 4
     fit = ["fit_grid", f"--workdir={workdir}", "--steps=6", "--name=mine", "--batch=16"]
-    fit += ["--devices=1"]
+    fit += ["--devices=1", "--solver=ddim"]
     assert main(fit) == 0
     assert "--grid=fitted:mine" in capsys.readouterr().out
     fitted = ["--solver=adams", "--grid=fitted:mine", "--num=4"]
