@@ -221,10 +221,19 @@ def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys
     )
 
 
-def test_every_nth_checkpoint_stays(tmp_path):
-    extra = ["--config.training.keep=1", "--config.training.keep_every=4"]
-    assert train(tmp_path / "run", *extra, "--config.training.save_every=2") == 0
-    assert sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()) == [4, 6]
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """The workdir of a run of several averages and many checkpoints. Tests must not change it."""
+    workdir = tmp_path_factory.mktemp("runs") / "averaged"
+    more = ["--config.training.averages=('half_life:0.2','power:0.1')"]
+    more += ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
+    more += ["--config.training.keep=1", "--config.training.keep_every=4"]
+    assert train(workdir, *more, "--config.training.save_every=2") == 0
+    return workdir
+
+
+def test_every_nth_checkpoint_stays(averaged):
+    assert sorted(int(p.name) for p in (averaged / "checkpoints").iterdir()) == [4, 6]
 
 
 def test_a_live_run_keeps_its_folder(trained, tmp_path, capsys):
@@ -350,21 +359,15 @@ def test_parameters_lie_where_the_table_says(tmp_path, capsys):
         assert tree["dense_1"]["kernel"].addressable_shards[0].data.shape == (64, 32)
 
 
-def test_averages_by_name_and_of_any_width(tmp_path, capsys):
-    kept = "--config.training.averages=('half_life:0.2','power:0.1')"
-    more = ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
-    more += ["--config.training.save_every=2"]
-    assert train(tmp_path / "run", kept, *more) == 0
+def test_averages_by_name_and_of_any_width(averaged, capsys):
     names = [None, "half_life:0.2", "power:0.1", "power:0.11"]
     params = [
-        jax.tree.leaves(
-            TrainedModel.open(tmp_path / "run", [], make_mesh(1), average=n).model.params
-        )
+        jax.tree.leaves(TrainedModel.open(averaged, [], make_mesh(1), average=n).model.params)
         for n in names
     ]
     for one, other in itertools.pairwise(params):
         assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
-    command = ["sample", f"--workdir={tmp_path / 'run'}", "--average=half_lif:0.2"]
+    command = ["sample", f"--workdir={averaged}", "--average=half_lif:0.2"]
     assert main(command) == 2
     assert "'half_life:0.2'" in capsys.readouterr().err
 
