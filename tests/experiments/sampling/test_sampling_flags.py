@@ -79,7 +79,7 @@ def test_latents(workdir, tmp_path):
     """Samples from given latents: those of the seed give the seed's samples."""
     latents = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     np.savez(tmp_path / "z.npz", latents=latents)
-    same = [f"--latents={tmp_path / 'z.npz'}", "--solver=adams", "--steps=6"]
+    same = [f"--latents={tmp_path / 'z.npz'}", "--solver=adams", "--steps=60"]
     first = draw(workdir, tmp_path, *same)["points"]
     assert first.shape == (6, 2)
     np.testing.assert_array_equal(draw(workdir, tmp_path, *same, name="again")["points"], first)
@@ -89,7 +89,7 @@ def test_latents(workdir, tmp_path):
 
 def test_interpolation(workdir, tmp_path, capsys):
     """Rows of five between the seed's first three samples."""
-    flow = ["--solver=adams", "--steps=30"]
+    flow = ["--solver=adams", "--steps=60"]
     plain = draw(workdir, tmp_path, *flow, "--num=3", name="plain")["points"]
     rows = draw(workdir, tmp_path, *flow, "--num=10", "--interpolate=5")["points"]
     np.testing.assert_allclose(rows[[0, 4, 5, 9]], plain[[0, 1, 1, 2]], atol=1e-4)
@@ -102,7 +102,7 @@ def test_interpolation(workdir, tmp_path, capsys):
 
 def test_another_sde_has_the_same_flow(workdir, tmp_path):
     """By the flow, whatever the SDE; the latents are standard normal in each."""
-    flow = ["--num=10", "--solver=adams", "--steps=40", "--config.sampling.t_min=1e-3"]
+    flow = ["--num=10", "--solver=adams", "--steps=60", "--config.sampling.t_min=1e-3"]
     own, edm = (
         draw(workdir, tmp_path, *flow, *sde, name=f"sde{i}")["points"]
         for i, sde in enumerate(([], ["--sde=subvp"]))
@@ -117,7 +117,7 @@ def test_grids(workdir, tmp_path, capsys):
     drawn = draw(workdir, tmp_path, "--solver=ddim", f"--grid={tmp_path / 'times.npy'}", "--num=4")
     assert drawn["evaluations"].tolist() == [4] * 4
     fit = ["fit_grid", f"--workdir={workdir}", "--steps=6", "--name=mine", "--batch=16"]
-    fit += ["--devices=1"]
+    fit += ["--devices=1", "--solver=ddim"]
     assert main(fit) == 0
     assert "--grid=fitted:mine" in capsys.readouterr().out
     fitted = ["--solver=adams", "--grid=fitted:mine", "--num=4"]

@@ -133,11 +133,25 @@ def test_a_start_that_was_killed_at_once_leaves_no_trace(trained, tmp_path):
     same(tmp_path / "run", trained)
 
 
+CHANGED = ["--config.training.num_steps=8", "--config.training.batch_size=8"]
+"""Fields of which a run may always change the first, and the second where it is accepted."""
+
+
 def test_a_config_that_nothing_follows_from_may_change(trained, tmp_path):
     """The first launch ran out of memory, say: there is no checkpoint yet."""
     shutil.copytree(trained, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
-    assert train(tmp_path / "run", "--config.training.batch_size=8") == 0
+    assert train(tmp_path / "run", *CHANGED) == 0
+    assert resolve(Workdir(tmp_path / "run").load()).training.batch_size == 8
+
+
+def test_a_changed_field_is_refused_or_accepted_by_name(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "run")
+    assert train(tmp_path / "run", *CHANGED) == 2
+    assert "--accept=training.batch_size" in capsys.readouterr().err
+    assert train(tmp_path / "run", *CHANGED, "--accept=training.batch_siz") == 2
+    assert "'training.batch_size'" in capsys.readouterr().err
+    assert train(tmp_path / "run", *CHANGED, "--accept=training.batch_size") == 0
     assert resolve(Workdir(tmp_path / "run").load()).training.batch_size == 8
 
 
@@ -147,9 +161,10 @@ def test_accepting_another_network_changes_nothing(trained, tmp_path, capsys):
     for hidden in ("(8,8)", "(16,)", "(16,16,16)"):
         other = [f"--config.model.hidden={hidden}", "--accept=model.hidden"]
         assert train(tmp_path / "run", *other) == 2
-        line = capsys.readouterr().err
+        # Whenever Python finds what Orbax has left unread, it says so too.
+        said = capsys.readouterr().err.splitlines()
+        (line,) = (line for line in said if line.startswith("scoresde: "))
         assert "holds the parameters of another network" in line
-        assert line.count("\n") == 1
     assert resolve(Workdir(tmp_path / "run").load()).model.hidden == (16, 16)
     assert train(tmp_path / "run") == 0
 
@@ -186,8 +201,9 @@ def test_accepting_other_averages_and_another_optimizer_keeps_the_rest(trained, 
 
 
 def restored(workdir):
-    """The newest state, as the workdir's config has it."""
-    return restore(Workdir(workdir), resolve(Workdir(workdir).load()), (2,), make_mesh(1))
+    """The newest state in NumPy, as the workdir's config has it."""
+    state = restore(Workdir(workdir), resolve(Workdir(workdir).load()), (2,), make_mesh(1))
+    return jax.device_get(dataclasses.replace(state, key=None))
 
 
 def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys):
@@ -205,10 +221,19 @@ def test_an_average_that_no_checkpoint_has_is_no_model(trained, tmp_path, capsys
     )
 
 
-def test_every_nth_checkpoint_stays(tmp_path):
-    extra = ["--config.training.keep=1", "--config.training.keep_every=4"]
-    assert train(tmp_path / "run", *extra, "--config.training.save_every=2") == 0
-    assert sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir()) == [4, 6]
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """The workdir of a run of several averages and many checkpoints. Tests must not change it."""
+    workdir = tmp_path_factory.mktemp("runs") / "averaged"
+    more = ["--config.training.averages=('half_life:0.2','power:0.1')"]
+    more += ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
+    more += ["--config.training.keep=1", "--config.training.keep_every=4"]
+    assert train(workdir, *more, "--config.training.save_every=2") == 0
+    return workdir
+
+
+def test_every_nth_checkpoint_stays(averaged):
+    assert sorted(int(p.name) for p in (averaged / "checkpoints").iterdir()) == [4, 6]
 
 
 def test_a_live_run_keeps_its_folder(trained, tmp_path, capsys):
@@ -221,17 +246,6 @@ def test_a_live_run_keeps_its_folder(trained, tmp_path, capsys):
         assert train(tmp_path / "run", "--config.training.log_every=1") == 2
     assert "in use by a run (process 7 on there)" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.json").stat().st_mtime_ns == config
-
-
-def test_a_changed_field_is_refused_or_accepted_by_name(trained, tmp_path, capsys):
-    shutil.copytree(trained, tmp_path / "run")
-    more = ["--config.training.num_steps=8", "--config.training.learning_rate=1e-4"]
-    assert train(tmp_path / "run", *more) == 2
-    assert "--accept=training.learning_rate" in capsys.readouterr().err
-    assert train(tmp_path / "run", *more, "--accept=training.learning_rat") == 2
-    assert "'training.learning_rate'" in capsys.readouterr().err
-    assert train(tmp_path / "run", *more, "--accept=training.learning_rate") == 0
-    assert resolve(Workdir(tmp_path / "run").load()).training.learning_rate == 1e-4
 
 
 def test_a_run_may_start_from_another(trained, tmp_path, capsys):
@@ -284,7 +298,7 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(["--devices=8", "--fsdp=2"], marks=takes_devices(8)),
+        pytest.param(["--devices=4", "--fsdp=2"], marks=takes_devices(4)),
         pytest.param(
             ["--devices=4", "--fsdp=4", "--config.training.accumulate=2"], marks=takes_devices(4)
         ),
@@ -345,21 +359,15 @@ def test_parameters_lie_where_the_table_says(tmp_path, capsys):
         assert tree["dense_1"]["kernel"].addressable_shards[0].data.shape == (64, 32)
 
 
-def test_averages_by_name_and_of_any_width(tmp_path, capsys):
-    kept = "--config.training.averages=('half_life:0.2','power:0.1')"
-    more = ["--config.training.optimizer=muon", "--config.training.adaptive_weighting=True"]
-    more += ["--config.training.save_every=2"]
-    assert train(tmp_path / "run", kept, *more) == 0
+def test_averages_by_name_and_of_any_width(averaged, capsys):
     names = [None, "half_life:0.2", "power:0.1", "power:0.11"]
     params = [
-        jax.tree.leaves(
-            TrainedModel.open(tmp_path / "run", [], make_mesh(1), average=n).model.params
-        )
+        jax.tree.leaves(TrainedModel.open(averaged, [], make_mesh(1), average=n).model.params)
         for n in names
     ]
     for one, other in itertools.pairwise(params):
         assert any(np.any(a != b) for a, b in zip(one, other, strict=True))
-    command = ["sample", f"--workdir={tmp_path / 'run'}", "--average=half_lif:0.2"]
+    command = ["sample", f"--workdir={averaged}", "--average=half_lif:0.2"]
     assert main(command) == 2
     assert "'half_life:0.2'" in capsys.readouterr().err
 
