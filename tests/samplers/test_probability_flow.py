@@ -326,11 +326,11 @@ def test_a_split_states_its_error():
         stds=jnp.array([0.5, 0.3, 0.4]),
     )
     x = oracle.sample(jax.random.key(10), (64_000, 8))
-    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=12)))
+    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=8)))
     probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(11), x.shape)).log_prob
-    # The target is the expectation for this solver, from all examples and the exact trace: it errs
-    # by a 45th of what a split of 32 does.
-    target = np.mean(flow.log_prob(x, Exact()).log_prob)
+    # The target is the expectation for this solver, from a quarter of the examples and the exact
+    # trace: it errs by a 22nd of what a split of 32 does.
+    target = np.mean(flow.log_prob(x[::4], Exact()).log_prob)
     splits = np.asarray(probed).reshape(2000, 32)
     half = t_quantile(31, 0.975) * splits.std(axis=1, ddof=1) / np.sqrt(32)
     covered = np.abs(splits.mean(axis=1) - target) < half
