@@ -25,7 +25,7 @@ ROUNDING = 2e-5
 
 
 def draw(indices):
-    """A program for each size of a batch: the indices are given, where by default they are these."""
+    """A program for each size of a batch, whoever is in it."""
     shape = (len(indices), 3)
     return SAMPLER.draw(jax.random.key(0), SDE, DATA.model(SDE), shape, indices=indices).x
 

@@ -101,16 +101,23 @@ def test_a_wrong_model_leaves_a_gap():
     sde, oracle, least = SDES["vp"], Gaussian.isotropic(2, 0.5), -2.0
     exact = oracle.model(sde)
 
-    def shrunk(x, t, cond=None):
+    def shrunk(by, x, t, cond=None):
         predicted = exact(x, t)
-        scale = jnp.where(sde.log_snr(t) > least, 0.5, 1.0)
+        scale = jnp.where(sde.log_snr(t) > least, by, 1.0)
         return Prediction(data=predicted.data, noise=expand(scale, x) * predicted.noise)
 
     x = oracle.sample(jax.random.key(2), (400, 2))
     t_min = float(sde.time_of_noise_to_signal(1e-2))
     bounds = [
-        elbo(jax.random.key(3), sde, model, x, t_min=t_min, num_times=64)
-        for model in (exact, jax.tree_util.Partial(shrunk))
+        elbo(
+            jax.random.key(3),
+            sde,
+            jax.tree_util.Partial(shrunk, by),
+            x,
+            t_min=t_min,
+            num_times=64,
+        )
+        for by in (1.0, 0.5)
     ]
     # E‖ε̂/2‖² = ¼ · 2 σ²/(α² s² + σ²) = 0.5/(1 + s² e^λ), and the cross term vanishes.
     levels = np.linspace(least, float(sde.log_snr(t_min)), 100_001)
