@@ -86,7 +86,8 @@ def propagate(
     x = c + a x_0 + Σ_k b_k z_k, so runs with one of them switched on give c, a and all b_k: no
     sampling. Works for any solver, however many evaluations and however long its memory.
     """
-    number = len(solver.steps(sde, jnp.asarray(grid)).start) * solver.evaluations
+    steps = jax.eval_shape(solver.steps, sde, jnp.asarray(grid))
+    number = len(steps.start) * solver.evaluations
     number *= 2 if solver.renoises else 1
     switched = np.zeros((number + 2, 1))
     switched[1] = 1.0

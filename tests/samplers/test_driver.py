@@ -97,7 +97,7 @@ def test_evaluations(name, corrections, denoise):
     run(sampler).block_until_ready()
     jax.effects_barrier()
     a_step = corrections + solver.evaluations
-    steps = len(solver.steps(SDE, GRID[-3:]).start)
+    steps = len(jax.eval_shape(solver.steps, SDE, GRID[-3:]).start)
     assert len(times) == steps * a_step + denoise
     assert len(times) == sampler.num_evaluations(SDE)
     if solver.evaluations == 1 and not solver.renoises:

@@ -214,10 +214,14 @@ def test_no_churn_is_heun():
 
 def test_restart_goes_up_and_down_again():
     """The steps of the grid, then twice from n = 1 down to where it had got."""
-    sde, grid = VP(), grids["log_snr"](VP(), 10, 1e-2)
-    steps = Restart(low=0.1, high=1.0, repeats=2, num_steps=3).steps(sde, grid)
-    start, finish = (np.asarray(sde.noise_to_signal(t)) for t in steps[:2])
-    levels = np.asarray(sde.noise_to_signal(grid))
+    solver = Restart(low=0.1, high=1.0, repeats=2, num_steps=3)
+
+    @jax.jit
+    def noise_to_signal(sde):
+        grid = grids["log_snr"](sde, 10, 1e-2)
+        return [sde.noise_to_signal(t) for t in (*solver.steps(sde, grid)[:2], grid)]
+
+    start, finish, levels = jax.device_get(noise_to_signal(VP()))
     up = np.flatnonzero(start[1:] > finish[:-1] * (1 + 1e-9)) + 1
     assert len(start) == 16
     assert_allclose(start[up], 1.0, rtol=1e-6)
