@@ -195,7 +195,7 @@ def test_from_no_signal_to_no_noise(name):
 @pytest.mark.parametrize("name", ["ddim", "heun", "midpoint", "rk"])
 def test_a_step_to_no_noise_is_denoising(name):
     """σ' = 0 leaves of x what the data are taken to be: one evaluation, as the last denoising."""
-    process, grid = sdes["flow"](), jnp.linspace(1.0, 0.0, 9)
+    process, grid = sdes["flow"](), jnp.linspace(1.0, 0.0, 13)
     denoised = end(EVERY[name], process, grid[:-1], denoise=True)
     assert_allclose(end(EVERY[name], process, grid), denoised, rtol=1e-9)
 
