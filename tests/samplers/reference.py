@@ -13,7 +13,7 @@ from jax import Array
 from samplers import Corrector, GridSampler, Solver, solvers
 from samplers.solvers.linear import LinearSolver
 from samplers.solvers.solver import Plan, Update
-from sde_lib import SDE, Prediction
+from sde_lib import SDE, Gaussian, GaussianMixture, Prediction
 
 MOVING = [name for name in solvers if solvers[name]().evaluations]
 # One of everything that the driver tells apart: of several evaluations a step and of one, with
@@ -48,6 +48,12 @@ def _planned(solver: Solver, sde: SDE, grid: Array) -> tuple[Plan, tuple[Array, 
 def _update(solver: Solver, noise: Array, *given: Any) -> Update:
     """A program for all steps of a method."""
     return solver.update(lambda: noise, *given)
+
+
+@partial(jax.jit, static_argnames="shape")
+def drawn(data: Gaussian | GaussianMixture, key: Array, shape: tuple[int, ...]) -> Array:
+    """Examples of data in closed form, by one program."""
+    return data.sample(key, shape)
 
 
 class Line(NamedTuple):

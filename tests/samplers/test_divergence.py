@@ -21,6 +21,7 @@ from samplers import (
 from samplers.divergence import value_and_divergence
 from sde_lib import VP, Gaussian, GaussianMixture
 from tests.cases import float32_tolerance, gaussian
+from tests.samplers.reference import drawn
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(6, 6)).astype(np.float32)
@@ -129,7 +130,7 @@ def test_every_kind_is_unbiased(kind):
 def test_the_control_variate_is_exact_for_its_own_gaussian(way):
     """One probe then gives the exact density, up and down; and without it does not."""
     sde, oracle = VP(), gaussian()
-    x = oracle.sample(jax.random.key(4), (16, 2))
+    x = drawn(oracle, jax.random.key(4), (16, 2))
     integrator = RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6))
     flow = ProbabilityFlow(sde=sde, model=oracle.model(sde), t_min=1e-3, integrator=integrator)
     run = getattr(flow, way)
@@ -152,7 +153,7 @@ def test_the_control_variate_reduces_the_variance_of_a_mixture():
         means=jnp.asarray(0.4 * rng.normal(size=(3, 8)), dtype=jnp.float32),
         stds=jnp.full(3, 0.2),
     )
-    data = np.asarray(oracle.sample(jax.random.key(6), (4000, 8)))
+    data = np.asarray(drawn(oracle, jax.random.key(6), (4000, 8)))
     values, vectors = np.linalg.eigh(np.cov(data.T))
     control = Gaussian(
         mean=jnp.asarray(data.mean(0)),

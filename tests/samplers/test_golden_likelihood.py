@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from samplers import Adams, ByTolerance, Equal, Hutchinson, ProbabilityFlow, RungeKutta
 from sde_lib import VE, Gaussian, GaussianMixture, sdes
+from tests.samplers.reference import drawn
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -110,7 +111,7 @@ def test_log_densities_of_a_mixture(eight_dimensions, name):
     mixture, _, _ = eight_dimensions
     sde = sdes[name]()
     t_min = float(sde.time_of_noise_to_signal(1e-3))
-    data = mixture.sample(jax.random.key(0), (128, 8))
+    data = drawn(mixture, jax.random.key(0), (128, 8))
     x = sde.perturb(data, t_min, jax.random.normal(jax.random.key(1), data.shape))
 
     def bits(integrator):

@@ -20,6 +20,7 @@ from samplers import (
 )
 from sde_lib import VP, Gaussian, GaussianMixture, Prediction
 from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture, takes_devices
+from tests.samplers.reference import drawn
 
 T_MIN = 1e-3
 TIGHT = {"integrator": RungeKutta(steps=ByTolerance(rtol=1e-7, atol=1e-7))}
@@ -78,7 +79,7 @@ def test_there_and_back(sde):
     """
     oracle = mixture()
     flow = flow_of(sde, oracle)
-    x = oracle.sample(jax.random.key(0), (32, 2))
+    x = drawn(oracle, jax.random.key(0), (32, 2))
     latents = flow.encode(x)
     back = flow.decode(latents.x)
     assert back.x.dtype == latents.x.dtype == jnp.float32
@@ -132,7 +133,7 @@ def test_density_does_not_depend_on_the_scale_of_the_coordinate():
 def test_an_example_does_not_depend_on_its_batch():
     """In float64, as a rounding in float32 may decide whether a step is accepted."""
     oracle = mixture()
-    flow, x = flow_of(VP(), oracle), oracle.sample(jax.random.key(1), (5, 2))
+    flow, x = flow_of(VP(), oracle), drawn(oracle, jax.random.key(1), (5, 2))
     together = flow.log_prob(x)
     others = flow.log_prob(x.at[1:].multiply(-2.0))
     alone = flow.log_prob(x[:1])
@@ -178,7 +179,7 @@ def test_network_in_bfloat16():
     def rounded(x, t, cond=None):
         return Prediction(*(a.astype(jnp.bfloat16) for a in exact_model(x, t)))
 
-    x = oracle.sample(jax.random.key(4), (8, 2))
+    x = drawn(oracle, jax.random.key(4), (8, 2))
     flow = ProbabilityFlow(
         sde=sde,
         model=jax.tree_util.Partial(rounded),
@@ -270,7 +271,7 @@ def test_a_conditional_model():
         shifted = oracle.predict(sde, x - sde.alpha(t)[:, None] * cond, t)
         return Prediction(data=shifted.data + cond, noise=shifted.noise)
 
-    x = oracle.sample(jax.random.key(6), (4, 2))
+    x = drawn(oracle, jax.random.key(6), (4, 2))
     cond = jnp.arange(8.0).reshape(4, 2) / 8
     model = jax.tree_util.Partial(predict)
     moved, still = (
@@ -286,7 +287,7 @@ def test_a_conditional_model():
 def test_on_several_devices():
     """The same numbers from a batch that devices share."""
     oracle = mixture()
-    x = oracle.sample(jax.random.key(7), (32, 2))
+    x = drawn(oracle, jax.random.key(7), (32, 2))
     mesh = jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
     shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     flow = flow_of(VP(), oracle)
@@ -330,7 +331,7 @@ def test_a_split_states_its_error():
         means=jnp.asarray(rng.normal(size=(3, 8)), dtype=jnp.float32),
         stds=jnp.array([0.5, 0.3, 0.4]),
     )
-    x = oracle.sample(jax.random.key(10), (64_000, 8))
+    x = drawn(oracle, jax.random.key(10), (64_000, 8))
     flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=6)))
     probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(11), x.shape)).log_prob
     # The target is the expectation for this solver, from a quarter of the examples and the exact

@@ -23,7 +23,7 @@ from samplers import (
 )
 from sde_lib import Gaussian, GaussianMixture, SubVP
 from tests.cases import SDES, mixture
-from tests.samplers.reference import KINDS, Line, propagate
+from tests.samplers.reference import KINDS, Line, drawn, propagate
 
 # The programs run once, so compiling them badly takes a third of the time.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -80,7 +80,7 @@ def test_solver(sde, name):
     assert_allclose(exact.variance_without_noise, truth[1], rtol=0.15)
 
     data, keys = mixture(), jax.random.split(jax.random.key(2))
-    true_data = data.sample(keys[0], (NUM, 2))
+    true_data = drawn(data, keys[0], (NUM, 2))
     true = sde.perturb(true_data, T_MIN, jax.random.normal(keys[1], true_data.shape))
     ours, theirs = (
         np.asarray(data.log_prob(sde, sample, T_MIN), np.float64) for sample in (run(data), true)
@@ -151,7 +151,7 @@ def test_langevin_with_norms_of_the_batch_in_two_dimensions():
         ).x
 
     keys = jax.random.split(jax.random.key(5))
-    true = data.sample(keys[0], (NUM, 2))
+    true = drawn(data, keys[0], (NUM, 2))
     true = sde.perturb(true, T_MIN, jax.random.normal(keys[1], true.shape))
     ours, theirs = (
         np.asarray(data.log_prob(sde, sample, T_MIN), np.float64) for sample in (run(), true)
