@@ -281,6 +281,7 @@ def test_a_conditional_model():
     prior = sde.prior_log_prob(moved.latents) - sde.prior_log_prob(still.latents)
     # A shift of the data by c shifts x_1 by α(1) c and no density.
     assert_allclose(moved.log_prob - prior, still.log_prob, atol=2e-3)
+    assert_allclose(moved.latents - still.latents, sde.alpha(1.0) * cond, atol=2e-3)
 
 
 @takes_devices(2)

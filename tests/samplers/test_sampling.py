@@ -23,19 +23,17 @@ from samplers import (
 )
 from sde_lib import Gaussian, GaussianMixture, SubVP
 from tests.cases import SDES, mixture
-from tests.samplers.reference import KINDS, Line, drawn, propagate
+from tests.samplers.reference import Line, drawn, propagate
 
 # The programs run once, so compiling them badly takes a third of the time.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 NUM, STEPS, T_MIN, T_MAX = 2000, 100, 1e-2, 0.98
 LINE = Line()
-# The others have their orders and limits tested without sampling. So have those that draw and
-# remember, whose moments are carried through the driver: one of them is sampled.
+# The others have their orders and limits tested without sampling.
 STOCHASTIC = [
     name
     for name in solvers
     if solvers[name]().evaluations and (solvers[name]().draws or solvers[name]().renoises)
-    if name in KINDS or not solvers[name]().remembers
 ]
 
 
