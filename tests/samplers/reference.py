@@ -13,7 +13,7 @@ from jax import Array
 from samplers import Corrector, GridSampler, Solver, solvers
 from samplers.solvers.linear import LinearSolver
 from samplers.solvers.solver import Plan, Update
-from sde_lib import SDE, Prediction
+from sde_lib import SDE, Gaussian, GaussianMixture, Prediction
 
 MOVING = [name for name in solvers if solvers[name]().evaluations]
 # One of everything that the driver tells apart: of several evaluations a step and of one, with
@@ -48,6 +48,12 @@ def _planned(solver: Solver, sde: SDE, grid: Array) -> tuple[Plan, tuple[Array, 
 def _update(solver: Solver, noise: Array, *given: Any) -> Update:
     """A program for all steps of a method."""
     return solver.update(lambda: noise, *given)
+
+
+@partial(jax.jit, static_argnames="shape")
+def drawn(data: Gaussian | GaussianMixture, key: Array, shape: tuple[int, ...]) -> Array:
+    """Examples of data in closed form, by one program."""
+    return data.sample(key, shape)
 
 
 class Line(NamedTuple):
@@ -86,7 +92,8 @@ def propagate(
     x = c + a x_0 + Σ_k b_k z_k, so runs with one of them switched on give c, a and all b_k: no
     sampling. Works for any solver, however many evaluations and however long its memory.
     """
-    number = len(solver.steps(sde, jnp.asarray(grid)).start) * solver.evaluations
+    steps = jax.eval_shape(solver.steps, sde, jnp.asarray(grid))
+    number = len(steps.start) * solver.evaluations
     number *= 2 if solver.renoises else 1
     switched = np.zeros((number + 2, 1))
     switched[1] = 1.0

@@ -28,7 +28,7 @@ ONE_STEP = ["euler_maruyama", "reverse_diffusion", "ancestral"]
 # Ends well away from t = 0: there a grid uniform in t does not resolve 1/t, and VE's g is so small
 # that the first-order error of Euler–Maruyama hides below the second-order one.
 T_MAX, T_MIN = 0.98, 0.3
-STEPS = np.array([200, 400])
+STEPS = np.array([100, 200])
 
 
 def slope(errors):

@@ -57,34 +57,36 @@ def test_latents_that_are_given_are_those_of_the_key(sampler):
     assert np.abs(other.x - given.x).max() > 0.01
 
 
+TRACES = []
+
+
+def predict(scale, x, t, cond):
+    """The conditional means of data at one point, a multiple of the condition."""
+    TRACES.append(0)
+    data = jnp.broadcast_to(scale * cond[:, None], x.shape)
+    t = jnp.broadcast_to(t, x.shape[:1])[:, None]
+    return Prediction(data, (x - SDE.alpha(t) * data) / SDE.sigma(t))
+
+
+def drawn(sampler, scale, cond):
+    """A program for each sampler."""
+    model = jax.tree_util.Partial(predict, jnp.float32(scale))
+    return sampler.draw(KEY, SDE, model, (3, 2), cond=jnp.array(cond)).x
+
+
 @every_sampler
 def test_a_condition_reaches_its_example(sampler):
-    def predict(x, t, cond):
-        data = jnp.broadcast_to(cond[:, None], x.shape)
-        t = jnp.broadcast_to(t, x.shape[:1])[:, None]
-        return Prediction(data, (x - SDE.alpha(t) * data) / SDE.sigma(t))
-
-    cond = jnp.array([-3.0, 0.0, 5.0])
-    x = sampler.draw(KEY, SDE, jax.tree_util.Partial(predict), (3, 2), cond=cond).x
+    cond = [-3.0, 0.0, 5.0]
+    x = drawn(sampler, 1.0, cond)
     # Of data at one point the samples are α data + σ z, σ = 0.03 at the end.
     assert_allclose(x, np.repeat(cond, 2).reshape(3, 2), atol=4 * float(SDE.sigma(T_MIN)) + 0.02)
 
 
 @every_sampler
 def test_new_parameters_run_the_program_that_is_there(sampler):
-    traces = []
-
-    def predict(scale, x, t, cond):
-        traces.append(0)
-        return Prediction(data=scale * x, noise=x - scale * x)
-
-    def draw(scale):
-        model = jax.tree_util.Partial(predict, jnp.float32(scale))
-        return sampler.draw(KEY, SDE, model, (2, 2)).x
-
-    first, once = draw(0.5), len(traces)
-    assert np.abs(draw(0.4) - first).max() > 1e-3
-    assert len(traces) == once
+    first, once = drawn(sampler, 0.5, [1.0, 2.0, 3.0]), len(TRACES)
+    assert np.abs(drawn(sampler, 0.4, [1.0, 2.0, 3.0]) - first).max() > 1e-3
+    assert len(TRACES) == once
 
 
 @pytest.mark.parametrize("name", ["flow", "adaptive_sde"])

@@ -23,7 +23,7 @@ from samplers import (
 )
 from sde_lib import Gaussian, GaussianMixture, SubVP
 from tests.cases import SDES, mixture
-from tests.samplers.reference import Line, propagate
+from tests.samplers.reference import Line, drawn, propagate
 
 # The programs run once, so compiling them badly takes a third of the time.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -44,9 +44,9 @@ OTHERS = {"euler_maruyama": "subvp", "reverse_diffusion": "ve"}
 def three_times(data):
     """Gaussian data as a mixture of three equal components: the same program as a real mixture."""
     return GaussianMixture(
-        weights=jnp.full(3, 1 / 3),
-        means=jnp.full((3, 2), data.mean),
-        stds=jnp.full(3, data.variance**0.5),
+        weights=jnp.full(3, 1 / 3, jnp.float32),
+        means=jnp.full((3, 2), data.mean, jnp.float32),
+        stds=jnp.full(3, data.variance**0.5, jnp.float32),
     )
 
 
@@ -78,7 +78,7 @@ def test_solver(sde, name):
     assert_allclose(exact.variance_without_noise, truth[1], rtol=0.15)
 
     data, keys = mixture(), jax.random.split(jax.random.key(2))
-    true_data = data.sample(keys[0], (NUM, 2))
+    true_data = drawn(data, keys[0], (NUM, 2))
     true = sde.perturb(true_data, T_MIN, jax.random.normal(keys[1], true_data.shape))
     ours, theirs = (
         np.asarray(data.log_prob(sde, sample, T_MIN), np.float64) for sample in (run(data), true)
@@ -149,7 +149,7 @@ def test_langevin_with_norms_of_the_batch_in_two_dimensions():
         ).x
 
     keys = jax.random.split(jax.random.key(5))
-    true = data.sample(keys[0], (NUM, 2))
+    true = drawn(data, keys[0], (NUM, 2))
     true = sde.perturb(true, T_MIN, jax.random.normal(keys[1], true.shape))
     ours, theirs = (
         np.asarray(data.log_prob(sde, sample, T_MIN), np.float64) for sample in (run(), true)

@@ -10,6 +10,7 @@ from scipy.special import stdtrit as t_quantile
 from samplers import REPLICATES, elbo
 from sde_lib import Gaussian, GaussianMixture, Prediction, expand
 from tests.cases import SDES, gaussian, line_mixture, mixture
+from tests.samplers.reference import drawn
 
 NUM = 4000
 # σ/α at t_min; VE has 0.01 there. With v the variances of the data, the bound is below the density
@@ -26,7 +27,7 @@ HEAVY = GaussianMixture(
 
 def gaps(sde, oracle, dim, num_times, *, num=NUM):
     """Bound less log-density at data [num], and the bound's standard errors, with exact scores."""
-    x = oracle.sample(jax.random.key(0), (num, dim))
+    x = drawn(oracle, jax.random.key(0), (num, dim))
     t_min = float(sde.time_of_noise_to_signal(BLUR))
     options = {"t_min": t_min, "num_times": num_times, "data_std": 0.7}
     bound = elbo(jax.random.key(1), sde, oracle.model(sde), x, **options)
@@ -81,7 +82,7 @@ def test_a_prior_that_is_not_the_law_at_the_end(sde):
     With v the variances of x_t, E[log p_t(α x + σ ε)] = log p_t(α x) − σ²/2 Σ 1/v.
     """
     oracle = gaussian()
-    x = oracle.sample(jax.random.key(2), (NUM, 2))
+    x = drawn(oracle, jax.random.key(2), (NUM, 2))
     t_min, t_max = (float(sde.time_of_noise_to_signal(n)) for n in (BLUR, 1.0))
     options = {"t_min": t_min, "t_max": t_max, "num_times": 16}
     bound = elbo(jax.random.key(3), sde, oracle.model(sde), x, **options)
@@ -101,16 +102,23 @@ def test_a_wrong_model_leaves_a_gap():
     sde, oracle, least = SDES["vp"], Gaussian.isotropic(2, 0.5), -2.0
     exact = oracle.model(sde)
 
-    def shrunk(x, t, cond=None):
+    def shrunk(by, x, t, cond=None):
         predicted = exact(x, t)
-        scale = jnp.where(sde.log_snr(t) > least, 0.5, 1.0)
+        scale = jnp.where(sde.log_snr(t) > least, by, 1.0)
         return Prediction(data=predicted.data, noise=expand(scale, x) * predicted.noise)
 
-    x = oracle.sample(jax.random.key(2), (400, 2))
+    x = drawn(oracle, jax.random.key(2), (400, 2))
     t_min = float(sde.time_of_noise_to_signal(1e-2))
     bounds = [
-        elbo(jax.random.key(3), sde, model, x, t_min=t_min, num_times=64)
-        for model in (exact, jax.tree_util.Partial(shrunk))
+        elbo(
+            jax.random.key(3),
+            sde,
+            jax.tree_util.Partial(shrunk, by),
+            x,
+            t_min=t_min,
+            num_times=64,
+        )
+        for by in (1.0, 0.5)
     ]
     # E‖ε̂/2‖² = ¼ · 2 σ²/(α² s² + σ²) = 0.5/(1 + s² e^λ), and the cross term vanishes.
     levels = np.linspace(least, float(sde.log_snr(t_min)), 100_001)
@@ -122,7 +130,7 @@ def test_a_wrong_model_leaves_a_gap():
 
 def test_an_example_does_not_depend_on_its_batch():
     sde, oracle = SDES["vp"], mixture()
-    x = oracle.sample(jax.random.key(4), (5, 2))
+    x = drawn(oracle, jax.random.key(4), (5, 2))
     options = {"t_min": 1e-3, "num_times": 8}
     together = elbo(jax.random.key(5), sde, oracle.model(sde), x, **options)
     alone = elbo(

@@ -23,6 +23,7 @@ from samplers import (
     Langevin,
     NoPredictor,
     SASolver,
+    Solver,
     Transform,
     UniPC,
     grids,
@@ -105,26 +106,32 @@ def program(name: str):
     return run
 
 
+@jax.jit
+def steps_of(solver: Solver, sde: SDE, grid: Any) -> tuple:
+    """(α, σ) at the first time, at the starts and at the ends of the steps; and the renoising."""
+    steps = solver.steps(sde, grid)
+    times = grid[:1], steps.start, steps.end
+    return *((sde.alpha(t), sde.sigma(t)) for t in times), steps.renoising(sde, grid[0])
+
+
 def composed(name: str, grid: Any, constraint: Known) -> tuple[np.ndarray, np.ndarray]:
     """The same with exact steps: of the probability flow, or, if it draws, of the reverse SDE."""
     sde, solver, data = VARIANCE_PRESERVING, solvers[name](), gaussian()
     axes, lam, m = (np.asarray(v) for v in (data.eigenvectors, data.eigenvalues, data.mean))
-    steps = solver.steps(sde, jnp.asarray(grid))
+    first, starts, ends, raised = jax.device_get(steps_of(solver, sde, grid))
 
-    def curves(times):
-        alpha, sigma = np.asarray(sde.alpha(times)), np.asarray(sde.sigma(times))
+    def curves(alpha, sigma):
         return zip(alpha, sigma, np.outer(alpha**2, lam) + sigma[:, None] ** 2, strict=True)
 
     def along(values):
         return axes @ np.diag(values) @ axes.T
 
-    ((alpha, sigma, _),) = curves(grid[:1])
+    ((alpha, sigma, _),) = curves(*first)
     mean, cov = np.zeros(2), np.eye(2) * (STD**2 * alpha**2 + sigma**2)
     keep = np.diag(1 - np.asarray(constraint.share))
     pull = np.asarray(constraint.share * constraint.to)
-    raised = zip(*map(np.asarray, steps.renoising(sde, grid[0])), strict=True)
     for (scale, std), (alpha, _, v), (alpha_end, sigma_end, v_end) in zip(
-        raised, curves(steps.start), curves(steps.end), strict=True
+        zip(*raised, strict=True), curves(*starts), curves(*ends), strict=True
     ):
         mean, cov = scale * mean, scale**2 * cov + std**2 * np.eye(2)
         step, drawn = np.sqrt(v_end / v), np.zeros(2)
@@ -140,11 +147,16 @@ def composed(name: str, grid: Any, constraint: Known) -> tuple[np.ndarray, np.nd
     return keep @ mean + pull, keep @ cov @ keep
 
 
+@cache
+def grid() -> jax.Array:
+    """Uniform in log-SNR."""
+    return jax.jit(lambda sde: grids["log_snr"](sde, NUM, sde.time_of_noise_to_signal(0.05)))(VP())
+
+
 def case(name: str, share: float) -> tuple:
     """What the driver makes of the first number known to `share`, and the same with exact steps."""
-    grid = grids["log_snr"](VP(), NUM, float(VP().time_of_noise_to_signal(0.05)))
     known = Known(sde=VP(), to=TO, share=jnp.array([share, 0.0]), spread=jnp.ones(()))
-    return program(name)(grid, known), composed(name, grid, known)
+    return program(name)(grid(), known), composed(name, grid(), known)
 
 
 @pytest.mark.usefixtures("float64")
@@ -215,7 +227,7 @@ def test_it_acts_on_ends(solver, corrections, denoise, expected):
         calls.pop(0)
     assert_allclose(times, expected, rtol=1e-6)
     # Noise is fresh for every end, and the same for the same one.
-    ends = len(solver.steps(VP(), GRID).start) * (corrections + bool(solver.evaluations)) + denoise
+    ends = len(GRID[1:]) * (corrections + bool(solver.evaluations)) + denoise
     drawn = {round(z, 3) for _, z in calls}
     assert len(drawn) == ends
     own = noise.stream(noise.example_keys(KEY, jnp.arange(2)), "constraint")

@@ -31,6 +31,7 @@ from samplers import (
 )
 from sde_lib import VP, Condition, ConditionalMixture, Flow, Prediction, declared
 from tests.cases import SDES, every_sde, mixture
+from tests.samplers.reference import drawn
 from tests.samplers.test_driver import count
 
 KEY, SDE = jax.random.key(0), VP()
@@ -165,7 +166,7 @@ def test_a_classifier_knows_nothing_without_a_signal():
 
 T_MIN = 1e-2
 LABELS = Condition(label=jnp.array([0, 1, 1, 0, 1, 0]))
-POINTS = DATA.given(LABELS).sample(jax.random.key(1), (6, 2))
+POINTS = drawn(DATA.given(LABELS), jax.random.key(1), (6, 2))
 
 
 def densities(sde, transform, **options):
@@ -230,7 +231,7 @@ def test_bounds_of_a_guided_model():
     t_min = float(sde.time_of_noise_to_signal(0.02))
     alpha, bound = sde.alpha(t_min), jax.jit(partial(elbo, num_times=16, data_std=0.8))
     for scale, data in ((0.0, DATA.mixture), (1.0, DATA.given(cond))):
-        x = data.sample(jax.random.key(2), (num, 2))
+        x = drawn(data, jax.random.key(2), (num, 2))
         model = guidance(sde, scale)
         gap = bound(KEY, sde, model, x, t_min=t_min, cond=cond).log_prob
         gap -= data.log_prob(sde, alpha * x, t_min) + 2 * jnp.log(alpha)
@@ -259,6 +260,14 @@ def sampler(name):
     )
 
 
+@jax.jit
+def true_densities(data):
+    """Of samples of the data themselves."""
+    x = data.sample(jax.random.key(3), (NUM, 2))
+    x = SDE.perturb(x, T_MIN, jax.random.normal(jax.random.key(4), x.shape))
+    return data.log_prob(SDE, x, T_MIN)
+
+
 @pytest.mark.parametrize("name", ["grid", "adaptive_sde", "flow"])
 def test_samples_of_a_guided_model(name):
     """At scale 0 of the mixture, at scale 1 each of its class: their mean log-density is its own.
@@ -269,9 +278,7 @@ def test_samples_of_a_guided_model(name):
     for scale, data in ((0.0, DATA.mixture), (1.0, DATA.given(cond))):
         samples = sampler(name).draw(KEY, SDE, guidance(SDE, scale), (NUM, 2), cond=cond)
         ours = np.asarray(data.log_prob(SDE, samples.x, T_MIN))
-        true = data.sample(jax.random.key(3), (NUM, 2))
-        true = SDE.perturb(true, T_MIN, jax.random.normal(jax.random.key(4), true.shape))
-        theirs = np.asarray(data.log_prob(SDE, true, T_MIN))
+        theirs = np.asarray(true_densities(data))
         error = np.sqrt((ours.var() + theirs.var()) / NUM)
         assert abs(ours.mean() - theirs.mean()) < 5 * error
         if name == "flow":

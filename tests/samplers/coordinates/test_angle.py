@@ -18,8 +18,8 @@ float64 = pytest.mark.usefixtures("float64")
 def test_gaussian_data_stand_still(sde):
     angle, oracle = Angle(sde, 0.7), Gaussian.isotropic(3, 0.7)
     w = jnp.asarray(np.random.default_rng(0).normal(size=(len(TIMES), 3)))
-    slope = angle.slope(oracle.model(sde), None, angle.theta(jnp.asarray(TIMES)), w)
-    assert_allclose(slope, 0, atol=1e-12)
+    slope = jax.jit(lambda t, w: angle.slope(oracle.model(sde), None, angle.theta(t), w))
+    assert_allclose(slope(jnp.asarray(TIMES), w), 0, atol=1e-12)
 
 
 @float64
@@ -28,14 +28,18 @@ def test_slope_is_the_probability_flow(sde):
     """dw/dθ = dw/dt / (dθ/dt), with x moving by f x − ½ g² score."""
     angle, oracle = Angle(sde, 0.4), mixture()
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, 2)))
-    for t in TIMES:
-        score = jax.grad(lambda x, t=t: oracle.log_prob(sde, x, t)[0])(x)
+
+    @jax.jit
+    @jax.vmap
+    def slopes(t):
+        score = jax.grad(lambda x: oracle.log_prob(sde, x, t)[0])(x)
         velocity = sde.probability_flow_drift(x, t, score)
-        scale, scale_slope = jax.jvp(angle.scale, (jnp.asarray(t),), (jnp.ones(()),))
-        _, theta_slope = jax.jvp(angle.theta, (jnp.asarray(t),), (jnp.ones(()),))
+        scale, scale_slope = jax.jvp(angle.scale, (t,), (jnp.ones(()),))
+        theta, theta_slope = jax.jvp(angle.theta, (t,), (jnp.ones(()),))
         expected = (scale * velocity + scale_slope * x) / theta_slope
-        theta = jnp.reshape(angle.theta(t), (1,))
-        assert_allclose(angle.slope(oracle.model(sde), None, theta, scale * x), expected, 1e-6)
+        return angle.slope(oracle.model(sde), None, theta[None], scale * x), expected
+
+    assert_allclose(*slopes(jnp.asarray(TIMES)), rtol=1e-6)
 
 
 @every_sde
@@ -43,15 +47,16 @@ def test_time_is_the_inverse(sde):
     angle = Angle(sde, 0.5)
     # In float32, where θ near π/2 has a spacing of 1.2e-7 and n = s tan θ is 1e2 or more.
     times = jnp.asarray([t for t in TIMES if t > 5e-3], dtype=jnp.float32)
-    assert_allclose(angle.time(angle.theta(times)), times, rtol=2e-3, atol=1e-5)
+    there_and_back = jax.jit(lambda times: angle.time(angle.theta(times)))
+    assert_allclose(there_and_back(times), times, rtol=2e-3, atol=1e-5)
 
 
 def test_where_there_is_no_signal():
     angle = Angle(SDES["user"], 0.5)
-    theta = angle.theta(1.0)
+    theta, time = angle.theta(1.0), jax.jit(angle.time)
     assert_allclose(theta, np.pi / 2)
-    assert angle.time(theta) == 1.0
-    assert 0 <= angle.time(jnp.zeros(())) < 1e-12
+    assert time(theta) == 1.0
+    assert 0 <= time(jnp.zeros(())) < 1e-12
 
 
 @float64
@@ -59,8 +64,12 @@ def test_where_there_is_no_signal():
 def test_denoising_by_the_slope(sde):
     angle, oracle = Angle(sde, 0.4), mixture()
     x = jnp.asarray(np.random.default_rng(2).normal(size=(1, 2)))
-    for t in TIMES:
+
+    @jax.jit
+    @jax.vmap
+    def denoised(t):
         theta, w = angle.theta(t), angle.scale(t) * x
-        slope = angle.slope(oracle.model(sde), None, jnp.reshape(theta, (1,)), w)
-        denoised = angle.denoise(theta, w, slope)
-        assert_allclose(denoised, oracle.predict(sde, x, t).data, atol=1e-9)
+        slope = angle.slope(oracle.model(sde), None, theta[None], w)
+        return angle.denoise(theta, w, slope), oracle.predict(sde, x, t).data
+
+    assert_allclose(*denoised(jnp.asarray(TIMES)), rtol=1e-7, atol=1e-9)

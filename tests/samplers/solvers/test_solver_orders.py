@@ -177,7 +177,7 @@ def run(data, name, kind, num_steps, end=None):
         return a_data * prediction.data + a_noise * prediction.noise
 
     first = solver.memory if solver.evaluations == 1 else 0
-    x, state = exact(first), solver.init(exact(first))
+    x, state = exact(first), jax.device_get(solver.init(exact(first)))
     if first:
         state = exact(first - 1), tuple(direction(first - 1 - j) for j in range(first))
     end = end or num_steps
