@@ -1,9 +1,11 @@
 """Training states on disk, by Orbax: written while training goes on, read back newest first."""
 
 import contextlib
+import gc
 import itertools
 import pathlib
 import sys
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -130,9 +132,12 @@ class Checkpoints:
         asked = {p: leaf for p, leaf in ours.items() if parts is None or _part(p) in parts}
         # To look at all that was saved takes longer than to read it, and it fits but for a run
         # that goes on with other fields.
-        with contextlib.suppress(Exception):
+        try:
             loaded = flatten(self._checkpointer.load(step, _only(state, asked)))
             return _with(state, dict.fromkeys(ours) | {p: loaded[p] for p in asked}), None
+        except Exception:
+            pass
+        _collect_quietly()
         try:
             stored = self._checkpointer.metadata(step).metadata
             if stored is None:  # damaged; loading says what is wrong
@@ -178,6 +183,13 @@ class Checkpoints:
                 f"{self._folder}: the checkpoint of step {step} could not be written "
                 f"({_one_line(error)}); takes a writable disk with room; {left}"
             ) from error
+
+
+def _collect_quietly() -> None:
+    """Drop what a failed call of Orbax leaves unread, of which Python would warn at any time."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        gc.collect()
 
 
 def _copied(state: Any) -> Any:

@@ -91,9 +91,10 @@ def test_corrections_are_carried_along(name):
 
 
 @pytest.mark.parametrize("kind", list(sdes))
-def test_every_sde_that_is_registered(kind):
-    """A solver on its own grid. That of another form knows an SDE by the same curves."""
-    sde, solver = sdes[kind](), solvers["adams"]()
+@pytest.mark.parametrize("name", ["adams", "dpmpp_2m"])
+def test_every_sde_that_is_registered(name, kind):
+    """A solver in each of two forms, on its own grid: second order errs by 2.5 %, more by 1 %."""
+    sde, solver = sdes[kind](), solvers[name]()
     grid = np.asarray(grid_of(solver.grid, sde))
     ended = driven(sde, solver, None, LINE)(np.append(grid, grid[-1]), 0.0)
     _, variance = errors(sde, grid, ended)

@@ -625,7 +625,7 @@ def png(**options) -> bytes:
         (
             folder_of(("a.png", {}), ("b.png", {}), ("c.png", {"size": (6, 4)})),
             "data.image_size: images of different sizes, {0}/a.png is 4x4 and {0}/c.png is 6x4; "
-            "set data.image_size",
+            "takes the side of squares",
         ),
     ],
 )
