@@ -56,7 +56,11 @@ _SLOW = set(pathlib.Path(__file__).with_name("slow.txt").read_text(encoding="utf
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `quick` the first case of every test that slow.txt does not list."""
+    """Mark as `quick` the first case of every test that slow.txt does not list.
+
+    The pages of the documentation take longest, and come first: else one worker ends with them.
+    """
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
     seen = set(_SLOW)
     for item in items:
         test = item.nodeid.partition("[")[0]

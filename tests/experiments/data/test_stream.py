@@ -260,7 +260,7 @@ def test_images_that_do_not_agree_are_named_when_they_are_read(tmp_path):
     Image.new("RGB", (5, 7)).save(path)
     split = data.open_split(source, "train")
     first = re.escape(f"{tmp_path}/0/0.png")
-    message = f"data.image_size: images of different sizes, {first} is 8x6 and {path} is 5x7; set"
+    message = f"data.image_size: images of different sizes, {first} is 8x6 and {path} is 5x7; takes"
     refused(message, split)
     grey = data.open_split(write_folder(tmp_path / "grey", shape=(6, 8)), "train")
     path = tmp_path / "grey" / "1" / "4.png"
