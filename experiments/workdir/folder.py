@@ -5,6 +5,7 @@ data.json             shape, grey levels and classes of its examples, known with
                       data are, and a digest of them
 .lock                 held by a live run
 checkpoints/STEP/     training states
+checkpoints.json      a digest of the structure of each, by which parts of one are read at once
 metrics.jsonl         a line of metrics each `training.log_every` steps
 tensorboard/          the same, for TensorBoard; other trackers have folders of their names
 trackers.json         what trackers call this run

@@ -1,5 +1,7 @@
 """Checkpoints, read in parts."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,3 +52,13 @@ def test_only_what_is_asked_for_is_read(folder, width):
             assert isinstance(leaf, jax.ShapeDtypeStruct)
         else:
             np.testing.assert_array_equal(leaf, saved[path])
+
+
+def test_a_checkpoint_whose_structure_nobody_wrote_down(folder, tmp_path):
+    """As one of another name: what was saved is looked at."""
+    shutil.copytree(folder, tmp_path / "checkpoints")
+    assert not (tmp_path / "checkpoints.json").exists()
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        found = checkpoints.restore(abstract(4))
+    for path, leaf in flatten(found).items():
+        np.testing.assert_array_equal(leaf, flatten(state(4))[path])
