@@ -26,6 +26,7 @@ ROOT = pathlib.Path(__file__).parents[3]
 OVER = ["--over=training.learning_rate=0.002,0.004", "--over=sampling.num_steps=3,12"]
 ASKED = [
     *(flag for flag in TOY if "sampling.num_steps" not in flag),
+    "--config.model.hidden=(16,12)",  # whose programs nobody else has compiled
     *OVER,
     "--one_at_a_time",
     "--metrics=bpd,error,nfe,loss",
