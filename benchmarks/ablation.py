@@ -120,21 +120,22 @@ def question(steps: int, seeds: int) -> Question:
 
 
 def bare(root: pathlib.Path, steps: int, seeds: int) -> None:
-    """The cells of `question` by the verbs alone, one after the other."""
+    """The cells of `question` by the verbs alone, one after the other; nothing is done twice."""
     devices.start()
     mesh, shared = devices.make_mesh(), Shared()
-    trained: dict[str, TrainedModel] = {}
     for cell in cells_of(question(steps, seeds)):
         name = cell.record.workdir
-        if name not in trained:
+        is_new = not (root / name).exists()
+        if is_new:
             train(cell.experiment, Workdir(root / name), mesh, shared=shared)
         overrides = [
             f"--config.sampling.solver={cell.experiment.sampling.solver}",
             f"--config.sampling.corrector={cell.experiment.sampling.corrector}",
         ]
-        trained[name] = TrainedModel.open(root / name, overrides, mesh, divergence=True)
-        draw(trained[name], num=cell.experiment.sampling.num, seed=cell.seed, about={})
-        measure(trained[name], trained[name].dataset("test"), seed=cell.seed)
+        trained = TrainedModel.open(root / name, overrides, mesh, divergence=True)
+        draw(trained, num=cell.experiment.sampling.num, seed=cell.seed, about={})
+        if is_new:  # bits/dim follow from the model alone
+            measure(trained, trained.dataset("test"), seed=cell.seed)
 
 
 def _timed(arguments: list[str], cache: pathlib.Path) -> float:
@@ -172,6 +173,7 @@ def _overhead(root: pathlib.Path, options: argparse.Namespace, whole: float) -> 
     cells = _timed(asked, root / "cache")
     found = {
         "steps": options.steps,
+        "seeds": options.seeds,
         "minutes": round(whole / 60, 2),
         "minutes_of_bare_cells": round(cells / 60, 2),
         "overhead": round(whole / cells - 1, 4),
