@@ -105,6 +105,18 @@ def test_a_step_moves_the_network_and_the_sde_by_the_bound():
     assert_allclose(average, 0.9 * after.params["sde"]["log_snr_max"] + 1.3, rtol=1e-6)
 
 
+class Straight(SDE):
+    """log-SNR 3 − k t."""
+
+    k: float = 1.0
+
+    def alpha(self, t):
+        return jnp.sqrt(jax.nn.sigmoid(3 - self.k * t))
+
+    def sigma(self, t):
+        return jnp.sqrt(jax.nn.sigmoid(self.k * t - 3))
+
+
 def test_numbers_that_make_no_sde_stay_as_they_were():
     def after(sde, **numbers):
         before = {name: jnp.asarray(getattr(sde, name)) for name in numbers}
@@ -122,6 +134,9 @@ def test_numbers_that_make_no_sde_stay_as_they_were():
     # Each in its range, and no SDE together.
     sde = LearnedLogSNR(log_snr_max=2.0, log_snr_min=1.0)
     assert after(sde, log_snr_max=2.5, log_snr_min=3.0) == close(log_snr_max=2.0, log_snr_min=1.0)
+    # Noise that would fade.
+    assert after(Straight(), k=2.0) == close(k=2.0)
+    assert after(Straight(), k=-1.0) == close(k=1.0)
 
 
 # --- runs ---------------------------------------------------------------------------------------
