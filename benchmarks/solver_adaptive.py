@@ -1,5 +1,6 @@
 """Adaptive integrators of the probability flow against diffrax's, on the same ODE."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,27 +35,9 @@ def adaptive(problem: Mixture8) -> dict[str, list]:
         solution = integrator.solve(field, w, start, end)
         return solution.y, solution.slope, solution.evaluations
 
-    def of_one(theta: Any, w: Any, _: Any) -> Array:
-        return field(theta[None], w[None])[0]
-
     @partial(jax.jit, static_argnames="solver")
     def theirs(solver: Any, tolerance: Array) -> tuple:
-        def one(w: Array) -> tuple:
-            solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(of_one),
-                solver,
-                start,
-                end,
-                None,
-                w,
-                stepsize_controller=diffrax.PIDController(
-                    rtol=tolerance, atol=tolerance, pcoeff=0.3, icoeff=0.4
-                ),
-                max_steps=4000,
-            )
-            return solution.ys[-1], solution.stats["num_steps"]
-
-        y, steps = jax.vmap(one)(w)
+        y, steps = jax.vmap(partial(_by_diffrax, field, solver, tolerance, (start, end)))(w)
         return y, field(jnp.full(len(y), end), y), steps
 
     curves: dict[str, list] = {}
@@ -82,3 +65,24 @@ def adaptive(problem: Mixture8) -> dict[str, list]:
     for name, curve in curves.items():
         print(name, [(round(mean), most, float(f"{off:.1e}")) for _, mean, most, off in curve])
     return curves
+
+
+def _by_diffrax(
+    field: Callable, solver: Any, tolerance: Array, ends: tuple[Any, Any], w: Array
+) -> tuple[Any, Any]:
+    """One state carried from the first end to the second, and the number of steps."""
+
+    def slope(theta: Any, w: Any, _: Any) -> Array:
+        return field(theta[None], w[None])[0]
+
+    control = diffrax.PIDController(rtol=tolerance, atol=tolerance, pcoeff=0.3, icoeff=0.4)
+    solution: Any = diffrax.diffeqsolve(
+        diffrax.ODETerm(slope),
+        solver,
+        *ends,
+        None,
+        w,
+        stepsize_controller=control,
+        max_steps=4000,
+    )
+    return solution.ys[-1], solution.stats["num_steps"]

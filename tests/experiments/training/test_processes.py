@@ -1,11 +1,13 @@
-"""Two processes on this host, with two devices each: one run, stopped and taken up again."""
+"""Two processes on this host, with two devices each: one run, stopped, killed, taken up again."""
 
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -66,8 +68,18 @@ def end(processes):
     return [process.returncode for process in processes], said
 
 
+def wait_for(path: pathlib.Path, processes):
+    """Until a file is there."""
+    until = time.monotonic() + 90
+    while not path.exists():
+        assert time.monotonic() < until
+        assert all(process.poll() is None for process in processes), end(processes)
+        time.sleep(0.01)
+
+
 def test_a_run_of_two_processes(tmp_path):
-    """SIGTERM to one stops both at one step; taken up, it is the run of one process.
+    """SIGTERM to one stops both at one step; taken up, killed after a checkpoint, and taken up once
+    more it is the run of one process.
 
     A call makes two steps, and the parameters lie in two parts.
     """
@@ -78,9 +90,14 @@ def test_a_run_of_two_processes(tmp_path):
     assert "stopped" not in said[1][0]  # one of them speaks
     stopped = int(re.search(r"saved at step (\d+)", said[0][0])[1])
     assert stopped in range(2, 20, 2)
+    processes = launch(tmp_path / "two", *both)
+    wait_for(tmp_path / "two" / "checkpoints" / "10", processes)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    end(processes)
     codes, said = end(launch(tmp_path / "two", *both))
     assert codes == [0, 0], said
-    assert f"at step {stopped}" in said[0][0]
+    assert "resuming" in said[0][0]
     assert "step 20" in said[0][1]
     assert "step 20" not in said[1][1]
     assert train(tmp_path / "one", *RUN[1:]) == 0
