@@ -290,8 +290,11 @@ def test_an_update_without_a_finite_gradient_is_skipped(tmp_path, capsys):
 
 def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     arguments = ["--config.training.learning_rate=1e30", "--config.training.num_steps=8"]
-    assert train(tmp_path / "run", *arguments, "--config.training.max_skipped=3") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
+    arguments += ["--config.training.warmup=9", "--config.training.max_skipped=3"]
+    assert train(tmp_path / "run", *arguments) == 2
+    said = capsys.readouterr()
+    assert "training.warmup 9 is more than training.num_steps 8" in said.out
+    error = said.err.splitlines()[-1]
     assert "4 updates in a row before step 4 had no finite loss" in error
     assert "training.learning_rate" in error
 
