@@ -11,11 +11,10 @@ import socket
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
@@ -23,34 +22,35 @@ class Stop:
 
     Until `must_save` is called a signal ends the process at once.
 
-    Among many processes JAX's own handler of SIGTERM spreads the word, and they agree on the next
-    of their questions, by number; so all must ask as often. It has one signal alone, and Ctrl-C
-    ends a process.
+    Among many processes JAX's own handler of SIGTERM spreads the word, and they agree on one of
+    their next questions, by number; so all must ask as often. It has that signal alone, so Ctrl-C
+    sends it.
     """
 
     def __init__(self) -> None:
         self._asked, self._must_save, self._questions = False, False, 0
 
     def __enter__(self) -> "Stop":
+        self._many = jax.process_count() > 1
         # Python allows handlers in its main thread alone.
-        self._handles = (
-            jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
-        )
-        if self._handles:
-            heard, self._told = socket.socketpair()
-            self._told.setblocking(False)
-            self._before = [signal.signal(number, self._ask) for number in _SIGNALS]
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT,) if self._many else (signal.SIGTERM, signal.SIGINT)
+        self._before: dict[int, Any] = {}
+        if main:
+            heard, self._wakes = socket.socketpair()
+            self._wakes.setblocking(False)
+            self._before = {number: signal.signal(number, self._ask) for number in numbers}
             # To it the system's own handler writes the number of a signal.
-            self._wakeup = signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+            self._wakeup = signal.set_wakeup_fd(self._wakes.fileno(), warn_on_full_buffer=False)
             threading.Thread(target=self._listen, args=[heard], daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._handles:
+        if self._before:
             signal.set_wakeup_fd(self._wakeup)
-            for number, handler in zip(_SIGNALS, self._before, strict=True):
+            for number, handler in self._before.items():
                 signal.signal(number, handler)
-            self._told.close()
+            self._wakes.close()
 
     def must_save(self) -> None:
         """Say that from here on there are updates that no checkpoint has."""
@@ -59,7 +59,7 @@ class Stop:
     def asked(self) -> bool:
         """Whether to stop now."""
         self._questions += 1
-        if jax.process_count() > 1:
+        if self._many:
             return multihost_utils.reached_preemption_sync_point(self._questions)
         return self._asked
 
@@ -70,9 +70,12 @@ class Stop:
     def _listen(self, heard: socket.socket) -> None:
         """Until the other end is closed."""
         with heard:
-            for count, number in enumerate(iter(lambda: heard.recv(1), b"")):
-                if number[0] in _SIGNALS and (count or not self._must_save):
-                    self._end(signal.Signals(number[0]))
+            numbers = (byte[0] for byte in iter(lambda: heard.recv(1), b""))
+            for count, number in enumerate(n for n in numbers if n in self._before):
+                if count or not self._must_save:
+                    self._end(signal.Signals(number))
+                if self._many:
+                    os.kill(os.getpid(), signal.SIGTERM)
                 _say("stopping after this step, to save; once more ends the run at once")
 
     def _end(self, number: signal.Signals) -> None:
