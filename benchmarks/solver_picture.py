@@ -77,9 +77,9 @@ def show(
       end: −1 or 0.
     """
     for name, (calls, errors) in curves.items():
-        told = name in colours
-        style = {"color": colours.get(name, "0.75"), "lw": 2.2 if told else 1, "marker": "."}
-        axes.loglog(calls, errors, zorder=3 if told else 2, **style)
+        coloured = name in colours
+        style = {"color": colours.get(name, "0.75"), "lw": 2.2 if coloured else 1, "marker": "."}
+        axes.loglog(calls, errors, zorder=3 if coloured else 2, **style)
     axes.set_xlabel("network evaluations")
     ticks = sorted({int(call) for calls, _ in curves.values() for call in calls})
     axes.set_xticks(ticks, map(str, ticks), minor=False)
@@ -100,7 +100,7 @@ def label(
     heights = {name: (math.log(curves[name][1][end]) - low) / (high - low) for name in curves}
     names = sorted(curves, key=heights.__getitem__)
     for name, place in zip(names, apart([heights[name] for name in names], gap), strict=True):
-        told, colour = name in colours, colours.get(name, "0.75")
+        coloured, colour = name in colours, colours.get(name, "0.75")
         axes.annotate(
             name,
             xy=(curves[name][0][end], curves[name][1][end]),
@@ -108,9 +108,9 @@ def label(
             textcoords="axes fraction",
             va="center",
             ha="left" if end else "right",
-            fontsize=11 if told else 9,
-            fontweight="bold" if told else "normal",
-            color=colour if told else "0.35",
+            fontsize=11 if coloured else 9,
+            fontweight="bold" if coloured else "normal",
+            color=colour if coloured else "0.35",
             arrowprops={
                 "arrowstyle": "-",
                 "lw": 0.7,

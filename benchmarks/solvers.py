@@ -29,7 +29,7 @@ from benchmarks.solver_picture import draw
 from samplers import Solver, solvers
 
 BUDGETS = (10, 20, 50, 100)
-LEAST = (1e-4, 1e-3, 1e-2)
+MIN_TIMES = (1e-4, 1e-3, 1e-2)
 DEFAULT = "adams, rectified"
 
 
@@ -103,7 +103,7 @@ def on_the_mixture() -> dict[str, dict[str, list]]:
 
     for name, (solver, grid) in contenders(problem.data_std).items():
         by_rule = grid in ("rectified", "cosine") and getattr(solver, "s", 0) == problem.data_std
-        ends = LEAST[:1] if by_rule else LEAST
+        ends = MIN_TIMES[:1] if by_rule else MIN_TIMES
         results["ours"][name] = [
             least_rms({least: problem.solve(solver, grid, calls, least) for least in ends})
             for calls in BUDGETS
@@ -111,7 +111,7 @@ def on_the_mixture() -> dict[str, dict[str, list]]:
         print(name, [[float(f"{v:.2g}") for v in point] for point in results["ours"][name]])
     for name, run in peers(problem):
         results["peers"][name] = [
-            least_rms({least: problem.error(run(calls, least)) for least in LEAST})
+            least_rms({least: problem.error(run(calls, least)) for least in MIN_TIMES})
             for calls in BUDGETS
         ]
         print(name, [[float(f"{v:.2g}") for v in point] for point in results["peers"][name]])

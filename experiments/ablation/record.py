@@ -123,18 +123,18 @@ def grow(folder: AblationFolder, cells: Sequence[Cell]) -> None:
 
 
 def tell(
-    folder: AblationFolder, number: int, told: Mapping[str, Any], about: Mapping[str, Any]
+    folder: AblationFolder, number: int, trial: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Write what a study is told of a trial, unless another process has.
 
     Args:
       folder: the ablation's.
       number: of the trial, from 0.
-      told: {"setting": …, "value": the number, or None where the trial has failed}.
+      trial: {"setting": …, "value": the number, or None where the trial has failed}.
       about: what study.json says of all trials.
 
     Returns:
-      What the study is told by all processes: `told`, or what was there before.
+      What the study is told by all processes: `trial`, or what was there before.
 
     Raises:
       OSError: it cannot be written.
@@ -142,7 +142,7 @@ def tell(
     with waiting(folder.lock("record")):
         trials = folder.study.get("trials", [])
         if number == len(trials):
-            trials.append(told)
+            trials.append(trial)
             write_atomically(folder.path / "study.json", _json({**about, "trials": trials}))
         return trials[number]
 

@@ -76,12 +76,12 @@ class Study:
         self._baseline = self._space.baseline(lambda some: flat(self._reader.experiment(some)))
         self._study.enqueue_trial(self._baseline)
         self._by_result: dict[str, Cell] = {}
-        self._told: list[Mapping[str, Any]] = []
+        self._finished: list[Mapping[str, Any]] = []
         self._trial = self._ask()
         # Read first: other processes may ask for more meanwhile.
         before = folder.cells if folder.is_there else ()
-        for told in folder.study.get("trials", [])[: question.study]:
-            self._accept(told)
+        for finished in folder.study.get("trials", [])[: question.study]:
+            self._accept(finished)
         if not self._by_result.keys() >= {cell.result for cell in before}:
             raise UserError(
                 f"--workdir: {folder.path} has a study by other code, whose cells are not these; "
@@ -115,12 +115,12 @@ class Study:
 
     def best(self) -> str:
         """The best trial in a line."""
-        done = [told for told in self._told if told["value"] is not None]
+        done = [trial for trial in self._finished if trial["value"] is not None]
         if not done:
-            return f"study: none of {len(self._told)} trials has a number"
-        best = self._better(done, key=lambda told: told["value"])
+            return f"study: none of {len(self._finished)} trials has a number"
+        best = self._better(done, key=lambda trial: trial["value"])
         return (
-            f"study: best of {len(self._told)} trials is {name_of(best['setting'])}, with "
+            f"study: best of {len(self._finished)} trials is {name_of(best['setting'])}, with "
             f"{quantities.label(self._metric)} {best['value']:.6g}"
         )
 
@@ -130,7 +130,7 @@ class Study:
         Args:
           seconds: that the cells which are left of this trial take.
         """
-        num, left = self._question.study or 0, (self._question.study or 0) - len(self._told)
+        num, left = self._question.study or 0, (self._question.study or 0) - len(self._finished)
         return (
             f"study: {num - left} of {num} trials were told. Below is the next; those after it are "
             f"asked for as numbers come, and all take about {duration(left * seconds)}, if each "
@@ -139,7 +139,7 @@ class Study:
 
     def _ask(self) -> Trial | None:
         """The next trial; None where there were enough."""
-        if len(self._told) == self._question.study:
+        if len(self._finished) == self._question.study:
             return None
         handle = self._study.ask(self._distributions)
         setting, error, found = self._space.setting(handle.params), None, list[Cell]()
@@ -158,13 +158,13 @@ class Study:
     def _tell(self, trial: Trial) -> str:
         """Tell of a trial whose cells have been run; what has been told, in a line."""
         found = {"setting": trial.setting, "value": self._value(trial)}
-        told = record.tell(self._folder, len(self._told), found, self._about)
-        self._accept(told)
-        value = told["value"]
+        finished = record.tell(self._folder, len(self._finished), found, self._about)
+        self._accept(finished)
+        value = finished["value"]
         what = f"{quantities.label(self._metric)} {value:.6g}" if value is not None else "failed"
         if trial.error is not None:
             what += f": {trial.error}"
-        trials = f"{len(self._told)} of {self._question.study}"
+        trials = f"{len(self._finished)} of {self._question.study}"
         return f"trial {trials}: {name_of(trial.setting)}: {what}"
 
     def _value(self, trial: Trial) -> float | None:
@@ -175,24 +175,24 @@ class Study:
             return None
         return math.fsum(numbers) / len(numbers)
 
-    def _accept(self, told: Mapping[str, Any]) -> None:
+    def _accept(self, finished: Mapping[str, Any]) -> None:
         """Tell Optuna of the trial that it has asked for, and ask for the next.
 
         Raises:
           UserError: the folder's study had asked for another setting.
         """
         assert self._trial is not None
-        if told["setting"] != self._trial.setting:
+        if finished["setting"] != self._trial.setting:
             raise UserError(
                 f"--study: {self._folder.path} has a study by Optuna "
                 f"{self._folder.study['optuna']}, takes that version to go on: "
                 f"{self._optuna.__version__} asks for other settings"
             )
-        if told["value"] is None:
+        if finished["value"] is None:
             self._study.tell(self._trial.handle, state=self._optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(self._trial.handle, told["value"])
-        self._told.append(told)
+            self._study.tell(self._trial.handle, finished["value"])
+        self._finished.append(finished)
         self._trial = self._ask()
 
 

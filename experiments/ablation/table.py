@@ -102,8 +102,8 @@ class Table:
         lines = []
         for metric in self.metrics:
             entries = [row.metrics[metric].examples for row in self.rows if metric in row.metrics]
-            if told := sorted({num for num in entries if num is not None}):
-                nums = " to ".join(dict.fromkeys(f"{num:,}" for num in (told[0], told[-1])))
+            if counts := sorted({num for num in entries if num is not None}):
+                nums = " to ".join(dict.fromkeys(f"{num:,}" for num in (counts[0], counts[-1])))
                 lines.append(f"{quantities.label(metric)}: of {nums} examples at each seed.")
         seeds = max((row.seeds for row in self.rows), default=0)
         return lines + ([_FEW_SEEDS[seeds]] if seeds in _FEW_SEEDS else [])
@@ -184,8 +184,8 @@ def _examples(
     """The fewest examples of which a setting's metric is measured; None where none says so."""
     numbers = [results.get(cell.digest, {}).get("metrics", {}).get(metric, {}) for cell in cells]
     found = [number.get("details", {}) for number in numbers]
-    told = [details["examples"] for details in found if "examples" in details]
-    return min(told, default=None)
+    counts = [details["examples"] for details in found if "examples" in details]
+    return min(counts, default=None)
 
 
 def _entries(numbers: Mapping[str, BySeed], metric: str) -> dict[str, Entry]:

@@ -167,16 +167,16 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    def lost(parameterization: Parameterization) -> Array:
+    def share_lost(parameterization: Parameterization) -> Array:
         return rounding(parameterization, process, t, std)
 
     with blaming(f"model.parameterization: {name}"):
         share, c = jax.jit(
-            lambda: (lost(parameterization), conditionings[conditioning](process, t))
+            lambda: (share_lost(parameterization), conditionings[conditioning](process, t))
         )()
     if not (share < 1).all():
         others = {other: build_parameterization(other, std) for other in parameterizations}
-        takes = ", ".join(other for other in others if (lost(others[other]) < 1).all())
+        takes = ", ".join(other for other in others if (share_lost(others[other]) < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"

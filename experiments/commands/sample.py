@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.sampling.conditions import condition_of, parse_classes, parse_vector
     from experiments.sampling.draw import draw, with_flags
 
-    trained = open_trained(options, overrides, _chosen(options), "sampling", "likelihood")
+    trained = open_trained(options, overrides, _given_fields(options), "sampling", "likelihood")
     trained = with_flags(trained, vars(options))
     num, latents = _latents(options, trained)
     guide = guide_of(options, trained)
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     print(drawn.summary)
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+def _given_fields(options: argparse.Namespace) -> dict[str, Any]:
     return {
         **sampling_fields(options),
         "sampling.denoise": options.denoise,

@@ -32,7 +32,7 @@ from experiments.sampling.classifier_guide import ClassifierGuide
 from experiments.workdir.results import Result
 from experiments.workdir.trained_model import TrainedModel
 
-_MOST = 10_000
+_MAX_EXAMPLES = 10_000
 """Samples that are drawn where nobody has said how many, and the reference has no fewer."""
 
 
@@ -174,7 +174,7 @@ def _number(num: int | None, comparison: Comparison) -> int:
     """
     split = comparison.against.reference
     if num is None:
-        num = _MOST if split is None else min(_MOST, comparison.num)
+        num = _MAX_EXAMPLES if split is None else min(_MAX_EXAMPLES, comparison.num)
     comparison.question.check_num(num)
     return num
 

@@ -41,8 +41,8 @@ def make_reference(
     examples = features_of_split(split, extractor, folder)
     moments = Moments.of(examples.features)
     write_reference(path, moments, features=extractor.protocol, data=content_of(split))
-    told = (
+    line = (
         f"{path}: mean and covariance of {extractor.dim} features "
         f"({extractor.protocol['name']}) of {split.num} examples of {split.source} ({split.name})"
     )
-    return "\n".join([told, *warnings_of(split)])
+    return "\n".join([line, *warnings_of(split)])

@@ -19,7 +19,7 @@ BITS = "bpd"
 _MAX_CHANNELS = 4
 """Examples [H, W, C] with more channels are no images, but points."""
 
-_MOST_PIXELS = 4096
+_MAX_PIXELS = 4096
 """Of more a covariance takes more samples than are usual, and minutes."""
 
 
@@ -177,7 +177,7 @@ def default_features(data: Split) -> str:
     has_levels = data.codec.bin_width is not None
     if are_images(data) and has_levels and data.num_classes > 1:
         return "classifier"
-    return "pixels" if math.prod(data.shape) <= _MOST_PIXELS else "pca"
+    return "pixels" if math.prod(data.shape) <= _MAX_PIXELS else "pca"
 
 
 def default_metrics(data: Split, num_classes: int, *, labelled: bool, examples: bool) -> str:

@@ -95,7 +95,7 @@ def summary(result: Result, question: Question, pictures: tuple[str, ...], *, be
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in rows]
     note = ["measured before, by the same protocol; --seed draws other samples"] if before else []
     written = ", ".join(str(result.file(suffix)) for suffix in (JSON, *pictures))
-    return "\n".join([*note, *lines, *_told(result.report), written])
+    return "\n".join([*note, *lines, *_notes(result.report), written])
 
 
 def _what(name: str, number: Estimate, question: Question) -> str:
@@ -103,15 +103,15 @@ def _what(name: str, number: Estimate, question: Question) -> str:
     what = _WHAT.get(name.partition(" ")[0], "")
     if not what and name in question.metrics:
         what = (inspect.getdoc(type(question.metrics[name])) or "").partition("\n")[0]
-    told = [what] if what else []
-    told += ["RANK-DEFICIENT"] if number.details.get("rank_deficient") else []
-    told += [
+    phrases = [what] if what else []
+    phrases += ["RANK-DEFICIENT"] if number.details.get("rank_deficient") else []
+    phrases += [
         f"{text} {number.details[k]:.3g}" for k, text in _DETAILS.items() if k in number.details
     ]
-    return "; ".join(told)
+    return "; ".join(phrases)
 
 
-def _told(report: dict[str, Any]) -> list[str]:
+def _notes(report: dict[str, Any]) -> list[str]:
     """Against what, by which features, and what to know of that."""
     return [*report.get("about", []), *report.get("warnings", [])]
 

@@ -12,7 +12,7 @@ from experiments.report.study import Cell, Study
 from experiments.status.facts import read_status
 from experiments.workdir.folder import flattened
 
-_MOST_VALUES = 8
+_MAX_VALUES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def differences(study: Study) -> list[Difference]:
                 Difference(
                     field=field,
                     baseline=_text(baseline.get(field)),
-                    others=tuple(counts.items())[:_MOST_VALUES],
+                    others=tuple(counts.items())[:_MAX_VALUES],
                     is_axis=field in study.axes,
                 )
             )

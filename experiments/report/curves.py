@@ -15,7 +15,7 @@ _LOSS, _MEASURED, _ERROR = "loss", "eval/", "_error"
 _MAX_FIGURES = 8
 _MAX_POINTS = 5000
 """Of all curves together: what keeps a page of 100 cells small."""
-_MOST_STEPS = 200
+_MAX_STEPS = 200
 _LINE = 1 / 300
 """How wide a line is, of the height of a figure."""
 _MANY = 12
@@ -40,9 +40,7 @@ def curves(study: Study) -> list[Figure]:
     )
     shown = [name for name in [_LOSS, *measured] if name in names][:_MAX_FIGURES]
     most = _MAX_POINTS // max(1, len(shown) * len(models))
-    return [
-        _figure(k, name, lines, max(10, min(_MOST_STEPS, most))) for k, name in enumerate(shown)
-    ]
+    return [_figure(k, name, lines, max(10, min(_MAX_STEPS, most))) for k, name in enumerate(shown)]
 
 
 def _models(study: Study) -> list[tuple[Series, list[pathlib.Path]]]:

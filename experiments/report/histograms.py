@@ -12,7 +12,7 @@ from experiments.report.figure import Figure, Series, as_csv
 from experiments.report.rows import with_error
 from experiments.report.study import Cell, Study, common
 
-_MOST_BINS = 40
+_MAX_BINS = 40
 _OUTSIDE = 0.002
 """Of the examples so many are left out at either end: one of an infinite density is no axis."""
 
@@ -49,7 +49,7 @@ def _edges(runs: list[np.ndarray]) -> np.ndarray:
     if high <= low:
         low, high = low - 0.5, high + 0.5
     num = math.sqrt(min(len(x) for x in runs))
-    return np.linspace(low, high, int(max(8, min(_MOST_BINS, num))) + 1)
+    return np.linspace(low, high, int(max(8, min(_MAX_BINS, num))) + 1)
 
 
 def _examples(files: list[pathlib.Path]) -> list[np.ndarray]:

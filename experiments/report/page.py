@@ -25,9 +25,9 @@ from experiments.runtime.atomic_files import write_atomically
 NAME = "report.html"
 
 _HERE = pathlib.Path(__file__).parent
-_MOST_IN_LEGEND = 12
-_MOST_CHOICES = 20
-_MOST_ROWS = 25
+_MAX_IN_LEGEND = 12
+_MAX_CHOICES = 20
+_MAX_ROWS = 25
 """More of them scroll below a header that stays."""
 
 
@@ -95,8 +95,8 @@ def _context(study: Study) -> dict[str, Any]:
         "caption": _caption(study),
         "notes": _notes(study, rows),
         "table_uri": data_uri(_csv(study, metrics, rows), "text/csv"),
-        "most_in_legend": _MOST_IN_LEGEND,
-        "most_rows": _MOST_ROWS,
+        "most_in_legend": _MAX_IN_LEGEND,
+        "most_rows": _MAX_ROWS,
     }
 
 
@@ -116,7 +116,7 @@ def _filters(study: Study) -> dict[str, Any]:
     choices, numbers = [], []
     for axis in study.axes:
         values = list(dict.fromkeys(str(cell.values.get(axis, "–")) for cell in study.cells))
-        if 1 < len(values) <= _MOST_CHOICES:
+        if 1 < len(values) <= _MAX_CHOICES:
             choices.append((axis, values))
             numbers.append([values.index(str(c.values.get(axis, "–"))) for c in study.cells])
     return {

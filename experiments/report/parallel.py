@@ -11,8 +11,8 @@ from experiments.report.figure import Figure, Series, as_csv
 from experiments.report.rows import Metric, Row
 from experiments.report.study import Study
 
-_MOST_METRICS = 3
-_MOST_TICKS = 8
+_MAX_METRICS = 3
+_MAX_TICKS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ def parallel(study: Study, metrics: list[Metric], rows: list[Row]) -> list[Figur
     """The figure, where cells differ in more than two fields; else none."""
     if len(study.axes) < 3:
         return []
-    shown = metrics[:_MOST_METRICS]
+    shown = metrics[:_MAX_METRICS]
     columns = [_of_axis(axis, [row.cell.values.get(axis) for row in rows]) for axis in study.axes]
     columns += [_of_metric(metric, rows) for metric in shown]
     kept = [k for k in range(len(rows)) if all(np.isfinite(c.heights[k]) for c in columns)]
@@ -59,7 +59,7 @@ def _of_axis(name: str, values: list[Any]) -> _Axis:
         distinct.sort()
     places = np.linspace(0, 1, len(distinct)) if len(distinct) > 1 else np.array([0.5])
     place = {repr(value): place for value, place in zip(distinct, places, strict=True)}
-    every = max(1, len(distinct) // _MOST_TICKS)
+    every = max(1, len(distinct) // _MAX_TICKS)
     ticks = [(place[repr(value)], str(value)) for value in distinct[::every]]
     heights = np.array([place[repr(value)] for value in values])
     return _Axis(label=name, heights=heights, ticks=tuple(ticks))

@@ -20,8 +20,8 @@ from experiments.report.study import Cell, Study
 
 _SIDE = 200
 """Pixels of a picture of points; one of images has up to twice as many."""
-_MOST_POINTS, _POINTS_IN_ALL = 1000, 8000
-_MOST_ANIMATIONS, _MOST_BYTES = 12, 2_000_000
+_MAX_POINTS, _POINTS_IN_ALL = 1000, 8000
+_MAX_ANIMATIONS, _MAX_BYTES = 12, 2_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def samples(study: Study) -> list[Picture]:
     """A picture a cell whose samples are there: a grid of images, or a cloud of points."""
     found = [(cell, file) for cell in study.cells if (file := next(iter(_samples_of(cell)), None))]
     points = [(cell, x) for cell, file in found if (x := _points(file)) is not None]
-    most = min(_MOST_POINTS, _POINTS_IN_ALL // max(1, len(points)))
+    most = min(_MAX_POINTS, _POINTS_IN_ALL // max(1, len(points)))
     plane = _Plane.of([x[:most] for _, x in points]) if points else None
     clouds = {cell.number: _cloud(cell, x[:most], plane) for cell, x in points if plane}
     drawn = [clouds.get(cell.number) or _grid(cell, file) for cell, file in found]
@@ -171,7 +171,7 @@ def _files(found: Iterable[tuple[Cell, pathlib.Path]], says: str) -> list[Pictur
     """Pictures that lie in files, the first few that are not too large."""
     shown = []
     for cell, file in found:
-        if file.is_file() and file.stat().st_size <= _MOST_BYTES:
+        if file.is_file() and file.stat().st_size <= _MAX_BYTES:
             with Image.open(file) as picture:
                 width, height, kind = picture.width, picture.height, picture.get_format_mimetype()
             shown.append(
@@ -184,7 +184,7 @@ def _files(found: Iterable[tuple[Cell, pathlib.Path]], says: str) -> list[Pictur
                     says=f"{says}, of {cell.label}",
                 )
             )
-    return shown[:_MOST_ANIMATIONS]
+    return shown[:_MAX_ANIMATIONS]
 
 
 def _beside(file: pathlib.Path, suffix: str) -> pathlib.Path:

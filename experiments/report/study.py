@@ -12,7 +12,7 @@ from typing import Any
 from experiments.ablation.folder import AblationFolder, CellRecord
 from experiments.errors import UserError
 
-_MOST_RESULTS = 20
+_MAX_RESULTS = 20
 """The newest of each kind that a workdir's report shows."""
 
 
@@ -251,7 +251,7 @@ def _reports(folder: pathlib.Path) -> list[tuple[pathlib.Path, dict[str, Any]]]:
     """The JSON files of results, the newest first."""
     files = sorted(folder.glob("*.json"), key=lambda file: -file.stat().st_mtime)
     found = []
-    for file in files[:_MOST_RESULTS]:
+    for file in files[:_MAX_RESULTS]:
         try:
             report = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -42,8 +42,8 @@ def condition_of(
         if vector is not None:
             given = data.standardised(np.asarray(vector))
         return Condition(vector=np.tile(given, (num, 1)))
-    chosen = range(data.num_classes) if classes is None else classes
-    rows = np.resize(np.asarray(chosen, np.int32), -(-num // each))
+    labels = range(data.num_classes) if classes is None else classes
+    rows = np.resize(np.asarray(labels, np.int32), -(-num // each))
     return Condition(label=np.repeat(rows, each)[:num])
 
 

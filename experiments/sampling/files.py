@@ -27,7 +27,7 @@ from sde_lib import Condition
 _SHOWN = 100
 """At most so many images are in a picture: ten rows of ten are seen at a glance."""
 
-_LEAST_OF_A_CLASS = 4
+_MIN_OF_A_CLASS = 4
 """Rows of fewer samples, one a class, make a picture that is high and narrow."""
 
 _MAX_CHANNELS = 4
@@ -189,7 +189,7 @@ def _shown(num: int, labels: Any) -> tuple[np.ndarray, int | None]:
     labels = np.zeros(num, int) if labels is None else np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     columns = min(counts.min(), _SHOWN // len(classes))
-    if len(classes) == 1 or columns < _LEAST_OF_A_CLASS:
+    if len(classes) == 1 or columns < _MIN_OF_A_CLASS:
         return np.arange(min(num, _SHOWN)), None
     return np.concatenate([np.flatnonzero(labels == c)[:columns] for c in classes]), int(columns)
 

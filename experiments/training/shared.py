@@ -12,7 +12,7 @@ from experiments.config_schema.sections import Experiment
 from experiments.training.objective import Objective
 from experiments.training.step import make_train_step
 
-_MOST_STEPS, _MOST_DATA = 8, 2
+_MAX_STEPS, _MAX_DATA = 8, 2
 """Of each so many are kept, the newest."""
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Shared:
         """
         key = json.dumps([what, dataclasses.asdict(experiment.data)])
         if key not in self._data:
-            _make_room(self._data, _MOST_DATA)
+            _make_room(self._data, _MAX_DATA)
             self._data[key] = read()
         return self._data[key]
 
@@ -59,7 +59,7 @@ class Shared:
         config = objective.experiment.training
         key = _key(objective, mesh)
         if key not in self._steps:
-            _make_room(self._steps, _MOST_STEPS)
+            _make_room(self._steps, _MAX_STEPS)
             made = make_train_step(config, objective, objective.network, mesh)
             self._steps[key] = made
         return functools.partial(self._steps[key], learning_rate=config.learning_rate)

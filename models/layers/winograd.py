@@ -68,7 +68,7 @@ def winograd(x: Image, w: Kernel) -> Output:
     batch, height, width, _ = x.shape
     kernels = jnp.tensordot(jnp.asarray(_G, w.dtype), w, 1)
     parts = [_along_width(v, u) for v, u in zip(_transformed(x), kernels, strict=True)]
-    rows = [_combine(column, parts) for column in _A.T]
+    rows = [_weighted_sum(column, parts) for column in _A.T]
     return jnp.stack(rows, axis=2).reshape(batch, height, width, -1)
 
 
@@ -88,7 +88,7 @@ def _backward(kept: tuple[Image, Kernel], dy: Output) -> tuple[Image, Kernel]:
     rows = [dy[:, row::_ROWS] for row in range(_ROWS)]
     u = jax.ShapeDtypeStruct(w.shape[1:], w.dtype)
     du = [
-        jax.linear_transpose(lambda u, v=v: _along_width(v, u), u)(_combine(weights, rows))[0]
+        jax.linear_transpose(lambda u, v=v: _along_width(v, u), u)(_weighted_sum(weights, rows))[0]
         for v, weights in zip(_transformed(x), _A, strict=True)
     ]
     return dx, jnp.tensordot(jnp.asarray(_G.T, w.dtype), jnp.stack(du), 1)
@@ -162,7 +162,7 @@ def _transformed(x: Image) -> list[Image]:
     padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
     last = x.shape[1] - _ROWS + 1
     rows = [padded[:, row : row + last : _ROWS] for row in range(len(_B))]
-    return [_combine(column, rows) for column in _B.T]
+    return [_weighted_sum(column, rows) for column in _B.T]
 
 
 def _along_width(x: Image, kernel: Float[Array, "3 channels outputs"]) -> Output:
@@ -171,7 +171,7 @@ def _along_width(x: Image, kernel: Float[Array, "3 channels outputs"]) -> Output
     )
 
 
-def _combine(weights: Sequence[float], parts: Sequence[Array]) -> Array:
+def _weighted_sum(weights: Sequence[float], parts: Sequence[Array]) -> Array:
     """Σ weights parts, without those of weight 0."""
     terms = [float(c) * part for c, part in zip(weights, parts, strict=True) if c != 0]
     return sum(terms[1:], terms[0])

@@ -75,7 +75,7 @@ class ADM(UNet):
         features = self.embedding_width or 4 * self.nf
         return layer_of(self, TimeEmbedding, dim=self.nf, features=features, name="time")(c, cond)
 
-    def _enter(self, x: Image) -> Array:
+    def _from_image(self, x: Image) -> Array:
         x = 2 * x - 1 if self.center_input else x
         return conv3x3(self._channels(0), dtype=self.dtype, name="conv_in")(x)
 
@@ -103,7 +103,7 @@ class ADM(UNet):
     def _join(self, h: Array, skip: Array) -> Array:
         return jnp.concatenate([h, skip], axis=-1)
 
-    def _leave(self, h: Array, channels: int) -> Array:
+    def _to_image(self, h: Array, channels: int) -> Array:
         return layer_of(self, Head, features=channels, name="out")(h)
 
     def _residual(self, name: str, features: int, resample: str = "none") -> ResidualBlock:

@@ -154,7 +154,7 @@ class EDM2(UNet):
             e = mp_sum(e, kept_or_null(given, known, null), CONDITION)
         return mp_silu(e)
 
-    def _enter(self, x: Image) -> Array:
+    def _from_image(self, x: Image) -> Array:
         # A channel of ones stands for the biases that there are not.
         ones = jnp.ones((*x.shape[:-1], 1), x.dtype)
         return MPConv(self.nf, self.dtype, name="conv_in")(jnp.concatenate([x, ones], axis=-1))
@@ -174,7 +174,7 @@ class EDM2(UNet):
     def _join(self, h: Array, skip: Array) -> Array:
         return mp_cat(h, skip, SKIP)
 
-    def _leave(self, h: Array, channels: int) -> Array:
+    def _to_image(self, h: Array, channels: int) -> Array:
         gain = self.param("gain", nn.initializers.zeros, ())
         out = MPConv(channels, self.dtype, name="conv_out")(h)
         return gain * out.astype(jnp.float32)

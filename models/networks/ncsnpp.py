@@ -83,7 +83,7 @@ class NCSNpp(UNet):
         embed = layer_of(self, TimeEmbedding, dim=self.nf, features=4 * self.nf, name="time")
         return embed(c, cond)
 
-    def _enter(self, x: Image) -> Hidden:
+    def _from_image(self, x: Image) -> Hidden:
         x = 2 * x - 1 if self.center_input else x
         h = conv3x3(self.nf, dtype=self.dtype, name="conv_in")(x)
         return Hidden(x, h, x.shape[-1])
@@ -119,7 +119,7 @@ class NCSNpp(UNet):
     def _join(self, now: Hidden, skip: Hidden) -> Hidden:
         return now._replace(h=jnp.concatenate([now.h, skip.h], axis=-1))
 
-    def _leave(self, now: Hidden, channels: int) -> Array:
+    def _to_image(self, now: Hidden, channels: int) -> Array:
         if self.progressive == "output_skip":
             return now.pyramid
         return layer_of(self, Head, features=channels, name="out")(now.h)

@@ -80,7 +80,7 @@ class UNet(nn.Module, abc.ABC):
         levels = range(len(self.ch_mult))
         check_size(x, levels[-1])
         context = self._embed(c, cond), train
-        h = self._enter(x)
+        h = self._from_image(x)
         skips = [h]
         for level in levels:
             for i in range(self.num_res_blocks):
@@ -95,14 +95,14 @@ class UNet(nn.Module, abc.ABC):
                 h = self._block(self._join(h, skips.pop()), context, "up", level, i)
             if level > 0:
                 h = self._resample(h, context, "up", level)
-        return self._leave(h, x.shape[-1]).astype(jnp.float32)
+        return self._to_image(h, x.shape[-1]).astype(jnp.float32)
 
     @abc.abstractmethod
     def _embed(self, c: Array, cond: Condition | None) -> Embedding | None:
         """The embedding of time and condition; None if there is none."""
 
     @abc.abstractmethod
-    def _enter(self, x: Image) -> Any:
+    def _from_image(self, x: Image) -> Any:
         """h of the image."""
 
     @abc.abstractmethod
@@ -122,7 +122,7 @@ class UNet(nn.Module, abc.ABC):
         """h of both."""
 
     @abc.abstractmethod
-    def _leave(self, h: Any, channels: int) -> Array:
+    def _to_image(self, h: Any, channels: int) -> Array:
         """The image of h."""
 
     def _channels(self, level: int) -> int:

@@ -26,7 +26,7 @@ from experiments.workdir.folder import Workdir
 from experiments.workdir.metrics import CLOCK, read_metrics
 from sde_lib import SDE
 
-_MOST_STEPS = 12
+_MAX_STEPS = 12
 # What an update does not depend on; of a section without names all of it.
 _NOT_OF_A_STEP: dict[str, tuple[str, ...]] = {
     "sampling": (),
@@ -136,7 +136,7 @@ def each_step_is_compiled_once() -> Iterator[None]:
         key = repr((*facts, *kinds))
         found = made.pop(key, None) or make_train_step(config, objective, network, mesh)
         made[key] = found  # the last that was used is the last to go
-        if len(made) > _MOST_STEPS:
+        if len(made) > _MAX_STEPS:
             made.pop(next(iter(made)))
         return found
 

@@ -75,7 +75,7 @@ def _told_apart(features: np.ndarray, labels: np.ndarray, seed: int) -> int:
     # Of products so small threads wait for each other.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        told = cross_val_predict(
+        predicted = cross_val_predict(
             make_pipeline(StandardScaler(), perceptron), features, labels, cv=folds
         )
-    return int(np.count_nonzero(told == labels))
+    return int(np.count_nonzero(predicted == labels))

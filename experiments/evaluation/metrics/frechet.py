@@ -37,7 +37,7 @@ from experiments.evaluation.sets import Examples, Moments, blocks
 from sde_lib import ranged
 
 # Operations that a bootstrap, or the distances by class, may take: half a minute on two cores.
-_MOST_OPERATIONS = 1e12
+_MAX_OPERATIONS = 1e12
 
 # Of 16,384 features a covariance has 2 GB, and several are in memory at once.
 _WIDEST = 2**14
@@ -103,7 +103,7 @@ class FrechetDistance(Metric):
         value = against.distance(moments)
         if details["rank_deficient"]:
             return Estimate(value, details=details)
-        if self.bootstrap and self.bootstrap * _operations(num, dim) <= _MOST_OPERATIONS:
+        if self.bootstrap and self.bootstrap * _operations(num, dim) <= _MAX_OPERATIONS:
             features = generated.features - moments.mean
             estimate = bootstrap(
                 lambda counts: against.distance(_weighted(features, counts, moments.mean)),
@@ -209,7 +209,7 @@ def distances_by_class(generated: Examples, reference: Examples) -> Estimate | s
     if not rows:
         return "left out: no class has two examples in both sets"
     num = sum(len(r) for both in rows.values() for r in both) / len(rows)
-    if len(rows) * _operations(num, generated.dim) > _MOST_OPERATIONS:
+    if len(rows) * _operations(num, generated.dim) > _MAX_OPERATIONS:
         return f"left out: {len(rows)} classes of {generated.dim} dimensions take too long"
     distances, deficient = {}, []
     for label, (ours, theirs) in rows.items():

@@ -220,7 +220,7 @@ def test_conditions_are_those_of_the_data(tmp_path, no_pictures, monkeypatch):
     assert f"against {np.isin(labels, [3, 5]).sum()} examples of classes (3, 5)" in told
     # As many as there are examples of the classes, where nobody says how many.
     with monkeypatch.context() as patched:
-        patched.setattr(verb, "_MOST", 10**9)
+        patched.setattr(verb, "_MAX_EXAMPLES", 10**9)
         patched.setattr(verb, "_measured", lambda subject, *_, **__: subject.batches.num)
         assert evaluate(opened, metrics=FD, classes=[5]) == np.sum(labels == 5)
 
