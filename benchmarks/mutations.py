@@ -39,16 +39,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="how many are judged at once")
     options = parser.parse_args()
     every, verdicts = listed(), dict(read("mutations").get("verdicts", {}))
-    mutants = {
+    asked = {
         name: mutant
         for name, mutant in every.items()
-        if name.startswith(options.room or "")
+        if options.room in (None, name.partition(": ")[0])
         and options.only in mutant.name
         and not (options.new and name in verdicts)
     }
+    if not asked:  # pytest without a test's name would run them all
+        print("0 of 0 killed")
+        return
     with tempfile.TemporaryDirectory() as folder:
         copies = [_copy(pathlib.Path(folder, str(k))) for k in range(options.workers)]
-        right = sorted({test for mutant in mutants.values() for test in mutant.tests})
+        right = sorted({test for mutant in asked.values() for test in mutant.tests})
         failed = _pytest(copies[0], right)
         if failed.returncode:
             sys.exit(f"{failed.stdout}\nThe tests do not pass on the unchanged program.")
@@ -56,15 +59,15 @@ def main() -> None:
         def judge(name: str) -> None:
             copy = copies.pop()
             start = time.perf_counter()
-            verdicts[name] = _judge(copy, mutants[name])
+            verdicts[name] = _judge(copy, asked[name])
             copies.append(copy)
             print(f"{verdicts[name]:9} {time.perf_counter() - start:5.0f} s  {name}", flush=True)
             keep(verdicts, list(every))
 
         with ThreadPoolExecutor(options.workers) as pool:
-            list(pool.map(judge, mutants))
-    survived = [name for name in mutants if verdicts[name] != "killed"]
-    print(f"{len(mutants) - len(survived)} of {len(mutants)} killed")
+            list(pool.map(judge, asked))
+    survived = [name for name in asked if verdicts[name] != "killed"]
+    print(f"{len(asked) - len(survived)} of {len(asked)} killed")
     if survived:
         sys.exit(1)
 
