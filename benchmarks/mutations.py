@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import pathlib
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from benchmarks import mutants
 from benchmarks.mutants import Mutant
 from benchmarks.report import ROOT, into_pages, read, save
 
-ROOMS = (
-    *("sde_lib", "models", "samplers", "objective", "likelihood", "evaluation"),
-    *("ablation", "experiments"),
-)
+ROOMS = tuple(module.name for module in pkgutil.iter_modules(mutants.__path__))
 _COPIED = ("sde_lib", "samplers", "models", "experiments", "tests", "benchmarks", "docs")
 
 

@@ -1,4 +1,7 @@
-"""Wrong programs, a module a room: what is changed, and the tests that must fail for it."""
+"""Wrong programs: what is changed, and the tests that must fail for it.
+
+Each module is a room, named for the code that its mutants change.
+"""
 
 from typing import NamedTuple
 

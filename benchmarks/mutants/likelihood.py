@@ -1,30 +1,21 @@
-"""Wrong programs of likelihood."""
+"""Wrong programs of likelihood: an example's draws, their statistics, the variational bound."""
 
 from benchmarks.mutants import Mutant
 
-_FLOW = "tests/samplers/test_probability_flow.py::"
-_DIVERGENCE = "tests/samplers/test_divergence.py::"
 _BOUND = "tests/samplers/test_variational.py::"
+_DEQUANTIZATION = "tests/experiments/data/test_dequantization.py::"
 _ESTIMATOR = "tests/experiments/likelihood/test_estimator.py::"
 _LIKELIHOOD = "tests/experiments/likelihood/test_likelihood.py::"
-_DEQUANTIZATION = "tests/experiments/data/test_dequantization.py::"
-_ADAPTIVE = "tests/samplers/integrators/test_adaptive_steps.py::"
-_FIXED = "tests/samplers/integrators/test_fixed_steps.py::"
-_TABLEAUX = "tests/samplers/coefficients/test_tableaux.py::"
-_ANGLE = "tests/samplers/coordinates/test_angle.py::"
 
 _IN_A_BIN = (f"{_ESTIMATOR}test_uniform_dequantization_in_closed_form[ode]",)
 _BITS = (f"{_ESTIMATOR}test_probe_errors_are_those_of_the_bits",)
 _EXACT_SCORE = (f"{_BOUND}test_with_the_exact_score_it_is_the_density[heavy-8]",)
 _PRIOR = (f"{_BOUND}test_a_prior_that_is_not_the_law_at_the_end[ve]",)
-_ON_A_LINE = (f"{_FLOW}test_on_a_line[ve]",)
-_CONTROL = (f"{_DIVERGENCE}test_the_control_variate_is_exact_for_its_own_gaussian[log_prob]",)
 _TRUNCATED = (f"{_DEQUANTIZATION}test_the_truncated_normal_is_scipys",)
-_SIZE = (f"{_ADAPTIVE}test_the_size_of_an_error",)
 _INTERVAL = (f"{_LIKELIHOOD}test_one_draw_has_the_interval_of_its_probes",)
 _DRAWS = (f"{_LIKELIHOOD}test_importance_weighting_is_the_log_of_the_mean",)
 
-MUTANTS = [
+MUTANTS: list[Mutant] = [
     # --- an example's draws -----------------------------------------------------------------------
     Mutant(
         "bin centres instead of dequantized data",
@@ -118,141 +109,6 @@ MUTANTS = [
         "np.exp(np.mean(self.log_weights - top, axis=1))",
         _DRAWS,
     ),
-    # --- the flow's density -----------------------------------------------------------------------
-    Mutant(
-        "the divergence with the wrong sign",
-        "samplers/probability_flow.py",
-        "state, integrals + change",
-        "state, change - integrals",
-        _ON_A_LINE,
-    ),
-    Mutant(
-        "no change of variables",
-        "samplers/probability_flow.py",
-        "state, integrals + change",
-        "state, integrals",
-        _ON_A_LINE,
-    ),
-    Mutant(
-        "the change of variables of one dimension",
-        "samplers/probability_flow.py",
-        "change = dim * (",
-        "change = (",
-        (f"{_FLOW}test_there_and_back[ve]",),
-    ),
-    Mutant(
-        "the integral of the divergence per dimension",
-        "samplers/probability_flow.py",
-        "dim * solution.y[1], partial(self._log_stretch",
-        "solution.y[1], partial(self._log_stretch",
-        (f"{_FLOW}test_there_and_back[vp]",),
-    ),
-    Mutant(
-        "densities of samples that grow where they spread",
-        "samplers/probability_flow.py",
-        "sde.prior_log_prob(latents)[:, None] - log_volumes",
-        "sde.prior_log_prob(latents)[:, None] + log_volumes",
-        (f"{_FLOW}test_densities_come_with_samples[vp]",),
-    ),
-    Mutant(
-        "a prior of deviation 1",
-        "samplers/probability_flow.py",
-        "sde.prior_log_prob(end.x)[",
-        "sde.prior_log_prob(end.x * self.sde.prior_std())[",
-        _ON_A_LINE,
-    ),
-    Mutant(
-        "states that do not become the flow's",
-        "samplers/probability_flow.py",
-        "self._slope, x * angle.scale(start), angle",
-        "self._slope, x, angle",
-        (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
-    ),
-    Mutant(
-        "latents that stay the flow's",
-        "samplers/probability_flow.py",
-        "FlowState(end.y / self._angle.scale(self.t_max),",
-        "FlowState(end.y,",
-        (f"{_FLOW}test_gaussian_flow_is_the_closed_form[ve]",),
-    ),
-    Mutant(
-        "a slope without the data's deviation",
-        "samplers/coordinates/angle.py",
-        "sine / self.s * predicted.data",
-        "sine * predicted.data",
-        (f"{_ANGLE}test_gaussian_data_stand_still[vp]",),
-    ),
-    Mutant(
-        "denoising against the slope",
-        "samplers/coordinates/angle.py",
-        "- slope * jnp.sin(theta)",
-        "+ slope * jnp.sin(theta)",
-        (f"{_ANGLE}test_denoising_by_the_slope[vp]",),
-    ),
-    # --- divergences ------------------------------------------------------------------------------
-    Mutant(
-        "the sum of the Jacobian, not its trace",
-        "samplers/divergence.py",
-        "jnp.sum(probe * product(probe)",
-        "jnp.sum(product(probe)",
-        (f"{_DIVERGENCE}test_exact_is_the_trace",),
-    ),
-    Mutant(
-        "the same probes for every example",
-        "samplers/divergence.py",
-        "jnp.arange(shape[0]) if indices is None else indices",
-        "jnp.zeros(shape[0], int) if indices is None else indices",
-        (f"{_DIVERGENCE}test_every_kind_is_unbiased[rademacher]",),
-    ),
-    Mutant(
-        "orthogonal probes of length 1",
-        "samplers/divergence.py",
-        "return math.sqrt(dim) * jnp.moveaxis(columns",
-        "return jnp.moveaxis(columns",
-        (f"{_DIVERGENCE}test_every_kind_is_unbiased[orthogonal]",),
-    ),
-    Mutant(
-        "ddof = 0 at few probes",
-        "samplers/divergence.py",
-        "jnp.std(estimates, axis=1, ddof=1)",
-        "jnp.std(estimates, axis=1)",
-        _BITS,
-    ),
-    Mutant(
-        "the error of one probe for that of their mean",
-        "samplers/divergence.py",
-        " / math.sqrt(num_probes)",
-        "",
-        (f"{_DIVERGENCE}test_hutchinson_is_unbiased_and_knows_its_error",),
-    ),
-    Mutant(
-        "a control variate whose mean is not 0",
-        "samplers/divergence.py",
-        "rotated**2 - 1, stretch",
-        "rotated**2, stretch",
-        _CONTROL,
-    ),
-    Mutant(
-        "a control variate with the wrong sign",
-        "samplers/divergence.py",
-        "- self.control_weight * jnp",
-        "+ self.control_weight * jnp",
-        _CONTROL,
-    ),
-    Mutant(
-        "a control variate of the flow back",
-        "samplers/probability_flow.py",
-        "+ log_std(end)\n            - log_std(start)",
-        "+ log_std(start)\n            - log_std(end)",
-        _CONTROL,
-    ),
-    Mutant(
-        "a control variate that forgets the signal's decay",
-        "samplers/probability_flow.py",
-        "sde.alpha(t) ** 2 * variance",
-        "variance",
-        _CONTROL,
-    ),
     # --- the variational bound --------------------------------------------------------------------
     Mutant(
         "the bound without its prior term",
@@ -330,97 +186,5 @@ MUTANTS = [
         " / math.sqrt(REPLICATES),",
         ",",
         _EXACT_SCORE,
-    ),
-    # --- integrators ------------------------------------------------------------------------------
-    Mutant(
-        "one error for the whole batch",
-        "samplers/integrators/step_control.py",
-        "jnp.mean(ratio**2, axis=tuple(range(1, ratio.ndim)))",
-        "jnp.full(len(ratio), jnp.mean(ratio**2))",
-        _SIZE,
-    ),
-    Mutant(
-        "an error that grows with the dimensions",
-        "samplers/integrators/step_control.py",
-        "jnp.mean(ratio**2,",
-        "jnp.sum(ratio**2,",
-        _SIZE,
-    ),
-    Mutant(
-        "an error against the old state alone",
-        "samplers/integrators/step_control.py",
-        "jnp.maximum(jnp.abs(old), jnp.abs(new))",
-        "jnp.abs(old)",
-        _SIZE,
-    ),
-    Mutant(
-        "the mean of the parts' errors",
-        "samplers/integrators/step_control.py",
-        "return jnp.max(jnp.stack(",
-        "return jnp.mean(jnp.stack(",
-        _SIZE,
-    ),
-    Mutant(
-        "a rejected step is taken",
-        "samplers/integrators/runge_kutta.py",
-        "accept = (size <= 1) & step.running",
-        "accept = (size <= jnp.inf) & step.running",
-        (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[dopri5]",),
-    ),
-    Mutant(
-        "Adams takes a rejected step",
-        "samplers/integrators/adams.py",
-        "accept = (sizes[1] <= 1) & running",
-        "accept = (sizes[1] <= jnp.inf) & running",
-        (f"{_ADAPTIVE}test_a_step_with_a_large_error_is_tried_again[adams]",),
-    ),
-    Mutant(
-        "Adams corrects with the predictor's order",
-        "samplers/integrators/adams.py",
-        "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, high))",
-        "y = jax.tree.map(jnp.add, state.y, _integral(slopes, h, low))",
-        ("tests/samplers/integrators/test_adams.py::test_order[3]",),
-    ),
-    Mutant(
-        "Adams predicts with one value less",
-        "samplers/integrators/adams.py",
-        "integrals(old, state.order, 0.0, 1.0)",
-        "integrals(old, state.order - 1, 0.0, 1.0)",
-        (f"{_FIXED}test_order_of_adams[3]",),
-    ),
-    Mutant(
-        "equal steps of Adams that learn nothing",
-        "samplers/integrators/adams.py",
-        "order=jnp.where(learns, state.known + 1, order)",
-        "order=jnp.where(state.known < 1, state.known + 1, order)",
-        (f"{_FIXED}test_adams_integrates_polynomials[3]",),
-    ),
-    Mutant(
-        "graded steps without their speed",
-        "samplers/integrators/steps.py",
-        "1 - self.grading * jnp.cos(",
-        "1 - 0 * self.grading * jnp.cos(",
-        (f"{_FIXED}test_both_ways[integrator1-61-start_end0]",),
-    ),
-    Mutant(
-        "a wrong weight of Dormand–Prince",
-        "samplers/coefficients/tableaux.py",
-        "500 / 1113, 125 / 192",
-        "501 / 1113, 125 / 192",
-        (f"{_TABLEAUX}test_local_error_of_one_step[dopri5]",),
-    ),
-    Mutant(
-        "a wrong weight of Dormand–Prince's estimate",
-        "samplers/coefficients/tableaux.py",
-        "393 / 640",
-        "392 / 640",
-        (f"{_TABLEAUX}test_order_conditions[dopri5]",),
-    ),
-    Mutant(
-        "a wrong weight of DOP853",
-        "samplers/coefficients/dop853.py",
-        "0.05260015195876773",
-        "0.05270015195876773",
-        (f"{_TABLEAUX}test_order_conditions[dop853]",),
     ),
 ]

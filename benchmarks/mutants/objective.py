@@ -1,13 +1,10 @@
-"""Wrong programs of training: what a step draws, its loss, its update, averages."""
+"""Wrong programs of what a step of training draws, and of its loss."""
 
 from benchmarks.mutants import Mutant
 
-_AVERAGES = "tests/experiments/state/test_averages.py::"
 _CLASSIFICATION = "tests/experiments/training/test_classification.py::"
 _LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
-_OPTIMIZERS = "tests/experiments/state/test_optimizers.py::"
-_SCHEDULES = "tests/experiments/state/test_schedules.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -46,16 +43,6 @@ MUTANTS: list[Mutant] = [
         ("tests/models/test_classifier.py::test_is_the_posterior[vp]",),
     ),
     Mutant(
-        "a convolution's gradient by the kernel as it is",
-        "models/layers/winograd.py",
-        "direct(dy, _turned(w))",
-        "direct(dy, w.swapaxes(2, 3))",
-        (
-            "tests/models/layers/test_winograd.py::"
-            "test_value_and_gradients_are_those_of_the_direct_sum[size1-direct_vjp]",
-        ),
-    ),
-    Mutant(
         "importance weight dropped",
         "experiments/training/denoising.py",
         "return drawn.importance * denoising_loss(",
@@ -68,13 +55,6 @@ MUTANTS: list[Mutant] = [
         "return Draws(data, t, importance, u,",
         "return Draws(data, t, jnp.ones_like(t), u,",
         (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
-    ),
-    Mutant(
-        "the same draws at every step",
-        "experiments/training/step.py",
-        "jax.random.split(jax.random.fold_in(state.key, state.step))",
-        "jax.random.split(state.key)",
-        (_OBJECTIVE + "test_each_step_draws_anew_and_the_same_again",),
     ),
     Mutant(
         "t and noise from one key",
@@ -126,62 +106,6 @@ MUTANTS: list[Mutant] = [
         (_OBJECTIVE + "test_dequantization_fills_the_bins_in_training",),
     ),
     Mutant(
-        "adaptive weights never computed",
-        "experiments/training/step.py",
-        "if config.adaptive_weighting:",
-        "if False:",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
-    ),
-    Mutant(
-        "adaptive weights always applied",
-        "experiments/training/step.py",
-        "if config.adaptive_weighting:",
-        "if True:",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
-    ),
-    Mutant(
-        "adaptive weights left out of the loss",
-        "experiments/training/step.py",
-        "return jnp.mean(weights * losses), losses",
-        "return jnp.mean(losses), losses",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
-    ),
-    Mutant(
-        "adaptive weights in the metrics",
-        "experiments/training/step.py",
-        "return jnp.mean(weights * losses), losses",
-        "return jnp.mean(weights * losses), weights * losses",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
-    ),
-    Mutant(
-        "averages of the parameters before the update",
-        "experiments/training/step.py",
-        "state.averages, params, state.step)",
-        "state.averages, state.params, state.step)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
-    ),
-    Mutant(
-        "averages of parameters that are not finite",
-        "experiments/training/step.py",
-        "state.averages, params, state.step)",
-        "state.averages, new[0], state.step)",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
-    ),
-    Mutant(
-        "averages one step late",
-        "experiments/training/step.py",
-        "state.averages, params, state.step)",
-        "state.averages, params, state.step + 1)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
-    ),
-    Mutant(
-        "the average read from raw parameters",
-        "experiments/workdir/restored_run.py",
-        "params = state.params if raw else _averaged(",
-        "params = state.params if True else _averaged(",
-        (_OBJECTIVE + "test_sampling_reads_the_average",),
-    ),
-    Mutant(
         "an SDE that is to be learned, as it was",
         "experiments/training/denoising.py",
         "sde, params = apart(self.sde, params)",
@@ -189,60 +113,11 @@ MUTANTS: list[Mutant] = [
         (_LEARNED + "test_a_step_moves_the_network_and_the_sde_by_the_bound",),
     ),
     Mutant(
-        "one bound on the gradients of the network and of the SDE",
-        "experiments/state/optimizers.py",
-        "return _of_each_part(bounded) if config.learn_sde else bounded",
-        "return bounded",
-        (_LEARNED + "test_a_step_moves_the_network_and_the_sde_by_the_bound",),
-    ),
-    Mutant(
-        "the SDE of the config where another was learned",
-        "experiments/workdir/restored_run.py",
-        "experiment, params = settled(experiment, params)",
-        "params = settled(experiment, params)[1]",
-        (_LEARNED + "test_what_comes_after_training_has_the_learned_sde",),
-    ),
-    Mutant(
-        "numbers that make no SDE",
-        "experiments/state/learned_sde.py",
-        "falls = (jnp.diff(log_snr) <= 0).all() & (log_snr[0] > log_snr[-1])",
-        "falls = True",
-        (_LEARNED + "test_numbers_that_make_no_sde_stay_as_they_were",),
-    ),
-    Mutant(
         "dropout off in training",
         "experiments/training/denoising.py",
         "partial(model, dropout_key=key),",
         "model,",
         (_OBJECTIVE + "test_dropout_is_on_in_training_and_new_at_every_step",),
-    ),
-    Mutant(
-        "the same dropout in every part of a batch",
-        "experiments/training/step.py",
-        "jax.random.fold_in(key, k)",
-        "key",
-        (_OBJECTIVE + "test_dropout_is_on_in_training_and_new_at_every_step",),
-    ),
-    Mutant(
-        "parts of a batch summed",
-        "experiments/training/step.py",
-        "lambda leaf: leaf / parts",
-        "lambda leaf: leaf",
-        (_OBJECTIVE + "test_a_batch_in_parts_is_the_batch",),
-    ),
-    Mutant(
-        "losses of parts in another order",
-        "experiments/training/step.py",
-        "jnp.moveaxis(losses, 0, 1).ravel()",
-        "losses.ravel()",
-        (_OBJECTIVE + "test_a_batch_in_parts_is_the_batch",),
-    ),
-    Mutant(
-        "parts that are runs of a batch, with losses as of strides",
-        "experiments/training/step.py",
-        "jnp.moveaxis(leaf.reshape(-1, parts, *leaf.shape[1:]), 1, 0)",
-        "leaf.reshape(parts, -1, *leaf.shape[1:])",
-        (_OBJECTIVE + "test_a_batch_in_parts_is_the_batch",),
     ),
     Mutant(
         "t_min left out",
@@ -257,138 +132,5 @@ MUTANTS: list[Mutant] = [
         "low_discrepancy if config.low_discrepancy else independent",
         "independent",
         (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
-    ),
-    Mutant(
-        "a step that is not finite is taken",
-        "experiments/training/step.py",
-        "jax.tree.map(partial(jnp.where, finite), new, old)",
-        "new",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
-    ),
-    Mutant(
-        "a skipped step counted as an update",
-        "experiments/state/train_state.py",
-        "updates=sums.updates + one,",
-        "updates=sums.updates + 1,",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
-    ),
-    Mutant(
-        "skipped steps in a row never forgotten",
-        "experiments/training/step.py",
-        "jnp.where(finite, 0, state.in_a_row + 1)",
-        "state.in_a_row + jnp.where(finite, 0, 1)",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
-    ),
-    Mutant(
-        "the loss of the last step alone in the metrics",
-        "experiments/state/train_state.py",
-        "loss=sums.loss + jnp.where(update.finite, jnp.mean(update.losses), 0.0)",
-        "loss=jnp.where(update.finite, jnp.mean(update.losses), 0.0)",
-        (_OBJECTIVE + "test_each_step_draws_anew_and_the_same_again",),
-    ),
-    Mutant(
-        "the norm of the gradient in another place",
-        "experiments/training/step.py",
-        "norms = optax.tree.norm(slope), optax.tree.norm(params)",
-        "norms = optax.tree.norm(updates), optax.tree.norm(params)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
-    ),
-    Mutant(
-        "averages without a warm-up",
-        "experiments/state/averages.py",
-        "jnp.maximum(self.forgetting, 9.0 / (10.0 + step))",
-        "jnp.asarray(self.forgetting)",
-        (_AVERAGES + "test_exponential_is_the_recursion[0.98-0.98-1]",),
-    ),
-    Mutant(
-        "a warm-up of averages that never ends",
-        "experiments/state/averages.py",
-        "jnp.maximum(self.forgetting, 9.0 / (10.0 + step))",
-        "9.0 / (10.0 + step)",
-        (_AVERAGES + "test_exponential_is_the_recursion[0.98-0.98-800]",),
-    ),
-    Mutant(
-        "a half-life in units of e",
-        "experiments/state/averages.py",
-        "-math.expm1(-math.log(2) / value)",
-        "-math.expm1(-1 / value)",
-        (_AVERAGES + "test_exponential_is_the_recursion[half_life:30-0.9771599684342459-800]",),
-    ),
-    Mutant(
-        "a power law one step late",
-        "experiments/state/averages.py",
-        "jnp.log1p(-1.0 / (1.0 + step))",
-        "jnp.log1p(-1.0 / (2.0 + step))",
-        (_AVERAGES + "test_power_law_is_its_integral[0.05]",),
-    ),
-    Mutant(
-        "a power law of γ, not γ + 1",
-        "experiments/state/averages.py",
-        "-jnp.expm1((gamma(self.sigma_rel) + 1) * ",
-        "-jnp.expm1(gamma(self.sigma_rel) * ",
-        (_AVERAGES + "test_power_law_is_its_integral[0.05]",),
-    ),
-    Mutant(
-        "another root of the width's cubic",
-        "experiments/state/averages.py",
-        "np.roots([1, 7, 16 - inverse, 12 - inverse])",
-        "np.roots([1, 7, 16 - inverse, 13 - inverse])",
-        (_AVERAGES + "test_gamma_of_the_published_widths",),
-    ),
-    Mutant(
-        "reconstructed averages that ignore the sum of weights",
-        "experiments/state/averages.py",
-        "right = np.append(_inner_products(stored, [target], target[1]), 1)",
-        "right = np.append(_inner_products(stored, [target], target[1]), 0)",
-        (_AVERAGES + "test_weights_are_the_least_squares_ones",),
-    ),
-    Mutant(
-        "a cosine schedule of a quarter turn",
-        "experiments/state/schedules.py",
-        "(1 + jnp.cos(jnp.pi * done)) / 2",
-        "jnp.cos(jnp.pi * done / 2)",
-        (_SCHEDULES + "test_learning_rate[cosine-factors1]",),
-    ),
-    Mutant(
-        "a warm-up from 0",
-        "experiments/state/optimizers.py",
-        "(count + 1) / max(config.warmup, 1)",
-        "count / max(config.warmup, 1)",
-        (_SCHEDULES + "test_learning_rate[constant-factors0]",),
-    ),
-    Mutant(
-        "no schedule after the warm-up",
-        "experiments/state/optimizers.py",
-        "config.learning_rate * warmup * schedule(count / config.num_steps)",
-        "config.learning_rate * warmup",
-        (_SCHEDULES + "test_learning_rate[linear-factors2]",),
-    ),
-    Mutant(
-        "no bound on the gradient",
-        "experiments/state/optimizers.py",
-        "optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)",
-        "optimizer",
-        (_OPTIMIZERS + "test_adam_is_optaxs_behind_a_bound_and_a_warm_up[constant]",),
-    ),
-    Mutant(
-        "a bound on every number of the gradient",
-        "experiments/state/optimizers.py",
-        "optax.clip_by_global_norm(config.grad_clip)",
-        "optax.clip(config.grad_clip)",
-        (_OPTIMIZERS + "test_adam_is_optaxs_behind_a_bound_and_a_warm_up[constant]",),
-    ),
-    Mutant(
-        "the bound after the optimizer",
-        "experiments/state/optimizers.py",
-        "optax.chain(optax.clip_by_global_norm(config.grad_clip), optimizer)",
-        "optax.chain(optimizer, optax.clip_by_global_norm(config.grad_clip))",
-        (_OPTIMIZERS + "test_adam_is_optaxs_behind_a_bound_and_a_warm_up[constant]",),
-    ),
-    Mutant(
-        "weight decay of biases",
-        "experiments/state/optimizers.py",
-        "p.ndim - _stacked(path) > 1",
-        "p.ndim - _stacked(path) > 0",
-        (_OPTIMIZERS + "test_weight_decay_is_decoupled_and_spares_biases[adamw]",),
     ),
 ]

@@ -1,135 +1,13 @@
-"""Wrong programs of networks and what their output means."""
+"""Wrong programs of networks and of their layers, other than convolutions."""
 
 from benchmarks.mutants import Mutant
 
 _ADM = "tests/models/networks/test_adm.py::"
-_BUILDERS = "tests/experiments/builders/test_model.py::"
 _DIT = "tests/models/networks/test_dit.py::"
 _EDM2 = "tests/models/networks/test_edm2.py::"
 _NCSNPP = "tests/models/networks/test_ncsnpp.py::"
-_PARAMETERIZATION = "tests/models/test_parameterization.py::"
-_WINOGRAD = "tests/models/layers/test_winograd.py::"
 
 MUTANTS: list[Mutant] = [
-    Mutant(
-        "edm's noise with the sign of F turned",
-        "models/parameterization.py",
-        "sigma * unit - alpha * self.data_std * output",
-        "sigma * unit + alpha * self.data_std * output",
-        (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
-    ),
-    Mutant(
-        "edm's c_skip with one σ_d",
-        "models/parameterization.py",
-        "alpha * self.data_std**2 * unit",
-        "alpha * self.data_std * unit",
-        (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
-    ),
-    Mutant(
-        "edm's input as it is",
-        "models/parameterization.py",
-        "output = network(unit)",
-        "output = network(x)",
-        (_PARAMETERIZATION + "test_the_input_of_edms_network_has_unit_variance",),
-    ),
-    Mutant(
-        "edm's input over σ alone",
-        "models/parameterization.py",
-        "scale = jnp.sqrt(sigma**2 + (alpha * self.data_std) ** 2)",
-        "scale = jnp.sqrt(sigma**2 + alpha**2)",
-        (_PARAMETERIZATION + "test_the_input_of_edms_network_has_unit_variance",),
-    ),
-    Mutant(
-        "a scaled score taken for noise",
-        "models/parameterization.py",
-        "prediction.from_noise(sde, x, t, -network(x))",
-        "prediction.from_noise(sde, x, t, network(x))",
-        (_PARAMETERIZATION + "test_data_and_noise_make_the_state[vp]",),
-    ),
-    Mutant(
-        "DDPM's σ turned over",
-        "models/parameterization.py",
-        "ratio = sde.sigma(t) / ddpm_sigmas(sde)[steps]",
-        "ratio = ddpm_sigmas(sde)[steps] / sde.sigma(t)",
-        (_PARAMETERIZATION + "test_ddpm_noise_has_the_sigma_of_the_discrete_chain",),
-    ),
-    Mutant(
-        "DDPM's chain of half the β",
-        "models/parameterization.py",
-        "jnp.clip(-2 * drift / DDPM_STEPS",
-        "jnp.clip(-drift / DDPM_STEPS",
-        (_PARAMETERIZATION + "test_ddpm_noise_has_the_sigma_of_the_discrete_chain",),
-    ),
-    Mutant(
-        "SMLD's table from the least noise",
-        "models/conditioning.py",
-        "jnp.round(999 * (1 - t))",
-        "jnp.round(999 * t)",
-        (_PARAMETERIZATION + "test_smld_has_a_table_of_noises_from_the_largest",),
-    ),
-    Mutant(
-        "SMLD's score by the σ of its table turned over",
-        "models/parameterization.py",
-        "-expand(ratio, x) * network(x)",
-        "-expand(1 / ratio, x) * network(x)",
-        (_PARAMETERIZATION + "test_smld_has_a_table_of_noises_from_the_largest",),
-    ),
-    Mutant(
-        "a reversed log_noise",
-        "models/conditioning.py",
-        "jnp.clip(-sde.log_snr(t) / 2",
-        "jnp.clip(sde.log_snr(t) / 2",
-        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
-    ),
-    Mutant(
-        "log_noise twice as large",
-        "models/conditioning.py",
-        "jnp.clip(-sde.log_snr(t) / 2",
-        "jnp.clip(-sde.log_snr(t)",
-        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
-    ),
-    Mutant(
-        "log_sigma of σ/α",
-        "models/conditioning.py",
-        "return jnp.log(sde.sigma(t))",
-        "return jnp.log(sde.noise_to_signal(t))",
-        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
-    ),
-    Mutant(
-        "the time as it is",
-        "models/conditioning.py",
-        "return 999 * t",
-        "return t",
-        (_PARAMETERIZATION + "test_the_number_that_stands_for_the_time",),
-    ),
-    Mutant(
-        "rounding that looks at the noise alone",
-        "models/parameterization.py",
-        "jnp.concatenate([predicted.data / data_std, predicted.noise], axis=1)",
-        "predicted.noise",
-        (_PARAMETERIZATION + "test_rounding_tells_where_a_prediction_is_lost",),
-    ),
-    Mutant(
-        "a score model that is told no condition",
-        "models/score_model.py",
-        "cond=cond,",
-        "cond=None,",
-        (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
-    ),
-    Mutant(
-        "a score model with a data scale of its own",
-        "experiments/builders/model.py",
-        '{"data_std": data_std} if',
-        "{} if",
-        (_BUILDERS + "test_the_parameterization_knows_the_scale_of_the_data",),
-    ),
-    Mutant(
-        "a score model that tells its network the bare time",
-        "models/score_model.py",
-        "c = conditionings.entry(self.conditioning)(self.sde, t)",
-        "c = t",
-        (_PARAMETERIZATION + "test_a_score_model_is_its_network_and_its_meaning",),
-    ),
     Mutant(
         "positional frequencies that end early",
         "models/layers/embedding.py",
@@ -164,41 +42,6 @@ MUTANTS: list[Mutant] = [
         "jax.lax.stop_gradient(frequencies) * 2 * jnp.pi",
         "jax.lax.stop_gradient(frequencies)",
         (_NCSNPP + "test_embeddings_are_their_equations",),
-    ),
-    Mutant(
-        "a FIR filter that gains",
-        "models/layers/resample.py",
-        "+ neighbour(even, axis, 1)) / 8",
-        "+ neighbour(even, axis, 1)) / 6",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[False]",),
-    ),
-    Mutant(
-        "a FIR filter shifted by a pixel",
-        "models/layers/resample.py",
-        "neighbour(odd, axis, -1) + 3 * (even + odd) + neighbour(even, axis, 1)",
-        "neighbour(odd, axis, 1) + 3 * (even + odd) + neighbour(even, axis, -1)",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[False]",),
-    ),
-    Mutant(
-        "FIR doubling with its phases swapped",
-        "models/layers/resample.py",
-        "return interleave(even, odd, axis)",
-        "return interleave(odd, even, axis)",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[True]",),
-    ),
-    Mutant(
-        "halving by a sum",
-        "models/layers/resample.py",
-        "return (left + right) / 4",
-        "return (left + right) / 2",
-        (_NCSNPP + "test_plain_resampling_is_mean_and_repetition",),
-    ),
-    Mutant(
-        "a strided convolution of zeros on all sides",
-        "models/layers/resample.py",
-        "pad(x, before, 1)",
-        "pad(x, 1 - before, 1 - before)",
-        (_NCSNPP + "test_convolution_down_is_strided[False]",),
     ),
     Mutant(
         "a residual sum over 2",
@@ -369,41 +212,6 @@ MUTANTS: list[Mutant] = [
         "(unit_weight(w) / math.sqrt(math.prod(shape[:-1])))",
         "(unit_weight(w) / math.sqrt(shape[-2]))",
         (_EDM2 + "test_the_convolution_is_of_unit_weights_over_the_root_of_the_inputs",),
-    ),
-    Mutant(
-        "Winograd's input gradient with the kernel unturned",
-        "models/layers/winograd.py",
-        "w[::-1, ::-1].swapaxes(2, 3)",
-        "w.swapaxes(2, 3)",
-        (_WINOGRAD + "test_value_and_gradients_are_those_of_the_direct_sum[size0-winograd_vjp]",),
-    ),
-    Mutant(
-        "Winograd's kernel gradient of other rows",
-        "models/layers/winograd.py",
-        "rows = [dy[:, row::_ROWS] for row in range(_ROWS)]",
-        "rows = [dy[:, row::_ROWS] for row in reversed(range(_ROWS))]",
-        (_WINOGRAD + "test_value_and_gradients_are_those_of_the_direct_sum[size0-winograd_vjp]",),
-    ),
-    Mutant(
-        "Winograd's points without their products",
-        "models/layers/winograd.py",
-        "p[k] ** np.arange(3) / np.prod(p[k] - others)",
-        "p[k] ** np.arange(3)",
-        (_WINOGRAD + "test_matrices_filter_exactly",),
-    ),
-    Mutant(
-        "Winograd's image moved by a row",
-        "models/layers/winograd.py",
-        "jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))",
-        "jnp.pad(x, ((0, 0), (0, 2), (0, 0), (0, 0)))",
-        (_WINOGRAD + "test_value_and_gradients_are_those_of_the_direct_sum[size0-winograd]",),
-    ),
-    Mutant(
-        "Winograd where strides are 2",
-        "models/layers/winograd.py",
-        "and tuple(strides) == (1, 1) and",
-        "and",
-        (_WINOGRAD + "test_what_it_does_not_suit_is_the_direct_sum[shape3-64-fields3]",),
     ),
     Mutant(
         "last layers that start at full size",
