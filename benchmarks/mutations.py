@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copies = [_copy(pathlib.Path(folder, str(k))) for k in range(options.workers)]
         right = sorted({test for mutant in asked.values() for test in mutant.tests})
-        failed = _pytest(copies[0], right)
+        failed = _pytest(copies[0], ["-n", str(options.workers), *right])
         if failed.returncode:
             sys.exit(f"{failed.stdout}\nThe tests do not pass on the unchanged program.")
 
@@ -119,10 +120,10 @@ def _judge(copy: pathlib.Path, mutant: Mutant) -> str:
     return {0: "survived", 1: "killed"}.get(code, f"broken: pytest exits with {code}")
 
 
-def _pytest(copy: pathlib.Path, tests: tuple[str, ...] | list[str]) -> subprocess.CompletedProcess:
-    """The tests, run in a copy of the checkout until the first fails."""
+def _pytest(copy: pathlib.Path, arguments: Sequence[str]) -> subprocess.CompletedProcess:
+    """The tests that are named, run in a copy of the checkout until the first fails."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=copy,
         # Each copy keeps compiled programs of its own: JAX does not write them atomically.
         env=os.environ | {"PYTHONPATH": str(copy), "PYTEST_XDIST_WORKER": f"mutant{copy.name}"},
