@@ -26,7 +26,7 @@ from samplers.coordinates.angle import Angle
 from samplers.progress import report
 from samplers.sampler import Sampler, Samples
 from samplers.schedule import Evaluation, schedule_of
-from samplers.solvers.solver import Corrector, Solver
+from samplers.solvers.solver import Corrector, Solver, Steps
 from sde_lib import SDE, Model, Prediction, static
 
 
@@ -161,15 +161,20 @@ class GridSampler(Sampler):
     def not_finite(self, sde: SDE) -> tuple[str, float] | None:
         """The first coefficients of the solver, else of the corrector, that are not finite."""
         steps = self.solver.steps(sde, self.grid)
-        plan = jax.jit(lambda method, sde, steps: method.plan(sde, steps))
-        plans = {"solver": plan(self.solver, sde, steps).coefficients}
+        plans = {"solver": _plan(self.solver, sde, steps).coefficients}
         if self.corrector is not None:
-            plans["corrector"] = plan(self.corrector, sde, steps)
+            plans["corrector"] = _plan(self.corrector, sde, steps)
         for name, coefficients in plans.items():
             at = _first_not_finite(coefficients)
             if at is not None:
                 return name, float(steps.start[at])
         return None
+
+
+@jax.jit
+def _plan(method: Solver | Corrector, sde: SDE, steps: Steps) -> Any:
+    """What the method has computed before it starts, in one program."""
+    return method.plan(sde, steps)
 
 
 def _first_not_finite(coefficients: Any) -> int | None:

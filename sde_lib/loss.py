@@ -25,8 +25,10 @@ References: Song et al. 2021, eq. 7; Song et al. 2021 "Maximum likelihood traini
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -126,13 +128,22 @@ def largest_weight(
     Returns:
       A scalar ≥ 1; infinite where a weight is not finite.
     """
+    entries = time_samplers.entry(times), weightings.entry(weighting)
+    return _largest_weight(sde, *entries, t_min, data_std)
+
+
+@partial(jax.jit, static_argnames=("times", "weighting", "t_min", "data_std"))
+def _largest_weight(
+    sde: SDE, times: TimeSampler, weighting: Weighting, t_min: float, data_std: float
+) -> Array:
+    """In one program; a user's function may ask for the value of t_min."""
 
     def weight(t: Array) -> Array:
-        on_noise, on_data = weightings.entry(weighting)(sde, t, data_std)
+        on_noise, on_data = weighting(sde, t, data_std)
         return on_noise + data_std**2 * on_data
 
     y = (jnp.arange(_NODES) + 0.5) / _NODES
     mean = jnp.mean(4 * y**3 * weight(t_min + (1 - t_min) * y**4))
-    t, importance = time_samplers.entry(times)(sde, jnp.linspace(0.0, 1.0, _NODES), t_min)
+    t, importance = times(sde, jnp.linspace(0.0, 1.0, _NODES), t_min)
     ratio = jnp.max(importance * weight(t)) / mean
     return jnp.where(jnp.isnan(ratio), jnp.inf, ratio)

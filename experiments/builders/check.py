@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -154,6 +155,18 @@ def _check_fields(process: SDE, names: tuple[str, ...]) -> None:
             raise UserError(f"training.learn_sde: got {name!r} twice, takes each once")
 
 
+@partial(jax.jit, static_argnames=("conditioning", "std"))
+def _lost_and_given(
+    parameterization: Parameterization,
+    conditioning: Callable[[SDE, Array], Array],
+    process: SDE,
+    t: Array,
+    std: float,
+) -> tuple[Array, Array]:
+    """At times t [T]: the share of rounding, and what the network is given."""
+    return rounding(parameterization, process, t, std), conditioning(process, t)
+
+
 def check_parameterization(experiment: Experiment, process: SDE) -> None:
     """Stop a meaning of the output, or of the time, that fails where training or sampling goes.
 
@@ -167,16 +180,12 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    def share_lost(parameterization: Parameterization) -> Array:
-        return rounding(parameterization, process, t, std)
-
     with blaming(f"model.parameterization: {name}"):
-        share, c = jax.jit(
-            lambda: (share_lost(parameterization), conditionings[conditioning](process, t))
-        )()
+        share, c = _lost_and_given(parameterization, conditionings[conditioning], process, t, std)
     if not (share < 1).all():
         others = {other: build_parameterization(other, std) for other in parameterizations}
-        takes = ", ".join(other for other in others if (share_lost(others[other]) < 1).all())
+        shares = {other: rounding(others[other], process, t, std) for other in others}
+        takes = ", ".join(other for other in others if (shares[other] < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"

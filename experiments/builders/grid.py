@@ -5,6 +5,7 @@ or fitted and kept in the workdir.
 import json
 import pathlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,9 +66,20 @@ def build_grid(
         given = {"data_std": data_std} | given
     steps = num_steps(config, solver)
     with blaming(f"sampling.grid: {asked}"):
-        # In one program: operation by operation it would be compiled for seconds.
-        times = jax.jit(lambda process: make(process, steps, t_min, **given))(process)
+        times = _times(make, process, steps, t_min, tuple(given.items()))
         return _falling(np.asarray(times), asked) if ":" in parse(asked)[0] else times
+
+
+@partial(jax.jit, static_argnames=("make", "num_steps", "t_min", "given"))
+def _times(
+    make: Callable[..., Array],
+    process: SDE,
+    num_steps: int,
+    t_min: float,
+    given: tuple[tuple[str, Any], ...],
+) -> Array:
+    """In one program: operation by operation it would be compiled for seconds."""
+    return make(process, num_steps, t_min, **dict(given))
 
 
 def is_read(asked: str | None) -> bool:

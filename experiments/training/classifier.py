@@ -8,11 +8,9 @@ value, where p is the posterior, is the mean over the times of the entropy of y 
 Reference: Dhariwal & Nichol 2021, §4.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 from jax import Array
 
 from experiments.builders.model import build_classifier, check_outputs, training_t_min
@@ -60,8 +58,7 @@ class Classification(Objective):
     def _check_times(self) -> None:
         def most(times: str) -> float:
             # Under "sigma2" every time weighs alike.
-            weight = partial(largest_weight, times=times, weighting="sigma2", t_min=self.t_min)
-            return float(jax.jit(lambda: weight(self.sde, data_std=1.0))())
+            return float(largest_weight(self.sde, times, "sigma2", self.t_min, data_std=1.0))
 
         times = self.experiment.training.times
         if (got := most(times)) > MAX_WEIGHT:

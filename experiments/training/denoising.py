@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 from jax import Array
 
 from experiments.builders.model import build_model, check_outputs, training_t_min
@@ -36,8 +35,7 @@ def check_weights(experiment: Experiment, sde: SDE) -> None:
     t_min = training_t_min(experiment, sde)
 
     def most(times: str, weighting: str) -> float:
-        weight = partial(largest_weight, times=times, weighting=weighting, t_min=t_min)
-        return float(jax.jit(lambda: weight(sde, data_std=experiment.data.std))())
+        return float(largest_weight(sde, times, weighting, t_min, experiment.data.std))
 
     if (got := most(times, weighting)) <= MAX_WEIGHT:
         return
