@@ -79,6 +79,15 @@ def train(workdir: pathlib.Path, *arguments: str) -> int:
     return main(["train", *TOY, f"--workdir={workdir}", *arguments])
 
 
+def refused(arguments: list[str], capsys) -> str:
+    """The one line of an error."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    return captured.err
+
+
 def state_of(workdir: pathlib.Path):
     """The newest training state as NumPy leaves."""
     config = resolve(Workdir(workdir).load())

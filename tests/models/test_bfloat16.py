@@ -11,7 +11,7 @@ from experiments.builders.model import t_min_of
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from models import MLP, NCSNpp, ScoreModel, parameterizations
 from sde_lib import denoising_loss, sdes
-from tests.models.networks.test_ncsnpp import normal, random_params
+from tests.models.parameters import normal, random_params
 
 POINTS = partial(MLP, hidden=(16, 16), embedding_dim=8), (16,)
 IMAGES = partial(NCSNpp, nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=()), (4, 4, 1)

@@ -4,33 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from numpy.testing import assert_allclose
 from scipy.special import ndtr
-from scipy.special import stdtrit as t_quantile
 
-from samplers import (
-    Adams,
-    ByTolerance,
-    Equal,
-    Exact,
-    Hutchinson,
-    ProbabilityFlow,
-    RungeKutta,
-)
-from sde_lib import VP, Gaussian, GaussianMixture, Prediction
-from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture, takes_devices
+from samplers import ByTolerance, ProbabilityFlow, RungeKutta
+from sde_lib import VP, Prediction
+from tests.cases import SDES, every_sde, gaussian, line_mixture, mixture
+from tests.samplers.flows import T_MIN, flow_of
 from tests.samplers.reference import drawn
 
-T_MIN = 1e-3
 TIGHT = {"integrator": RungeKutta(steps=ByTolerance(rtol=1e-7, atol=1e-7))}
 LINE = np.linspace(-3.2, 3.2, 801)[:, None]  # six standard deviations beyond the components
 float64 = pytest.mark.usefixtures("float64")
-
-
-def flow_of(sde, oracle, **options):
-    """The flow of data in closed form, down to T_MIN."""
-    return ProbabilityFlow(**{"sde": sde, "model": oracle.model(sde), "t_min": T_MIN} | options)
 
 
 def cdf(oracle, sde, x, t):
@@ -129,44 +114,6 @@ def test_density_does_not_depend_on_the_scale_of_the_coordinate():
     assert np.any(narrow.evaluations != wide.evaluations)
 
 
-@float64
-def test_an_example_does_not_depend_on_its_batch():
-    """In float64, as a rounding in float32 may decide whether a step is accepted."""
-    oracle = mixture()
-    flow, x = flow_of(VP(), oracle), drawn(oracle, jax.random.key(1), (5, 2))
-    together = flow.log_prob(x)
-    others = flow.log_prob(x.at[1:].multiply(-2.0))
-    alone = flow.log_prob(x[:1])
-    for result in (others, alone):
-        assert result.evaluations[0] == together.evaluations[0]
-        # Some fifty steps in another order, spread by what lies between the components.
-        assert_allclose(result.log_prob[0], together.log_prob[0], atol=1e-11)
-        assert_allclose(result.latents[0], together.latents[0], atol=1e-11)
-
-
-@float64
-def test_hutchinson():
-    """Sixteen probes on 48 points in 8 dimensions: unbiased, with the reported error."""
-    rng = np.random.default_rng(3)
-    oracle = GaussianMixture(
-        weights=jnp.array([0.2, 0.5, 0.3]),
-        means=jnp.asarray(rng.normal(size=(3, 8))),
-        stds=jnp.array([0.5, 0.3, 0.4]),
-    )
-    # Between the components, where the Jacobian is far from a multiple of the identity.
-    x = 0.5 * jnp.asarray(rng.normal(size=(48, 8)))
-    flow = flow_of(VP(), oracle, integrator=RungeKutta(steps=ByTolerance(rtol=1e-6, atol=1e-6)))
-    exact = flow.log_prob(x)
-    probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(3), x.shape, num_probes=16))
-    off = np.asarray((probed.log_prob - exact.log_prob) / probed.standard_error)
-    # About Student's t of 15 degrees of freedom: beyond 5 once in 10⁴, of variance 15/13.
-    assert np.abs(off).max() < 5
-    assert abs(off.mean()) < 5 * np.sqrt(15 / 13 / 48)
-    assert 0.7 < off.std() < 1.5
-    assert probed.standard_error.min() > 1e-4
-    assert_allclose(probed.latents, exact.latents, atol=1e-4)
-
-
 def test_network_in_bfloat16():
     """A model rounded to bfloat16 leaves a float32 log-density near the closed form.
 
@@ -190,50 +137,6 @@ def test_network_in_bfloat16():
     assert result.log_prob.dtype == result.latents.dtype == jnp.float32
     exact = oracle.log_prob(sde, x, 1e-2)
     assert np.abs(result.log_prob - exact).max() < 0.1
-
-
-def test_new_numbers_run_the_program_that_is_there():
-    """Parameters, SDE, tolerances, ends and data_std of all three; one trace each."""
-    traces = []
-
-    def predict(std, x, t, cond):
-        traces.append(0)
-        # An ad-hoc denoiser; it need not be any data's.
-        return Prediction(data=std * x / (1 + x**2), noise=x / (1 + std))
-
-    def run(std, sde, rtol, t_min, data_std):
-        flow = ProbabilityFlow(
-            sde=sde,
-            model=jax.tree_util.Partial(predict, jnp.float32(std)),
-            t_min=t_min,
-            data_std=data_std,
-            integrator=RungeKutta(steps=ByTolerance(rtol=rtol, atol=rtol)),
-        )
-        x = jnp.array([[0.3, -0.8], [1.0, 0.2]])
-        return flow.decode(x).x, flow.encode(x).x, flow.log_prob(x).log_prob
-
-    first = run(0.5, VP(), 1e-3, 1e-2, 0.5)
-    once = len(traces)
-    for arguments in (
-        (0.7, VP(), 1e-3, 1e-2, 0.5),
-        (0.5, VP(beta_max=10.0), 1e-3, 1e-2, 0.5),
-        (0.5, VP(), 1e-5, 2e-2, 0.7),
-    ):
-        for ours, before in zip(run(*arguments), first, strict=True):
-            assert np.abs(ours - before).max() > 1e-6
-    assert len(traces) == once
-
-
-def test_one_copy_of_the_network():
-    """Also in the density's program, in which the network is linearised: one more for its jvp."""
-
-    def predict(x, t, cond=None):
-        return Prediction(data=jax.lax.asinh(x), noise=x)
-
-    flow = ProbabilityFlow(sde=VP(), model=jax.tree_util.Partial(predict), t_min=T_MIN)
-    for run in (flow.decode, flow.encode, flow.log_prob):
-        program = str(jax.make_jaxpr(run)(jnp.ones((2, 2))))
-        assert program.count("asinh") == 1
 
 
 def test_a_bound_that_is_too_low():
@@ -282,63 +185,3 @@ def test_a_conditional_model():
     # A shift of the data by c shifts x_1 by α(1) c and no density.
     assert_allclose(moved.log_prob - prior, still.log_prob, atol=2e-3)
     assert_allclose(moved.latents - still.latents, sde.alpha(1.0) * cond, atol=2e-3)
-
-
-@takes_devices(2)
-def test_on_several_devices():
-    """The same numbers from a batch that devices share."""
-    oracle = mixture()
-    x = drawn(oracle, jax.random.key(7), (32, 2))
-    mesh = jax.make_mesh((jax.device_count(),), ("data",), (AxisType.Auto,))
-    shared = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
-    flow = flow_of(VP(), oracle)
-    one, many = flow.log_prob(x).log_prob, flow.log_prob(shared).log_prob
-    assert not many.sharding.is_fully_replicated
-    assert_allclose(many, one, atol=1e-4)
-    # Divergences are the same on equal steps.
-    flow = flow_of(VP(), oracle, integrator=Adams(history=3, steps=Equal(num=20)))
-    one, many = flow.encode(x).x, flow.encode(shared).x
-    assert not many.sharding.is_fully_replicated
-    assert_allclose(many, one, atol=1e-4)
-
-
-@float64
-def test_probes_state_their_error():
-    """95 % intervals by Student's t from 16 probes in 64 dimensions, for 2000 examples."""
-    rng = np.random.default_rng(8)
-    sde = VP()
-    axes, variances = np.linalg.qr(rng.normal(size=(64, 64)))[0], rng.uniform(0.05, 1.0, size=64)
-    oracle = Gaussian(
-        mean=jnp.zeros(64), eigenvectors=jnp.asarray(axes), eigenvalues=jnp.asarray(variances)
-    )
-    x = rng.normal(size=(2004, 64)) * np.sqrt(variances) @ axes.T
-    flow = flow_of(sde, oracle, integrator=Adams(history=3, steps=Equal(num=10)))
-    # Four more examples, with all 64 unit vectors, times √64, among them: their mean is the trace.
-    probes = np.array(Hutchinson.draw(jax.random.key(9), x.shape, num_probes=16).vectors)
-    probes[:, 2000:] = 8 * np.eye(64).reshape(16, 4, 64)
-    probed = flow.log_prob(jnp.asarray(x), Hutchinson(vectors=jnp.asarray(probes)))
-    # For Gaussian data the divergence is the same for every x, and so is the density's surplus.
-    surplus = np.asarray(probed.log_prob - sde.prior_log_prob(probed.latents))
-    off = np.abs(surplus[:2000] - surplus[2000:].mean())
-    covered = off < t_quantile(15, 0.975) * np.asarray(probed.standard_error)[:2000]
-    assert 0.93 < np.mean(covered) < 0.97
-
-
-def test_a_split_states_its_error():
-    """95 % intervals of the mean of 32 examples, one probe each, for 2000 splits of a mixture."""
-    rng = np.random.default_rng(9)
-    oracle = GaussianMixture(
-        weights=jnp.array([0.2, 0.5, 0.3]),
-        means=jnp.asarray(rng.normal(size=(3, 8)), dtype=jnp.float32),
-        stds=jnp.array([0.5, 0.3, 0.4]),
-    )
-    x = drawn(oracle, jax.random.key(10), (64_000, 8))
-    flow = flow_of(VP(), oracle, t_min=1e-2, integrator=Adams(history=3, steps=Equal(num=6)))
-    probed = flow.log_prob(x, Hutchinson.draw(jax.random.key(11), x.shape)).log_prob
-    # The target is the expectation for this solver, from a quarter of the examples and the exact
-    # trace: it errs by a 22nd of what a split of 32 does.
-    target = np.mean(flow.log_prob(x[::4], Exact()).log_prob)
-    splits = np.asarray(probed).reshape(2000, 32)
-    half = t_quantile(31, 0.975) * splits.std(axis=1, ddof=1) / np.sqrt(32)
-    covered = np.abs(splits.mean(axis=1) - target) < half
-    assert 0.93 < np.mean(covered) < 0.97

@@ -1,10 +1,9 @@
-"""`scoresde ablate` end to end on a tiny toy: shared, killed, failing, handed out."""
+"""`scoresde ablate` end to end on a tiny toy: shared, killed, failing."""
 
 import collections
 import json
 import os
 import pathlib
-import shlex
 import shutil
 import signal
 import subprocess
@@ -14,29 +13,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.ablation import plan, record
 from experiments.ablation.folder import AblationFolder
-from experiments.ablation.question import Question
-from experiments.cli import main
 from experiments.runtime.compile_notice import EVENT
-from experiments.training.cost import Cost
+from tests.experiments.ablation.tiny import ASKED, ablate
 from tests.experiments.conftest import TOY
 
 ROOT = pathlib.Path(__file__).parents[3]
-OVER = ["--over=training.learning_rate=0.002,0.004", "--over=sampling.num_steps=3,12"]
-ASKED = [
-    *(flag for flag in TOY if "sampling.num_steps" not in flag),
-    "--config.model.hidden=(16,12)",  # whose programs nobody else has compiled
-    *OVER,
-    "--one_at_a_time",
-    "--metrics=bpd,error,nfe,loss",
-    "--limit=16",
-]
-"""Three cells of two models."""
-
-
-def ablate(workdir: pathlib.Path, *arguments: str) -> int:
-    return main(["ablate", f"--workdir={workdir}", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -146,46 +128,6 @@ def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, 
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (["--over=data.flip=False,True"], "data.flip=True: data.flip: got True, takes False"),
-        (["--over=training.weighting=edm,edn"], "training.weighting=edn: training.weighting: "),
-        (["--over=sampling.solver=adams,unipc:ordr=2"], "sampling.solver: unknown field 'ordr'"),
-        (["--over=training.accumulate=2,3"], "takes a multiple of the 1 devices times 3 parts"),
-        (["--over=data.source=toy:moons,toy:moon"], "data.source=toy:moon: data.source: "),
-        (["--metrics=bpd,fid"], "--metrics: unknown metric 'fid'"),
-        (["--metrics=accuracy"], "baseline: metrics: accuracy: got samples without labels"),
-        (["--metrics=sw2", "--features=pixel"], "baseline: --features: unknown"),
-        (["--metrics=sw2", "--num=1"], "baseline: --num: got 1, takes 4 or more with sw2"),
-        (["--over=sampling.grid=fitted:nope"], "sampling.grid: unknown fitted grid 'nope'"),
-        (["--over=sde.name="], "--over=sde.name: got '', takes values"),
-    ],
-)
-def test_bad_cells_stop_before_anything_is_written(arguments, line, tmp_path, capsys):
-    assert ablate(tmp_path / "new", *TOY, *arguments) == 2
-    error = capsys.readouterr().err
-    assert line in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_folder_that_was_killed_at_its_begin_is_taken(tmp_path):
-    """The question is written last; until then there is nothing to lose."""
-    for name in ("cells.json", "command.txt.partial", "about.json"):
-        (tmp_path / name).touch()
-    (tmp_path / ".locks").mkdir()
-    record.check(AblationFolder(tmp_path), Question(config="toy2d"), [])
-
-
-def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
-    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    assert ablate(tmp_path, *ASKED) == 2
-    assert "holds something else than an ablation" in capsys.readouterr().err
-    assert ablate(tmp_path) == 2
-    assert "holds no ablation" in capsys.readouterr().err
-
-
 def test_a_cell_that_fails_is_told_and_tried_again(tmp_path, capsys):
     """A learning rate at which the parameters overflow; the others go on."""
     asked = [*TOY, "--over=training.learning_rate=0.002,1e38", "--metrics=loss"]
@@ -242,63 +184,6 @@ def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     assert "2 cells, 2 to run" in capsys.readouterr().out
     assert ablate(tmp_path / "other", *model, "--over=sde.name=vp,ve") == 2
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
-
-
-def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
-    shutil.copytree(trained, tmp_path / "model")
-    config = json.loads((tmp_path / "model" / "config.json").read_text(encoding="utf-8"))
-    config["data"]["source"] = f"npz:{tmp_path / 'gone.npz'}"
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (tmp_path / "model" / "grids").mkdir()
-    fitted = json.dumps({"noise_to_signal": [80, 10, 1, 0.002]})
-    (tmp_path / "model" / "grids" / "mine.json").write_text(fitted, encoding="utf-8")
-    model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16", "--plan"]
-    assert ablate(tmp_path / "run", *model, "--over=sampling.num_steps=3,12") == 0
-    assert "about 85.0 s" in capsys.readouterr().out
-    assert ablate(tmp_path / "run", *model, "--over=sampling.grid=fitted:mine") == 0
-    assert "about 20.0 s" in capsys.readouterr().out
-
-
-def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
-    """6 updates of 3 s; 2 batches of 4 or 13 evaluations, and 16 densities, at 5 s for a batch."""
-    monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))
-    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
-    assert ablate(tmp_path / "run", *ASKED, "--plan", "--config.likelihood.num_steps=10") == 0
-    out = capsys.readouterr().out
-    assert "3 cells, 3 to run, of 2 models" in out
-    rows = [line.split()[2:] for line in out.splitlines() if line.startswith("training.")]
-    density = 10 * (1 + 2 * 2) * 5 / 60  # ten evaluations, each with two exact products
-    shown = f"{density:.1f} min".split()
-    assert rows[0] == ["18.0", "s", "40.0", "s", *shown]
-    assert rows[1] == ["18.0", "s", "40.0", "s", *shown]
-    assert rows[2] == ["–", *f"{2 * 13 * 5 / 60:.1f} min".split(), *shown]
-    assert "measured: an update of 16 examples 3 s; an evaluation of 16 examples 5 s" in out
-    assert not (tmp_path / "run").exists()
-
-
-def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monkeypatch):
-    """The array's script, read by bash, with a program that says what it is given."""
-    monkeypatch.setattr(sys, "executable", "echo")
-    run, script = tmp_path / "a run", tmp_path / "array.sh"
-    options = ["--sbatch=time=1:00:00", "--sbatch=exclusive"]
-    assert ablate(run, *ASKED, f"--slurm={script}", *options) == 0
-    assert f"sbatch {script}" in capsys.readouterr().out
-    digests = [cell.digest for cell in AblationFolder(run).cells]
-    text = script.read_text(encoding="utf-8")
-    said = [line.split(" ", 1)[1] for line in text.splitlines() if line.startswith("#SBATCH")]
-    assert {"--array=0-2", "--time=1:00:00", "--exclusive", f"--chdir={os.getcwd()}"} <= set(said)
-    for task in (0, 2):
-        env = {"SLURM_ARRAY_TASK_ID": str(task), "PATH": os.environ["PATH"]}
-        told = subprocess.run(["bash", script], env=env, capture_output=True, text=True, check=True)
-        assert told.stdout == f"-m experiments ablate --workdir={run} --cell={digests[task]}\n"
-    assert ablate(run, "--devices=1", "--print_commands") == 0
-    lines = capsys.readouterr().out.splitlines()
-    words = [shlex.split(line) for line in lines]
-    assert [word[-1] for word in words] == [f"--cell={digest}" for digest in digests]
-    told = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
-    assert told.stdout.endswith(f"--cell={digests[0]}\n")
-    assert ablate(run, "--sbatch=array=1", f"--slurm={script}") == 2
 
 
 KILLED = """

@@ -23,8 +23,7 @@ from experiments.state.trees import flatten
 from experiments.workdir.folder import Workdir
 from experiments.workdir.trained_model import TrainedModel
 from sde_lib import Condition
-from tests.experiments.commands.test_bad_input import refused
-from tests.experiments.conftest import train
+from tests.experiments.conftest import refused, train
 
 ADM = pathlib.Path(__file__).parents[2] / "golden/diffusers/adm"
 ROWS = load_file(ADM / "unet/diffusion_pytorch_model.safetensors")["class_embedding.weight"]

@@ -14,7 +14,7 @@ from experiments.config_schema.resolve import default_config, filled, resolve
 from experiments.conversion.diffusers import class_rows, export, tensors
 from experiments.conversion.diffusers.folder import CONFIG, TENSORS, read
 from experiments.errors import UserError
-from tests.experiments.commands.test_bad_input import refused
+from tests.experiments.conftest import refused
 
 GOLDEN = pathlib.Path(__file__).parents[2] / "golden/diffusers"
 # Which no block of these networks uses, or which says what its default says.

@@ -24,8 +24,7 @@ from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from experiments.workdir.trained_model import TrainedModel
 from models import NCSNpp
-from tests.experiments.commands.test_bad_input import refused
-from tests.experiments.conftest import DIGITS, metrics_of, train
+from tests.experiments.conftest import DIGITS, metrics_of, refused, train
 from tests.experiments.conversion.published import checkpoint, listed, save
 
 FLAT = {"nf": 8, "ch_mult": (1,), "num_res_blocks": 1, "attn_resolutions": ()}

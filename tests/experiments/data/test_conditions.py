@@ -1,9 +1,8 @@
-"""What examples are conditioned on, from every source: classes with names, and vectors."""
+"""Vectors that examples are conditioned on: of columns of an `.npz`, in streams, in closed form."""
 
 import itertools
 import math
 import pickle
-import re
 
 import numpy as np
 import pytest
@@ -15,99 +14,9 @@ from experiments.config_schema.flags import load_experiment
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
 from experiments.sampling.conditions import condition_of
-from experiments.workdir.data_spec import DataSpec
-from experiments.workdir.trained_model import TrainedModel
-from tests.experiments.data.test_data import draw, examples, numbered, prepare, save
-from tests.experiments.data.test_stream import BATCH, noise, take
-
-NAMES = np.array(["ant", "bee", "cat", "dog"])
-
-
-def refused(message: str, source: str, split: str = "train", **options):
-    """Asserts that the source is refused with one line that the pattern begins."""
-    with pytest.raises(UserError) as caught:
-        data.load(source, split, **options)
-    assert "\n" not in str(caught.value)
-    assert re.match(message, str(caught.value)), str(caught.value)
-
-
-# --- names of classes ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["folder", "npz", "shards", "tfds", "digits"])
-def test_classes_have_the_names_of_their_source(kind, tmp_path, monkeypatch):
-    """Image k is grey level k, of class k mod 3, named by the source; in data.json too."""
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    names, labels = ("ant", "bee", "cat", "dog"), np.arange(12) % 3
-    source = {"folder": f"folder:{tmp_path}", "shards": f"npz:{tmp_path}", "tfds": "tfds:tiny"}
-    if kind == "folder":
-        names = names[:3]
-        for k in range(12):
-            draw(tmp_path / NAMES[k % 3] / f"{k}.png", fill=k)
-    elif kind == "npz":
-        source["npz"] = save(tmp_path, images=numbered(12, 4, 4), labels=labels, label_names=NAMES)
-    elif kind == "shards":
-        for k, rows in enumerate(np.split(np.arange(12), 2)):
-            images = numbered(12, 4, 4)[rows]
-            path = tmp_path / f"{k}.npz"
-            np.savez(path, images=images, labels=labels[rows], label_names=NAMES)
-    elif kind == "tfds":
-        pictures = zip(numbered(12, 4, 4, 3), labels.tolist(), strict=True)
-        prepare(tmp_path, "tiny/1.0.0", {"train": list(pictures)}, labels=list(names))
-    else:
-        names = tuple("0123456789")
-    for split in ("train", "test"):
-        opened = data.open_split(source.get(kind, kind), split)
-        for found in (opened, opened.load()):
-            assert found.class_names == names
-            assert found.num_classes == len(names)
-    spec = DataSpec.of(data.open_split(source.get(kind, kind), "train"))
-    assert DataSpec.from_json(spec.as_json(), "data.json").class_names == names
-    if kind != "digits":
-        loaded = data.load(source[kind], "train")
-        np.testing.assert_array_equal(loaded.labels, labels[loaded.values[:, 0, 0, 0]])
-
-
-def test_labels_that_some_lack_have_no_names(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    draw(tmp_path / "set" / "ant" / "1.png")
-    draw(tmp_path / "set" / "2.png")
-    grey = [(image, k - 1) for k, (image, _) in enumerate(examples(2, 4, 4))]
-    prepare(tmp_path, "some/1.0.0", {"train": grey[::-1], "test": grey})
-    for source in (f"folder:{tmp_path}/set", "tfds:some"):
-        loaded = data.load(source, "train")
-        assert (loaded.labels, loaded.num_classes, loaded.class_names) == (None, 0, ())
-
-
-IMAGES = numbered(6, 2, 2)
-LABELS = {"images": IMAGES, "labels": np.arange(6) % 3}
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"label_names": NAMES[:2]}, "has 2 names; takes 3 or more, since key 'labels' has the"),
-        ({"label_names": NAMES[[0, 1, 0]]}, "has the name 'ant' 2×; takes one name a class"),
-        ({"label_names": np.array(["a", " ", "b"])}, "has the name ' ' 1×; takes one name a class"),
-        ({"label_names": np.arange(3)}, r"is int64 of shape \(3,\); takes strings, one a class"),
-        ({"label_names": np.array("ant")}, r"is <U3 of shape \(\); takes strings, one a class"),
-        ({"label_names": NAMES[:, None]}, r"is <U3 of shape \(4, 1\); takes strings"),
-    ],
-)
-@pytest.mark.parametrize("name", ["set.npz", "*.npz"])
-def test_what_is_said_about_bad_names(tmp_path, arrays, message, name):
-    np.savez(tmp_path / "set.npz", **LABELS, **arrays)
-    refused(f"{tmp_path}/set.npz: key 'label_names' {message}", f"npz:{tmp_path}/{name}")
-
-
-def test_names_without_labels_and_shards_with_other_names(tmp_path):
-    source = save(tmp_path, images=IMAGES, label_names=NAMES)
-    refused(f"{tmp_path}/set.npz: key 'label_names' names the classes of no labels", source)
-    for k in range(2):
-        np.savez(tmp_path / f"{k}.npz", **LABELS, label_names=np.roll(NAMES, k))
-    first, second = tmp_path / "0.npz", tmp_path / "1.npz"
-    refused(f"{first} and {second} have other 'label_names'", f"npz:{tmp_path}/[01].npz")
-
+from tests.experiments.data.conditions import IMAGES, NAMES, model_of, refused
+from tests.experiments.data.sources import numbered, save
+from tests.experiments.data.streams import BATCH, take
 
 # --- vectors of an .npz -------------------------------------------------------------------------
 
@@ -181,14 +90,6 @@ def test_other_data_are_standardised_as_those_that_a_model_was_trained_on(tmp_pa
     )
 
 
-def model_of(source: str, *fields: str) -> TrainedModel:
-    """A conditional model of a source, of which nothing but its data is there."""
-    given = [f"--config.data.source={source}", "--config.model.conditional=True", *fields]
-    experiment = load_experiment("toy2d", given)
-    train = split_of(experiment, "train")
-    return TrainedModel(None, experiment, None, None, 0, "ema", None, train)
-
-
 def test_a_model_measures_other_data_in_its_own_units(tmp_path):
     (tmp_path / "theirs").mkdir()
     model = model_of(write_vectors(tmp_path, "points", np.arange(8.0)), "--config.data.cond=z")
@@ -209,16 +110,6 @@ def test_a_vector_far_from_zero_keeps_its_digits(tmp_path):
     cond = condition_of(model.experiment, train, 2, vector=[seconds[first]])
     np.testing.assert_array_equal(cond.vector, train.reader.load().vectors[[0, 0]])
     assert len(np.unique(train.reader.load().vectors)) == 7
-
-
-def test_a_model_measures_no_other_classes(tmp_path):
-    names = {"label_names": NAMES[:3]}
-    model = model_of(save(tmp_path, **LABELS, **names))
-    for number, theirs in enumerate(({}, {"label_names": NAMES[[0, 2, 1]]})):
-        np.savez(tmp_path / f"{number}.npz", **LABELS, **theirs)
-    model.examples(f"npz:{tmp_path}/0.npz", None)
-    with pytest.raises(UserError, match="has the class 'cat' where the model has 'bee', takes"):
-        model.examples(f"npz:{tmp_path}/1.npz", None)
 
 
 Z = {"images": IMAGES, "zoom": np.arange(6)}
@@ -287,68 +178,6 @@ def test_a_column_is_of_a_conditional_model(tmp_path):
         conditioned(experiment, train)
     experiment = load_experiment("toy2d", [*fields, "--config.model.conditional=True"])
     assert conditioned(experiment, train).model.cond_dim == 3
-
-
-# --- points of an .npz --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(10, 3), (10, 4, 5), (10, 4, 4, 1)])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_points_are_continuous_data(tmp_path, shape, dtype):
-    points = np.random.default_rng(0).normal(size=shape).astype(dtype)
-    train = data.load(save(tmp_path, points=points), "train")
-    assert train.codec == data.ContinuousCodec()
-    assert (train.shape, train.values.dtype) == (shape[1:], np.float32)
-    # NumPy's RandomState(0).permutation(10), as of images.
-    np.testing.assert_array_equal(
-        train.values, points.astype(np.float32)[[2, 8, 4, 9, 1, 6, 7, 3, 0]]
-    )
-    test = data.load(save(tmp_path, points=points, test_points=points[:2]), "test")
-    np.testing.assert_array_equal(test.values, points[:2].astype(np.float32))
-
-
-def test_samples_of_a_conditional_model_are_data(tmp_path, capsys):
-    """As `scoresde sample` writes them: points, and the vectors that they are conditioned on."""
-    samples = {"points": noise(5, 2).astype(np.float32), "cond": np.arange(5.0)[:, None]}
-    source = save(tmp_path, **samples, evaluations=np.arange(5))
-    split = data.load(source, "all", cond="cond")
-    np.testing.assert_array_equal(split.values, samples["points"])
-    raw = split.reader.load().vectors * split.cond_std + split.cond_mean
-    np.testing.assert_allclose(raw, samples["cond"], atol=1e-6)
-    assert "left out evaluations; takes images" in capsys.readouterr().err
-
-
-POINTS = np.ones((6, 2))
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"points": POINTS, "images": IMAGES}, "has keys of images and of points; takes one"),
-        ({"points": POINTS, "test_images": IMAGES}, "has keys of images and of points; takes one"),
-        ({"test_points": POINTS}, "no key 'points'; its keys: test_points"),
-        ({"points": POINTS, "levels": 4}, "has key 'levels', which images take, and points do not"),
-        ({"points": IMAGES}, "key 'points' is uint8; takes floats"),
-        ({"points": POINTS[0]}, r"key 'points' has shape \(2,\); takes \[N, D\] or more axes"),
-        ({"points": POINTS[:, :0]}, r"key 'points' has shape \(6, 0\); takes"),
-        ({"points": POINTS * np.inf}, "key 'points' has the value inf; takes what is finite"),
-        ({"points": POINTS * 1e99}, r"key 'points' has the value 1e\+99; takes what is finite"),
-        (
-            {"points": POINTS, "test_points": POINTS[:, :1]},
-            r"key 'test_points' has points of shape \(1,\); takes that of key 'points', \(2,\)",
-        ),
-        ({"points": POINTS, "labels": [0] * 5}, r"key 'labels' has shape \(5,\)"),
-    ],
-)
-def test_what_is_said_about_bad_points(tmp_path, arrays, message):
-    refused(f"{tmp_path}/set.npz: {message}", save(tmp_path, **arrays))
-
-
-def test_points_are_not_resized_and_not_shared_out(tmp_path):
-    source = save(tmp_path, points=POINTS)
-    refused("data.image_size: got 8; .* has points, which take None", source, image_size=8)
-    message = f"{tmp_path}/set.npz: has key 'points'; shards take images, labels, levels"
-    refused(message, f"npz:{tmp_path}")
 
 
 # --- a closed form ------------------------------------------------------------------------------

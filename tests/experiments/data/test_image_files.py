@@ -10,7 +10,7 @@ from PIL import Image
 
 from experiments import data
 from experiments.errors import UserError
-from tests.experiments.data.test_data import draw
+from tests.experiments.data.sources import draw
 
 HELD_OUT = ["val", "valid", "validation", "test", "Test", "VAL"]
 

@@ -1,80 +1,28 @@
-"""The report as a browser reads it, from folders whose numbers are known."""
+"""The report as a browser reads it, from a folder whose numbers are known."""
 
 import base64
 import collections
-import csv
 import hashlib
-import html.parser
-import io
 import json
 import pathlib
 import re
-import shutil
 import statistics
-import urllib.parse
 
 import numpy as np
 import pytest
 
-from experiments.cli import main
-from experiments.report.page import write_report
 from experiments.report.parallel import told_apart
 from experiments.report.rows import with_error
 from tests.experiments.report import example
+from tests.experiments.report.parsed import Page, report
 
 EVIL = "</script><img src=x onerror=alert(1)>&amp;\"'$x$"
-VOID = {"meta", "link", "input", "img"}
 AXES = {
     EVIL: [f"a{EVIL}", "b"],
     "sampling.num_steps": [6, 20],
     "training.learning_rate": [0.001, 0.0003],
 }
 FAILED = (3, 1)
-
-
-class Page(html.parser.HTMLParser):
-    """Elements with their attributes, and the text inside each kind of them.
-
-    Every element must be closed where it is: a `<` of a user's opens one that is not.
-    """
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.text, self.open = text, []
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.inside: dict[str, list[str]] = collections.defaultdict(list)
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-            self.inside[tag].append("")
-
-    def handle_startendtag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        for tag in set(self.open):
-            self.inside[tag][-1] += data
-
-    def data(self, name: str) -> str:
-        """What the link to a file of data holds."""
-        (target,) = [a["href"] for t, a in self.elements if t == "a" and a.get("download") == name]
-        return urllib.parse.unquote(target.partition(",")[2])
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        """The rows of a CSV."""
-        return list(csv.DictReader(io.StringIO(self.data(name))))
-
-
-def report(folder: pathlib.Path) -> Page:
-    return Page(write_report(folder).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +96,6 @@ def test_a_row_knows_which_choices_let_it_be_seen(page):
     rows = [a["data-choices"].split() for t, a in page.elements if t == "tr" and "data-cell" in a]
     settings = [(i, j, k) for i in range(2) for j in range(2) for k in range(2)]
     assert [tuple(map(int, row)) for row in rows] == settings
-
-
-def test_curves_on_each_other_are_told(tmp_path):
-    folder = example.write(tmp_path / "a", {"sde.name": ["vp", "ve", "flow"]}, seeds=2)
-    for seed in range(2):
-        models = folder / "models"
-        shutil.copy(models / f"000-{seed}" / "metrics.jsonl", models / f"002-{seed}")
-    assert "One line: sde.name=vp; sde.name=flow." in report(folder).text
 
 
 def test_the_ticks_of_an_axis_differ():
@@ -233,104 +173,6 @@ def test_every_picture_has_its_data(page):
 
 def test_it_is_the_same_page_again(page, folder):
     assert report(folder).text == page.text
-
-
-def test_a_hundred_cells_are_a_megabyte_without_pictures(tmp_path):
-    axes = {
-        "sde.name": ["vp", "subvp", "ve", "flow", "edm"],
-        "training.learning_rate": [1e-3, 3e-4, 1e-4, 3e-5, 1e-5],
-        "sampling.num_steps": [6, 10, 20, 50],
-    }
-    text = report(example.write(tmp_path / "hundred", axes, seeds=2)).text
-    assert len(re.sub(r'"data:image/[^"]*"', "", text).encode("utf-8")) <= 1e6
-
-
-def test_an_ablation_on_the_way_shows_what_has_ended(tmp_path):
-    folder = example.write(tmp_path / "a", {"sde.name": ["vp", "ve"]}, seeds=2, extra=False)
-    (folder / "table.json").unlink()
-    (folder / "results" / "001-1.json").unlink()
-    page = report(folder)
-    assert "2 cells × 2 seeds, 1 not run yet" in page.inside["dd"]
-    runs = [
-        json.loads((folder / "results" / f"000-{seed}.json").read_text(encoding="utf-8"))
-        for seed in range(2)
-    ]
-    values = [run["metrics"]["bpd"]["value"] for run in runs]
-    means = [float(row["bpd mean"]) for row in page.table("table.csv")]
-    assert means[0] == statistics.fmean(values)
-    assert "table.csv" in page.text
-
-
-def test_cells_of_one_model_share_its_curve_and_its_histogram(tmp_path):
-    axes = {"sde.name": ["vp"], "sampling.num_steps": [6, 20]}
-    folder = example.write(tmp_path / "a", axes, seeds=2)
-    for name in ("cells.json", "results/001-0.json", "results/001-1.json"):
-        text = (folder / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace("models/001", "models/000"), encoding="utf-8")
-    table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
-    first, second = (row["metrics"] for row in table["rows"])
-    second["bpd"]["mean"] = first["bpd"]["mean"]
-    (folder / "table.json").write_text(json.dumps(table), encoding="utf-8")
-    page = report(folder)
-    assert list(page.table("curve0.csv")[0])[1:] == [
-        f"sde.name=vp {x}" for x in ("mean", "low", "high")
-    ]
-    assert "sde.name=vp share" in page.table("bits.csv")[0]
-    assert any(a.get("data-cells") == "0 1" for t, a in page.elements if t == "g")
-    assert "One line: " not in page.text
-    # What is the same at every cost is no question of it.
-    names = [a["download"] for _, a in page.elements if "download" in a]
-    assert [name for name in names if name.startswith("cost")] == ["cost0.csv"]
-
-
-def test_a_workdir(tmp_path, capsys):
-    """Its results are rows; curves are drawn once."""
-    example.write(tmp_path / "a", {"sde.name": ["vp"]}, seeds=2)
-    workdir = tmp_path / "a" / "models" / "000-0"
-    (workdir / "evaluation").mkdir()
-    measured = {"fd": {"value": 12.5, "standard_error": 0.25}, "note": {"value": None}}
-    (workdir / "evaluation" / "first.json").write_text(
-        json.dumps({"metrics": measured, "protocol": {}}), encoding="utf-8"
-    )
-    config = {
-        "sde": {"name": "vp"},
-        "model": {"name": "mlp", "parameterization": "edm"},
-        "data": {"source": "toy:moons"},
-        "training": {"num_steps": 2000, "batch_size": 8},
-    }
-    (workdir / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    (workdir / "samples" / "step1000.png").rename(workdir / "evaluation" / "first.png")
-    (workdir / "likelihood" / "test.json").write_text(
-        json.dumps({"bits_per_dim": 2.25, "standard_error": None}), encoding="utf-8"
-    )
-    for kind in ("likelihood", "samples"):
-        # Of another program, and cut off.
-        text = json.dumps({"bits_per_dim": 2.75, "protocol": {}})
-        (workdir / kind / "other.json").write_text(text, encoding="utf-8")
-        (workdir / kind / "other.npz").write_bytes(b"PK\x03\x04")
-    assert main(["report", str(workdir)]) == 0
-    assert capsys.readouterr().out == f"{workdir / 'report.html'}\n"
-    page = Page((workdir / "report.html").read_text(encoding="utf-8"))
-    text = " ".join(page.inside["td"])
-    assert "12.50 ± 0.25" in text
-    assert "2.25" in text
-    assert "2.75" in text
-    assert {"mlp (edm) under vp on toy:moons", "step 1000 of 2000"} <= set(page.inside["dd"])
-    # Those that the evaluation has drawn, and points.
-    assert [a["width"] for t, a in page.elements if t == "img"][:2] == ["64", "200"]
-    # One run has no band, and all results share its curve.
-    assert page.data("curve0.csv").splitlines()[0] == "step,000-0 mean"
-
-
-@pytest.mark.parametrize("content", [{}, {"notes.txt": "x"}])
-def test_a_folder_of_something_else(tmp_path, capsys, content):
-    for name, text in content.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert main(["report", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "takes the folder of an ablation (ablation.toml) or a workdir (config.json)" in error
-    assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from experiments.training.classifier import Classification
 from experiments.training.objective import Draws
 from experiments.training.step import make_gradient
 from sde_lib import Condition, sdes, time_samplers
-from tests.experiments.training.test_objective import NARROW, experiment, interval, nodes
+from tests.experiments.training.line import experiment
+from tests.experiments.training.test_objective import NARROW, interval, nodes
 from tests.models.test_classifier import MEANS, STD, STDS, WEIGHTS, Exact
 
 

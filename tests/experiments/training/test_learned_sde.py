@@ -27,7 +27,7 @@ from experiments.workdir.trained_model import TrainedModel
 from models import MLP
 from sde_lib import SDE, VE, VP, LearnedLogSNR, static, variational_bound
 from tests.experiments.conftest import TOY, metrics_of, state_of, train
-from tests.experiments.training.test_surviving import stop_before
+from tests.experiments.training.stopped import stop_before
 
 LEARN = [
     "--config.sde.name=learned",

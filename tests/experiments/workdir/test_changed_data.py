@@ -15,7 +15,7 @@ from experiments.errors import UserError
 from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.folder import Workdir
 from tests.experiments.conftest import train
-from tests.experiments.data.test_stream import WRITE, noise
+from tests.experiments.data.streams import WRITE, noise
 
 IMAGES = noise(11, 4, 4, 3)
 

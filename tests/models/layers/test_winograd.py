@@ -10,7 +10,7 @@ import pytest
 from models import Encoder
 from models.layers import winograd
 from models.layers.basic import conv3x3
-from tests.models.networks.test_ncsnpp import random_params
+from tests.models.parameters import random_params
 
 KINDS = {
     "winograd": winograd.winograd,

@@ -18,14 +18,8 @@ from models.layers.residual import ResidualBlock
 from models.networks.adm import ADM
 from models.registry import networks
 from sde_lib import Condition
-from tests.models.networks.test_ncsnpp import (
-    bordered,
-    correlated,
-    inputs,
-    normal,
-    quick_jit,
-    random_params,
-)
+from tests.models.layers.reference import bordered, correlated
+from tests.models.parameters import inputs, normal, quick_jit, random_params
 
 TINY = {
     "nf": 8,

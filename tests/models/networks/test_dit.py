@@ -20,7 +20,7 @@ from models.networks.dit import (
 from models.registry import networks
 from sde_lib import Condition
 from tests.cases import float32_tolerance
-from tests.models.networks.test_ncsnpp import normal, random_params
+from tests.models.parameters import normal, random_params
 
 TINY = {"width": 8, "depth": 2, "head_dim": 4, "mlp_ratio": 2.0}
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

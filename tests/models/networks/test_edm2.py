@@ -22,7 +22,7 @@ from models.networks.edm2 import EDM2
 from models.registry import networks
 from sde_lib import Condition
 from tests.cases import float32_tolerance
-from tests.models.networks.test_ncsnpp import normal, random_params
+from tests.models.parameters import normal, random_params
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "head_dim": 8}
 FLAT = TINY | {"ch_mult": (1,), "attn_resolutions": ()}  # the middle attends

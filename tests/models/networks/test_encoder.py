@@ -9,7 +9,7 @@ import pytest
 
 from models import Encoder, init_params, networks, outputs
 from sde_lib import Condition
-from tests.models.networks.test_ncsnpp import normal, random_params
+from tests.models.parameters import normal, random_params
 
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (2,), "num_classes": 3}
 FLAT = TINY | {"ch_mult": (1,), "attn_resolutions": ()}

@@ -1,0 +1,46 @@
+"""Evaluation while a run is trained."""
+
+import json
+
+import pytest
+
+from tests.experiments.conftest import metrics_of, train
+from tests.experiments.evaluation.conftest import FD
+
+
+def test_while_training(trained, tmp_path, drawn, no_pictures):
+    """Lines beside those of training, again the same after a stop; the run is the same run."""
+    watch = ["--config.training.evaluate_every=4", f"--config.training.evaluate_metrics={FD}"]
+    watch += ["--config.training.evaluate_num=32"]
+    assert train(tmp_path / "toy", *watch) == 0
+    lines = metrics_of(tmp_path / "toy")
+    assert [line["step"] for line in lines if "eval/fd" in line] == [4]
+    assert [line for line in lines if "loss" in line] == metrics_of(trained)
+    assert drawn == [0, 16]
+    assert train(tmp_path / "cut", *watch, "--config.training.num_steps=2") == 0
+    assert train(tmp_path / "cut", *watch) == 0
+    assert metrics_of(tmp_path / "cut") == lines
+    assert not list((tmp_path / "toy").glob("evaluation/features/samples-*"))
+    (file,) = (tmp_path / "toy" / "evaluation").glob("step4-*.json")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    (line,) = [line for line in lines if "eval/fd" in line]
+    assert line["eval/fd"] == kept["metrics"]["fd"]["value"]
+    assert kept["protocol"]["samples"]["parameters"] == "ema"
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("metrics=fid", ["training.evaluate_metrics", "unknown metric 'fid'"]),
+        ("metrics=accuracy", ["accuracy", "without labels"]),
+        ("features=inceptoin", ["training.evaluate_features", "'inceptoin'"]),
+        ("num=1", ["training.evaluate_num", "got 1", "≥ 2"]),
+        ("num=49", ["training.evaluate_num: got 49, takes 50 or more with c2st"]),
+    ],
+)
+def test_a_run_that_could_not_measure_does_not_start(field, words, tmp_path, capsys):
+    flags = ["--config.training.evaluate_every=2", f"--config.training.evaluate_{field}"]
+    assert train(tmp_path / "run", *flags) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words), error
+    assert not (tmp_path / "run").exists()
