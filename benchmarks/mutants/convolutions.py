@@ -2,7 +2,7 @@
 
 from benchmarks.mutants import Mutant
 
-_NCSNPP = "tests/models/networks/test_ncsnpp.py::"
+_RESAMPLE = "tests/models/layers/test_resample.py::"
 _WINOGRAD = "tests/models/layers/test_winograd.py::"
 
 MUTANTS: list[Mutant] = [
@@ -11,35 +11,35 @@ MUTANTS: list[Mutant] = [
         "models/layers/resample.py",
         "+ neighbour(even, axis, 1)) / 8",
         "+ neighbour(even, axis, 1)) / 6",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[False]",),
+        (_RESAMPLE + "test_fir_resampling_is_the_dense_filter[False]",),
     ),
     Mutant(
         "a FIR filter shifted by a pixel",
         "models/layers/resample.py",
         "neighbour(odd, axis, -1) + 3 * (even + odd) + neighbour(even, axis, 1)",
         "neighbour(odd, axis, 1) + 3 * (even + odd) + neighbour(even, axis, -1)",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[False]",),
+        (_RESAMPLE + "test_fir_resampling_is_the_dense_filter[False]",),
     ),
     Mutant(
         "FIR doubling with its phases swapped",
         "models/layers/resample.py",
         "return interleave(even, odd, axis)",
         "return interleave(odd, even, axis)",
-        (_NCSNPP + "test_fir_resampling_is_the_dense_filter[True]",),
+        (_RESAMPLE + "test_fir_resampling_is_the_dense_filter[True]",),
     ),
     Mutant(
         "halving by a sum",
         "models/layers/resample.py",
         "return (left + right) / 4",
         "return (left + right) / 2",
-        (_NCSNPP + "test_plain_resampling_is_mean_and_repetition",),
+        (_RESAMPLE + "test_plain_resampling_is_mean_and_repetition",),
     ),
     Mutant(
         "a strided convolution of zeros on all sides",
         "models/layers/resample.py",
         "pad(x, before, 1)",
         "pad(x, 1 - before, 1 - before)",
-        (_NCSNPP + "test_convolution_down_is_strided[False]",),
+        (_RESAMPLE + "test_convolution_down_is_strided[False]",),
     ),
     Mutant(
         "Winograd's input gradient with the kernel unturned",

@@ -30,7 +30,7 @@ _OWN = _test("test_reference", "test_one_s_own")
 _KILLED = _test("test_evaluate", "test_a_run_that_is_killed_goes_on_with_the_same_bits")
 _CONDITIONS = _test("test_evaluate", "test_conditions_are_those_of_the_data")
 _NEIGHBOURS = _test("test_evaluate", "test_the_nearest_training_images_stand_beside_a_copy_first")
-_WHILE_TRAINING = _test("test_evaluate", "test_while_training")
+_WHILE_TRAINING = _test("test_while_training", "test_while_training")
 
 MUTANTS = [
     # --- moments and the Fréchet distance ---------------------------------------------------------

@@ -7,7 +7,7 @@ _CONDITIONS = "tests/experiments/data/test_conditions.py"
 _STANDARDISED = "test_vectors_are_standardised_by_the_rows_that_are_trained_on"
 _EMOJI = "tests/experiments/data/test_emoji.py"
 _CHANGED = "tests/experiments/workdir/test_changed_data.py"
-_SURVIVING = "tests/experiments/training/test_surviving.py"
+_CHANGED_FIELDS = "tests/experiments/training/test_changed_fields.py"
 _CLASSES = "tests/experiments/conversion/test_conditional_import.py"
 _EXPORT = "tests/experiments/conversion/test_diffusers_export.py"
 
@@ -156,7 +156,7 @@ MUTANTS: list[Mutant] = [
         old="fresh = dataclasses.replace(fresh, opt_state=_at_step(fresh.opt_state, state.step))",
         new="fresh = dataclasses.replace(fresh)",
         tests=(
-            f"{_SURVIVING}::test_accepting_other_averages_and_another_optimizer_keeps_the_rest",
+            f"{_CHANGED_FIELDS}::test_accepting_other_averages_and_another_optimizer_keeps_the_rest",
         ),
     ),
     Mutant(
@@ -164,7 +164,7 @@ MUTANTS: list[Mutant] = [
         file="experiments/state/checkpoints.py",
         old="if shapes[1].get(part) == leaves}",
         new="if leaves.items() <= shapes[1].get(part, {}).items()}",
-        tests=(f"{_SURVIVING}::test_accepting_another_network_changes_nothing",),
+        tests=(f"{_CHANGED_FIELDS}::test_accepting_another_network_changes_nothing",),
     ),
     Mutant(
         name="the first class of a file is its null",

@@ -5,7 +5,8 @@ from benchmarks.mutants import Mutant
 _ADM = "tests/models/networks/test_adm.py::"
 _DIT = "tests/models/networks/test_dit.py::"
 _EDM2 = "tests/models/networks/test_edm2.py::"
-_NCSNPP = "tests/models/networks/test_ncsnpp.py::"
+_LAYERS = "tests/models/layers/test_layers.py::"
+_RESAMPLE = "tests/models/layers/test_resample.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -13,21 +14,21 @@ MUTANTS: list[Mutant] = [
         "models/layers/embedding.py",
         "jnp.arange(dim // 2) / (dim // 2 - freq_shift)",
         "jnp.arange(dim // 2) / (dim // 2)",
-        (_NCSNPP + "test_embeddings_are_their_equations",),
+        (_LAYERS + "test_embeddings_are_their_equations",),
     ),
     Mutant(
         "positional frequencies up to 10³",
         "models/layers/embedding.py",
         "-math.log(1e4) * exponent",
         "-math.log(1e3) * exponent",
-        (_NCSNPP + "test_embeddings_are_their_equations",),
+        (_LAYERS + "test_embeddings_are_their_equations",),
     ),
     Mutant(
         "cosines before sines",
         "models/layers/embedding.py",
         "jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)",
         "jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)",
-        (_NCSNPP + "test_embeddings_are_their_equations",),
+        (_LAYERS + "test_embeddings_are_their_equations",),
     ),
     Mutant(
         "cosines never first",
@@ -41,49 +42,49 @@ MUTANTS: list[Mutant] = [
         "models/layers/embedding.py",
         "jax.lax.stop_gradient(frequencies) * 2 * jnp.pi",
         "jax.lax.stop_gradient(frequencies)",
-        (_NCSNPP + "test_embeddings_are_their_equations",),
+        (_LAYERS + "test_embeddings_are_their_equations",),
     ),
     Mutant(
         "a residual sum over 2",
         "models/layers/basic.py",
         "(x + h) / math.sqrt(2.0)",
         "(x + h) / 2.0",
-        (_NCSNPP + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
+        (_LAYERS + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
     ),
     Mutant(
         "a residual sum never rescaled",
         "models/layers/basic.py",
         "(x + h) / math.sqrt(2.0) if rescale else x + h",
         "x + h",
-        (_NCSNPP + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
+        (_LAYERS + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
     ),
     Mutant(
         "groups of interleaved channels",
         "models/layers/basic.py",
         "grouped = moments.reshape(len(moments), groups, -1)",
         "grouped = moments.reshape(len(moments), -1, groups)",
-        (_NCSNPP + "test_group_norm_is_its_definition_far_from_zero",),
+        (_LAYERS + "test_group_norm_is_its_definition_far_from_zero",),
     ),
     Mutant(
         "group normalisation without a mean",
         "models/layers/basic.py",
         "return (centred * gain[:, None, None] + bias)",
         "return (full * gain[:, None, None] + bias)",
-        (_NCSNPP + "test_group_norm_is_its_definition_far_from_zero",),
+        (_LAYERS + "test_group_norm_is_its_definition_far_from_zero",),
     ),
     Mutant(
         "group normalisation by E[x²] − m²",
         "models/layers/basic.py",
         "pool_groups(jnp.square(centred).mean((1, 2)), groups)",
         "pool_groups(jnp.square(full).mean((1, 2)), groups) - mean**2",
-        (_NCSNPP + "test_group_norm_is_its_definition_far_from_zero",),
+        (_LAYERS + "test_group_norm_is_its_definition_far_from_zero",),
     ),
     Mutant(
         "attention without 1/√d",
         "models/layers/attention.py",
         "implementation=fused)",
         "implementation=fused, scale=1.0)",
-        (_NCSNPP + "test_attention_is_the_plain_softmax[1]",),
+        (_LAYERS + "test_attention_is_the_plain_softmax[1]",),
     ),
     Mutant(
         "heads of interleaved channels",
@@ -93,21 +94,21 @@ MUTANTS: list[Mutant] = [
             "split = (*qkv.shape[:2], -1, heads)\n    query, key, value = "
             "(part.reshape(split).swapaxes(2, 3) for"
         ),
-        (_NCSNPP + "test_attention_is_the_plain_softmax[3]",),
+        (_LAYERS + "test_attention_is_the_plain_softmax[3]",),
     ),
     Mutant(
         "queries taken for keys",
         "models/layers/attention.py",
         "query, key, value = (part.reshape(split)",
         "key, query, value = (part.reshape(split)",
-        (_NCSNPP + "test_attention_is_the_plain_softmax[1]",),
+        (_LAYERS + "test_attention_is_the_plain_softmax[1]",),
     ),
     Mutant(
         "attention without the shortcut",
         "models/layers/attention.py",
         "add(x, out(attended).reshape(x.shape), self.skip_rescale)",
         "add(normed, out(attended).reshape(x.shape), self.skip_rescale)",
-        (_NCSNPP + "test_attention_commutes_with_a_permutation_of_the_pixels",),
+        (_LAYERS + "test_attention_commutes_with_a_permutation_of_the_pixels",),
     ),
     Mutant(
         "an embedding that scales by s, not 1 + s",
@@ -121,7 +122,7 @@ MUTANTS: list[Mutant] = [
         "models/layers/residual.py",
         "return add(x, out(h), self.skip_rescale)",
         "return add(h, out(h), self.skip_rescale)",
-        (_NCSNPP + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
+        (_LAYERS + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
     ),
     Mutant(
         "dropout that is never on",
@@ -148,14 +149,14 @@ MUTANTS: list[Mutant] = [
             'pyramid = ConvDownsample(channels, self.fir, self.dtype, name="down")(pyramid)\n '
             "       h = pyramid"
         ),
-        (_NCSNPP + "test_the_input_pyramid_joins_the_hidden_image",),
+        (_RESAMPLE + "test_the_input_pyramid_joins_the_hidden_image",),
     ),
     Mutant(
         "an output pyramid that forgets the coarser image",
         "models/layers/pyramid.py",
         "upsample(pyramid, self.fir) + image",
         "0 * upsample(pyramid, self.fir) + image",
-        (_NCSNPP + "test_the_output_pyramid_takes_up_the_hidden_image",),
+        (_RESAMPLE + "test_the_output_pyramid_takes_up_the_hidden_image",),
     ),
     Mutant(
         "sincos positions with rows for columns",
@@ -218,6 +219,6 @@ MUTANTS: list[Mutant] = [
         "models/layers/basic.py",
         "scale or 1e-10",
         "scale or 1.0",
-        (_NCSNPP + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
+        (_LAYERS + "test_a_residual_block_starts_as_its_rescaled_shortcut[none]",),
     ),
 ]

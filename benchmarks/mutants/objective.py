@@ -5,6 +5,8 @@ from benchmarks.mutants import Mutant
 _CLASSIFICATION = "tests/experiments/training/test_classification.py::"
 _LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
+_DRAWS = "tests/experiments/training/test_draws.py::"
+_STEP = "tests/experiments/training/test_step.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -54,56 +56,56 @@ MUTANTS: list[Mutant] = [
         "experiments/training/draws.py",
         "return Draws(data, t, importance, u,",
         "return Draws(data, t, jnp.ones_like(t), u,",
-        (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
+        (_DRAWS + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
     ),
     Mutant(
         "t and noise from one key",
         "experiments/training/draws.py",
         "jax.random.normal(noise_key, data.shape)",
         "jax.random.normal(time_key, data.shape)",
-        (_OBJECTIVE + "test_all_that_is_drawn_is_independent",),
+        (_DRAWS + "test_all_that_is_drawn_is_independent",),
     ),
     Mutant(
         "flips and dequantization from one key",
         "experiments/training/draws.py",
         "jax.random.uniform(noise_key, values.shape)",
         "jax.random.uniform(flip_key, values.shape)",
-        (_OBJECTIVE + "test_all_that_is_drawn_is_independent",),
+        (_DRAWS + "test_all_that_is_drawn_is_independent",),
     ),
     Mutant(
         "flips upside down",
         "experiments/training/draws.py",
         "values[:, :, ::-1]",
         "values[:, ::-1]",
-        (_OBJECTIVE + "test_flips_are_left_to_right_and_of_each_image_alone[grey]",),
+        (_DRAWS + "test_flips_are_left_to_right_and_of_each_image_alone[grey]",),
     ),
     Mutant(
         "flips of the whole batch alike",
         "experiments/training/draws.py",
         "shape=(len(values), 1, 1, 1)",
         "shape=(1, 1, 1, 1)",
-        (_OBJECTIVE + "test_flips_are_left_to_right_and_of_each_image_alone[grey]",),
+        (_DRAWS + "test_flips_are_left_to_right_and_of_each_image_alone[grey]",),
     ),
     Mutant(
         "no flips of continuous images",
         "experiments/training/draws.py",
         "if config.flip:",
         "if config.flip and codec.bin_width is not None:",
-        (_OBJECTIVE + "test_flips_are_left_to_right_and_of_each_image_alone[continuous]",),
+        (_DRAWS + "test_flips_are_left_to_right_and_of_each_image_alone[continuous]",),
     ),
     Mutant(
         "no dequantization in training",
         "experiments/training/draws.py",
         "if config.dequantization else 0.5",
         "if False else 0.5",
-        (_OBJECTIVE + "test_dequantization_fills_the_bins_in_training",),
+        (_DRAWS + "test_dequantization_fills_the_bins_in_training",),
     ),
     Mutant(
         "dequantization that is not asked for",
         "experiments/training/draws.py",
         "if config.dequantization else 0.5",
         "if True else 0.5",
-        (_OBJECTIVE + "test_dequantization_fills_the_bins_in_training",),
+        (_DRAWS + "test_dequantization_fills_the_bins_in_training",),
     ),
     Mutant(
         "an SDE that is to be learned, as it was",
@@ -117,20 +119,20 @@ MUTANTS: list[Mutant] = [
         "experiments/training/denoising.py",
         "partial(model, dropout_key=key),",
         "model,",
-        (_OBJECTIVE + "test_dropout_is_on_in_training_and_new_at_every_step",),
+        (_STEP + "test_dropout_is_on_in_training_and_new_at_every_step",),
     ),
     Mutant(
         "t_min left out",
         "experiments/training/draws.py",
         "time_samplers[config.times](objective.sde, u, t_min)",
         "time_samplers[config.times](objective.sde, u, 0.02)",
-        (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
+        (_DRAWS + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
     ),
     Mutant(
         "times independent though low-discrepancy is asked for",
         "experiments/training/draws.py",
         "low_discrepancy if config.low_discrepancy else independent",
         "independent",
-        (_OBJECTIVE + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
+        (_DRAWS + "test_times_and_importance_are_of_the_drawn_u[log_normal-True]",),
     ),
 ]

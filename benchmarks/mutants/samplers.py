@@ -5,6 +5,7 @@ from benchmarks.mutants import Mutant
 _ADAPTIVE = "tests/samplers/test_adaptive_sde.py"
 _COMPOSITIONS = "tests/samplers/test_compositions.py"
 _CONSTRAINT = "tests/samplers/control/test_constraint.py"
+_ENDS = "tests/samplers/control/test_constraint_ends.py"
 _DRIVER = "tests/samplers/test_driver.py"
 _FITTED = "tests/samplers/test_fitted_grid.py"
 _FLAGS = "tests/experiments/sampling/test_sampling_flags.py"
@@ -94,7 +95,7 @@ MUTANTS: list[Mutant] = [
         "samplers/actions.py",
         'partial(self.draw, "constraint", number)',
         'partial(self.draw, "step", number)',
-        (f"{_CONSTRAINT}::test_it_acts_on_ends",),
+        (f"{_ENDS}::test_it_acts_on_ends",),
     ),
     Mutant(
         "guidance with the copies of an example apart",

@@ -4,6 +4,7 @@ from benchmarks.mutants import Mutant
 
 _LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
+_STEP = "tests/experiments/training/test_step.py::"
 
 MUTANTS: list[Mutant] = [
     Mutant(
@@ -11,63 +12,63 @@ MUTANTS: list[Mutant] = [
         "experiments/training/step.py",
         "jax.random.split(jax.random.fold_in(state.key, state.step))",
         "jax.random.split(state.key)",
-        (_OBJECTIVE + "test_each_step_draws_anew_and_the_same_again",),
+        (_STEP + "test_each_step_draws_anew_and_the_same_again",),
     ),
     Mutant(
         "adaptive weights never computed",
         "experiments/training/step.py",
         "if config.adaptive_weighting:",
         "if False:",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
+        (_STEP + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
     ),
     Mutant(
         "adaptive weights always applied",
         "experiments/training/step.py",
         "if config.adaptive_weighting:",
         "if True:",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
+        (_STEP + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
     ),
     Mutant(
         "adaptive weights left out of the loss",
         "experiments/training/step.py",
         "return jnp.mean(weights * losses), losses",
         "return jnp.mean(losses), losses",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
+        (_STEP + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
     ),
     Mutant(
         "adaptive weights in the metrics",
         "experiments/training/step.py",
         "return jnp.mean(weights * losses), losses",
         "return jnp.mean(weights * losses), weights * losses",
-        (_OBJECTIVE + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
+        (_STEP + "test_adaptive_weights_multiply_the_losses_and_stay_out_of_the_metrics",),
     ),
     Mutant(
         "averages of the parameters before the update",
         "experiments/training/step.py",
         "state.averages, params, state.step)",
         "state.averages, state.params, state.step)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
+        (_STEP + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
     ),
     Mutant(
         "averages of parameters that are not finite",
         "experiments/training/step.py",
         "state.averages, params, state.step)",
         "state.averages, new[0], state.step)",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
+        (_STEP + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
     ),
     Mutant(
         "averages one step late",
         "experiments/training/step.py",
         "state.averages, params, state.step)",
         "state.averages, params, state.step + 1)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
+        (_STEP + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
     ),
     Mutant(
         "the average read from raw parameters",
         "experiments/workdir/restored_run.py",
         "params = state.params if raw else _averaged(",
         "params = state.params if True else _averaged(",
-        (_OBJECTIVE + "test_sampling_reads_the_average",),
+        (_STEP + "test_sampling_reads_the_average",),
     ),
     Mutant(
         "the SDE of the config where another was learned",
@@ -88,7 +89,7 @@ MUTANTS: list[Mutant] = [
         "experiments/training/step.py",
         "jax.random.fold_in(key, k)",
         "key",
-        (_OBJECTIVE + "test_dropout_is_on_in_training_and_new_at_every_step",),
+        (_STEP + "test_dropout_is_on_in_training_and_new_at_every_step",),
     ),
     Mutant(
         "parts of a batch summed",
@@ -116,34 +117,34 @@ MUTANTS: list[Mutant] = [
         "experiments/training/step.py",
         "jax.tree.map(partial(jnp.where, finite), new, old)",
         "new",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
+        (_STEP + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
     ),
     Mutant(
         "a skipped step counted as an update",
         "experiments/state/train_state.py",
         "updates=sums.updates + one,",
         "updates=sums.updates + 1,",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
+        (_STEP + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
     ),
     Mutant(
         "skipped steps in a row never forgotten",
         "experiments/training/step.py",
         "jnp.where(finite, 0, state.in_a_row + 1)",
         "state.in_a_row + jnp.where(finite, 0, 1)",
-        (_OBJECTIVE + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
+        (_STEP + "test_an_update_that_is_not_finite_is_counted_and_changes_no_parameter",),
     ),
     Mutant(
         "the loss of the last step alone in the metrics",
         "experiments/state/train_state.py",
         "loss=sums.loss + jnp.where(update.finite, jnp.mean(update.losses), 0.0)",
         "loss=jnp.where(update.finite, jnp.mean(update.losses), 0.0)",
-        (_OBJECTIVE + "test_each_step_draws_anew_and_the_same_again",),
+        (_STEP + "test_each_step_draws_anew_and_the_same_again",),
     ),
     Mutant(
         "the norm of the gradient in another place",
         "experiments/training/step.py",
         "norms = optax.tree.norm(slope), optax.tree.norm(params)",
         "norms = optax.tree.norm(updates), optax.tree.norm(params)",
-        (_OBJECTIVE + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
+        (_STEP + "test_an_update_goes_down_the_gradient_and_the_averages_follow_it",),
     ),
 ]
