@@ -133,8 +133,17 @@ def test_a_file(path):
     assert "tests" not in found
     if package in ("sde_lib", "samplers", "models"):
         assert not found & SIDE_EFFECTS
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
     assert path.stem not in ("utils", "common", "helpers")
+
+
+def test_no_file_has_over_300_lines_and_no_function_over_60():
+    """Nor in tests and benchmarks."""
+    others = [p for folder in ("tests", "benchmarks") for p in (ROOT / folder).rglob("*.py")]
+    for path in (*FILES, *others):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
 
 
 def test_no_branch_on_the_type_of_an_sde():

@@ -14,12 +14,6 @@ from sde_lib import Condition
 from tests.models.parameters import inputs, normal, quick_jit, random_params
 
 NCSN = {"embedding": "fourier", "fir": True, "progressive_input": "residual"}
-SKIP = {
-    "embedding": "fourier",
-    "fir": True,
-    "progressive": "output_skip",
-    "progressive_input": "input_skip",
-}
 TINY = {"nf": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "attn_resolutions": (4,), "dropout": 0.0}
 FLAT = TINY | {"ch_mult": (1,), "attn_resolutions": ()}  # the middle attends
 
