@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from samplers.coordinates.angle import Angle
@@ -95,15 +96,15 @@ def fit_grid(
     problem = _Problem(angle, solver, num_steps, t_min, t_max, ends, knots, denoise, cond)
     fitted, other = (problem.latents_and_ends(model, k, shape) for k in jax.random.split(key))
     residual, jacobian = jax.jit(problem.residual), jax.jit(problem.jacobian)
-    uniform = jnp.zeros(knots)
+    uniform = np.zeros(knots, jnp.result_type(float))
     a = _levenberg_marquardt(
         partial(residual, model), partial(jacobian, model), uniform, fitted, iterations
     )
 
-    def rms(a: Array) -> Array:
+    def rms(a: np.ndarray) -> Array:
         return jnp.sqrt(jnp.mean(residual(model, a, *other) ** 2))
 
-    return FittedGrid(sde.noise_to_signal(problem.grid(a)), rms(uniform), rms(a))
+    return FittedGrid(sde.noise_to_signal(problem.grid(jnp.asarray(a))), rms(uniform), rms(a))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,18 +172,23 @@ class _Problem:
 
 
 def _levenberg_marquardt(
-    residual: Callable, jacobian: Callable, a: Array, data: tuple, iterations: int
-) -> Array:
-    """The a of least squares; a step that does not help is tried again, shorter."""
-    damping, r = _DAMPING, residual(a, *data)
+    residual: Callable, jacobian: Callable, a: np.ndarray, data: tuple, iterations: int
+) -> np.ndarray:
+    """The a of least squares; a step that does not help is tried again, shorter.
+
+    The few unknowns stay on the host, so that the programs are given them in one way.
+    """
+    damping, r = _DAMPING, np.asarray(residual(a, *data))
     for _ in range(iterations):
-        j = jacobian(a, *data)
+        j = np.asarray(jacobian(a, *data), np.float64)
         square = j.T @ j
+        if not np.trace(square) > 0:  # one step has no times to move; or the error is not finite
+            break
         for _ in range(_TRIALS):
-            ridge = damping * jnp.diag(jnp.diag(square) + 1e-12 * jnp.trace(square))
-            step = jnp.linalg.solve(square + ridge, -(j.T @ r))
-            tried = residual(a + step, *data)
-            if jnp.sum(tried**2) < jnp.sum(r**2):
+            ridge = damping * np.diag(np.diag(square) + 1e-12 * np.trace(square))
+            step = np.linalg.solve(square + ridge, -(j.T @ r)).astype(a.dtype)
+            tried = np.asarray(residual(a + step, *data))
+            if np.sum(tried**2) < np.sum(r**2):
                 a, r, damping = a + step, tried, damping / _RELAX
                 break
             damping *= _TIGHTEN
