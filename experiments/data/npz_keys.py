@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from experiments.data.notes import say_once
 from experiments.data.source import one_line
 from experiments.errors import UserError
+from experiments.runtime.array_files import UNREADABLE
 from sde_lib.registry import unknown_name
 
 KINDS = ("images", "points")
@@ -79,7 +79,7 @@ def opened(path: Path, cond: str | None = None) -> Iterator[Any]:
             yield file
     except UserError:
         raise
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: damaged, or not of plain arrays ({one_line(error)})") from error
 
 
