@@ -11,6 +11,7 @@ from experiments.ablation import plan
 from experiments.ablation.folder import AblationFolder
 from experiments.training.cost import Cost
 from tests.experiments.ablation.tiny import ASKED, ablate
+from tests.experiments.conftest import refused
 
 
 def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys, monkeypatch):
@@ -67,4 +68,12 @@ def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monke
     assert [word[-1] for word in words] == [f"--cell={digest}" for digest in digests]
     told = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
     assert told.stdout.endswith(f"--cell={digests[0]}\n")
-    assert ablate(run, "--sbatch=array=1", f"--slurm={script}") == 2
+    for option, line in (
+        ("array=1", "--sbatch: got array, which the array of cells says"),
+        ("a b=1", "--sbatch: got 'a b=1', takes KEY=VALUE of sbatch"),
+        ("=1", "--sbatch: got '=1', takes KEY=VALUE of sbatch"),
+    ):
+        line_of_error = refused(
+            ["ablate", f"--workdir={run}", f"--sbatch={option}", f"--slurm={script}"], capsys
+        )
+        assert line in line_of_error

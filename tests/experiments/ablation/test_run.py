@@ -1,10 +1,15 @@
 """Which cells a process takes, and what becomes of processes."""
 
 import contextlib
+import os
+import signal
+import sys
+import threading
 import time
 
 import pytest
 
+from experiments.ablation import locks, run
 from experiments.ablation.folder import AblationFolder, CellRecord
 from experiments.ablation.question import Question
 from experiments.ablation.run import Todo, run_all, run_jobs
@@ -78,6 +83,67 @@ def test_what_failed_is_run_again_once_where_it_is_asked_for(tmp_path):
     assert [todo.holds(cell) for cell in CELLS] == [False, True, False]
     run_all(CELLS, runner, todo)
     assert runner.ran[3:] == ["x=b"]
+
+
+def test_a_process_waits_for_what_another_runs(tmp_path, monkeypatch, capsys):
+    """It looks again, and says nothing of a cell that the other has run at last."""
+    monkeypatch.setattr(run, "_PAUSE", 0.001)
+    folder, looks = AblationFolder(tmp_path), []
+    other = Runner(folder)
+
+    class Waiting(Runner):
+        def run(self, cell, is_left):
+            looks.append(cell.name)
+            if len(looks) == 3:
+                other.run(cell, is_left)
+                return None
+            with hold(folder.lock("a")):
+                return super().run(cell, is_left)
+
+    waiting = Waiting(folder)
+    run_all(CELLS[:1], waiting, Todo(folder, False, 0.0))
+    assert (looks, other.ran, waiting.ran) == (["x=a"] * 3, ["x=a"], [])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_lock_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_PAUSE", 0.01)
+    events = []
+
+    def second():
+        with locks.waiting(tmp_path / "lock"):
+            events.append("second")
+
+    thread = threading.Thread(target=second)
+    with locks.waiting(tmp_path / "lock"):
+        thread.start()
+        thread.join(0.05)
+        events.append("first")
+    thread.join(10)
+    assert events == ["first", "second"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_processes(number, tmp_path, monkeypatch):
+    program, told = tmp_path / "program", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\necho "$$ $*" >> {told}\nexec sleep 60\n', encoding="utf-8")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+
+    def send():
+        while not told.is_file() or told.read_text(encoding="utf-8").count("\n") < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=send, daemon=True).start()
+    assert run_jobs(["ablate", "--worker"], 2) is False
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    lines = [line.split(maxsplit=1) for line in told.read_text(encoding="utf-8").splitlines()]
+    assert [words for _, words in lines] == ["-m experiments ablate --worker"] * 2
+    for pid, _ in lines:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
 
 
 def test_processes_that_end_as_they_should_not_are_told():
