@@ -47,6 +47,18 @@ def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_of_steps_that_nobody_knows_and_of_a_bound(tmp_path, capsys, monkeypatch):
+    """A solver with steps of its own is taken to make so many; a bound has its times."""
+    monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))
+    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
+    asked = [flag for flag in ASKED if not flag.startswith(("--over", "--one"))]
+    over = ["--over=sampling.solver=probability_flow", "--config.likelihood.estimator=elbo"]
+    assert ablate(tmp_path / "run", *asked, *over, "--config.likelihood.num_times=8", "--plan") == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "probability_flow" in line]
+    drawn = f"{2 * plan.ASSUMED * 5 / 60:.1f} min"
+    assert row.split()[2:] == ["18.0", "s", *drawn.split(), *f"{8 * 5:.1f} s".split()]
+
+
 def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monkeypatch):
     """The array's script, read by bash, with a program that says what it is given."""
     monkeypatch.setattr(sys, "executable", "echo")

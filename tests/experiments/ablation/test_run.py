@@ -6,12 +6,14 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from experiments.ablation import locks, run
+from experiments.ablation import locks, run, run_cell
+from experiments.ablation.cell import cells_of
 from experiments.ablation.folder import AblationFolder, CellRecord
-from experiments.ablation.question import Question
+from experiments.ablation.question import Axis, Question
 from experiments.ablation.run import Todo, run_all, run_jobs
 from experiments.ablation.run_cell import CellRunner
 from experiments.errors import UserError
@@ -71,6 +73,51 @@ def test_what_another_has_run_meanwhile_is_not_run_again(tmp_path):
     runner = CellRunner(Question(config="toy2d"), AblationFolder(tmp_path), None, {}, debug=True)
     assert runner.run(CELLS[0], lambda cell: False) is None
     assert not (tmp_path / "results").exists()
+
+
+def runner_of(tmp_path, monkeypatch, trains, **more) -> tuple[CellRunner, list]:
+    """Two cells of one model, whose training is `trains`."""
+    monkeypatch.setattr(run_cell, "train", trains)
+    question = Question(config="toy2d", over=(Axis("sampling.num_steps", ("3", "4")),))
+    runner = CellRunner(question, AblationFolder(tmp_path), None, {}, **more)
+    return runner, cells_of(question)
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "trainings"),
+    [
+        (UserError("training: no\nfinite loss"), "training: no finite loss", 1),
+        (TypeError("no\nshape"), "TypeError: no", 2),
+    ],
+)
+def test_what_ends_a_training_ends_the_cells_of_its_model(
+    error, line, trainings, tmp_path, monkeypatch
+):
+    """What the experiment is to blame for is not tried again for the second; `debug` raises it."""
+    calls = []
+
+    def trains(*given, **more):
+        calls.append(given)
+        raise error
+
+    runner, cells = runner_of(tmp_path, monkeypatch, trains)
+    for cell in cells:
+        assert runner.run(cell, lambda cell: True)["error"] == line
+        assert runner.folder.result(cell.record)["metrics"] == {}
+    assert len(calls) == trainings
+    runner, cells = runner_of(tmp_path, monkeypatch, trains, debug=True)
+    with pytest.raises(type(error)):
+        runner.run(cells[0], lambda cell: True)
+
+
+def test_a_stopped_training_records_nothing(tmp_path, monkeypatch):
+    def trains(*given, **more):
+        return SimpleNamespace(finished=False, stopped="ended by SIGTERM at step 3")
+
+    runner, cells = runner_of(tmp_path, monkeypatch, trains)
+    with pytest.raises(run_cell.StoppedError, match="ended by SIGTERM at step 3"):
+        runner.run(cells[0], lambda cell: True)
+    assert not runner.folder.file(cells[0].record.result).exists()
 
 
 def test_what_failed_is_run_again_once_where_it_is_asked_for(tmp_path):
