@@ -262,7 +262,10 @@ def read_class_names(arrays: Mapping[str, np.ndarray], classes: int, path: Path)
         return ()
     array, where = arrays["label_names"], f"{path}: key 'label_names'"
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} has bytes that are no UTF-8; takes strings") from error
     if array.ndim != 1 or array.dtype.kind != "U":
         raise UserError(
             f"{where} is {array.dtype} of shape {array.shape}; takes strings, one a class"

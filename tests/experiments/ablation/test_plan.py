@@ -80,6 +80,16 @@ def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monke
     assert [word[-1] for word in words] == [f"--cell={digest}" for digest in digests]
     told = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
     assert told.stdout.endswith(f"--cell={digests[0]}\n")
+    # Of the file that says what was asked, with its two axes zipped.
+    told = ["--devices=1", f"--spec={run / 'ablation.toml'}", "--print_commands"]
+    zipped = "--zip=training.learning_rate,sampling.num_steps"
+    assert ablate(tmp_path / "zipped", *told, zipped) == 0
+    names = [cell.name for cell in AblationFolder(tmp_path / "zipped").cells]
+    assert names == [
+        "training.learning_rate=0.002,sampling.num_steps=3",
+        "training.learning_rate=0.004,sampling.num_steps=12",
+    ]
+    capsys.readouterr()
     for option, line in (
         ("array=1", "--sbatch: got array, which the array of cells says"),
         ("a b=1", "--sbatch: got 'a b=1', takes KEY=VALUE of sbatch"),
