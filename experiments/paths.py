@@ -21,6 +21,22 @@ def expand(path: str | os.PathLike) -> pathlib.Path:
         raise UserError(f"{path}: {error}; takes ./~… for such a folder") from error
 
 
+def name_of_files(path: str, flag: str) -> pathlib.Path:
+    """A path that files are named by, each with a suffix of its own.
+
+    Args:
+      path: as people write it.
+      flag: by which it was given.
+
+    Raises:
+      UserError: it is that of a folder.
+    """
+    named = expand(path)
+    if named.name in ("", "..") or path.endswith(os.sep):
+        raise UserError(f"{flag}: got {path!r}, takes a name for files")
+    return named
+
+
 def command(*words: object) -> str:
     """A `scoresde` command that a shell reads as these words."""
     return shlex.join(["scoresde", *map(str, words)])

@@ -131,7 +131,11 @@ def declared(make: Callable) -> dict[str, Declared]:
     if isinstance(make, type) and dataclasses.is_dataclass(make):
         return dict(_fields(make))
     hints, found = _hints(make), {}
-    for name, parameter in inspect.signature(make).parameters.items():
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # some functions that are written in C have none
+        return {}
+    for name, parameter in parameters.items():
         if parameter.kind is parameter.KEYWORD_ONLY:
             kind, *more = _annotated(hints.get(name, Any))
             found[name] = Declared(kind, next((m for m in more if isinstance(m, Range)), Range()))

@@ -30,11 +30,6 @@ class Axis:
         """What it is called in messages."""
         return f"--over={self.field}"
 
-    @property
-    def text(self) -> str:
-        """As a flag has it."""
-        return f"{self.field}={','.join(self.items)}"
-
     @classmethod
     def parse(cls, text: str) -> "Axis":
         """The axis of FIELD=VALUE,VALUE,…

@@ -114,27 +114,29 @@ def run_jobs(arguments: Sequence[str], num: int) -> bool:
     """
     command = [sys.executable, "-m", "experiments", *arguments]
     share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{_MEMORY / num:.3f}"}
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    processes = [
-        # In a session of their own, so that Ctrl-C comes by way of this process, once.
-        subprocess.Popen(command, env=share | dict(os.environ), start_new_session=True)
-        for _ in range(num)
-    ]
-    stopped = False
-    while any(process.poll() is None for process in processes):
-        try:
-            for process in processes:
-                process.wait()
-        except KeyboardInterrupt:
-            stopped = True
-            for process in processes:
+    processes: list[subprocess.Popen] = []
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        for process in processes:
+            process.terminate()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for _ in range(num):
+            # In a session of their own, so that Ctrl-C comes by way of this process, once.
+            process = subprocess.Popen(
+                command, env=share | dict(os.environ), start_new_session=True
+            )
+            processes.append(process)
+            if signals:  # which came while it was begun
                 process.terminate()
-    signal.signal(signal.SIGTERM, before)
-    codes = [process.returncode for process in processes]
-    if any(codes) and not stopped:
+                break
+        codes = [process.wait() for process in processes]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if any(codes) and not signals:
         raise UserError(f"--jobs: processes have ended with {codes}; see what they said above")
-    return not stopped
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    return not signals

@@ -155,8 +155,6 @@ def _plain(value: Any) -> str:
 
 def _notes(table: Table) -> list[str]:
     """What the columns mean, and what the numbers rest on."""
-    if not table.rows:
-        return []
     return [
         "Mean ± standard error over seeds; paired difference to the first row with Student's 95 % "
         "interval and Holm's p-value.",

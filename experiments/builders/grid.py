@@ -20,6 +20,7 @@ from experiments.config_schema.sde_defaults import SAMPLING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import SamplingConfig
 from experiments.errors import UserError, blaming
 from experiments.paths import expand
+from experiments.runtime.array_files import UNREADABLE
 from samplers import Solver, grids
 from sde_lib import SDE
 
@@ -129,8 +130,8 @@ def _read(file: pathlib.Path) -> Array:
       UserError: it has none, or they do not fall.
     """
     try:
-        times = np.load(file)
-    except (OSError, ValueError) as error:
+        times = np.asarray(np.load(file), np.float64)
+    except UNREADABLE as error:
         raise UserError(f"sampling.grid: {file}: {error}") from error
     return _falling(times, file)
 

@@ -72,6 +72,7 @@ def _check(options: argparse.Namespace) -> None:
     """
     from experiments.evaluation.features import build_features
     from experiments.evaluation.question import Question
+    from experiments.paths import name_of_files
 
     if (
         not options.workdir
@@ -93,6 +94,8 @@ def _check(options: argparse.Namespace) -> None:
         Question.of(options.metrics)
     if options.features is not None:
         build_features(options.features)
+    if options.output is not None:
+        name_of_files(options.output, "--output")
 
 
 def _opened(options: argparse.Namespace, overrides: list[str]) -> "TrainedModel":

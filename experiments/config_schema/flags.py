@@ -139,6 +139,8 @@ def _check_known(config: ConfigDict, argument: str, known: list[str]) -> None:
         section = path.split(".")[0] + "."
         siblings = [k for k in known if k.startswith(section)] or sorted(config.keys())
         raise UserError(f"{near} Known: {', '.join(siblings)}")
+    if argument.startswith("--no") and ("=" in argument or _kind(config, path) is not bool):
+        raise UserError(f"{path}: got {argument!r}, takes --config.{path}=VALUE")
 
 
 def _paths(config: ConfigDict, prefix: str = "") -> list[str]:
@@ -156,10 +158,13 @@ def _one_line(error: Exception, arguments: list[str], config: ConfigDict) -> str
     for argument in arguments:
         if argument in str(error):
             path, _, text = argument.removeprefix("--config.").partition("=")
-            section, _, name = path.rpartition(".")
-            kind = (_section(config, section) if section else config).get_type(name)
-            return f"{path}: got {text!r}, takes {type_name(kind)}"
+            return f"{path}: got {text!r}, takes {type_name(_kind(config, path))}"
     return " ".join(str(error).split())
+
+
+def _kind(config: ConfigDict, path: str) -> type:
+    section, _, name = path.rpartition(".")
+    return (_section(config, section) if section else config).get_type(name)
 
 
 def _clear(config: ConfigDict, path: str) -> None:

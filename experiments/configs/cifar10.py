@@ -14,7 +14,7 @@ ve,deep       NCSN++      107,587,075    2.20
 Any SDE goes with `ddpm`, `ddpmpp` and `ncsnpp`. Days on 8 GPUs. The figures are those of the
 published samplers: `--solver=euler_maruyama --steps=1000` for VP and sub-VP,
 `--solver=reverse_diffusion --corrector=langevin --steps=1000` for VE. `small` is a trial for a CPU:
-1.6 M parameters, 300 steps in ten minutes on 2 cores.
+1.3 M parameters, 300 steps in ten minutes on 2 cores.
 
 Data: `--config.data.source=npz:FILE` or `folder:DIR`; by default TFDS's cifar10.
 """
@@ -31,7 +31,7 @@ def get_config(words: str = "vp") -> ConfigDict:
       words: an SDE, a network, "deep" and "small", with commas between.
 
     Raises:
-      ValueError: unknown words, or two of a kind.
+      ValueError: unknown words, two of a kind, or deep and small.
     """
     choice = _published.choose(
         words,
@@ -40,6 +40,8 @@ def get_config(words: str = "vp") -> ConfigDict:
         depth=("shallow", "deep"),
         size=("full", "small"),
     )
+    if (choice["depth"], choice["size"]) == ("deep", "small"):
+        raise ValueError("words: got deep and small, takes one of the two")
     network = choice["network"]
     if network == "usual":
         network = "ncsnpp" if choice["sde"] == "ve" else "ddpmpp"

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from experiments.data.notes import say_once
 from experiments.data.source import one_line
 from experiments.errors import UserError
+from experiments.runtime.array_files import UNREADABLE
 from sde_lib.registry import unknown_name
 
 KINDS = ("images", "points")
@@ -79,7 +79,7 @@ def opened(path: Path, cond: str | None = None) -> Iterator[Any]:
             yield file
     except UserError:
         raise
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: damaged, or not of plain arrays ({one_line(error)})") from error
 
 
@@ -262,7 +262,10 @@ def read_class_names(arrays: Mapping[str, np.ndarray], classes: int, path: Path)
         return ()
     array, where = arrays["label_names"], f"{path}: key 'label_names'"
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} has bytes that are no UTF-8; takes strings") from error
     if array.ndim != 1 or array.dtype.kind != "U":
         raise UserError(
             f"{where} is {array.dtype} of shape {array.shape}; takes strings, one a class"

@@ -69,7 +69,7 @@ def plot(points: np.ndarray, *, reference: np.ndarray | None = None) -> np.ndarr
         return _densities({name: values[:, 0] for name, values in layers.items()})
     if points.shape[1] == 2:
         return _scatter(layers, "", "")
-    mean, directions, shares = _principal(next(iter(layers.values())))
+    mean, directions, shares = principal(next(iter(layers.values())))
     flat = {name: (values - mean) @ directions for name, values in layers.items()}
     labels = [f"direction {k}: {share:.0%} of the variance" for k, share in enumerate(shares, 1)]
     return _scatter(flat, *labels)
@@ -102,7 +102,7 @@ def _densities(layers: dict[str, np.ndarray]) -> np.ndarray:
     return _drawn(figure)
 
 
-def _principal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def principal(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean [D] of points [N, D], the two directions of most variance [D, 2], its shares [2]."""
     mean = points.mean(axis=0)
     # With two rows of zeros there are two directions even of a single point.

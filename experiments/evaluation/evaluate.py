@@ -163,6 +163,8 @@ def evaluate_files(
             question, against, subject.data, features, place, labelled=subject.labelled
         )
     comparison.question.check_num(subject.batches.num)
+    if against.reference is not None:
+        comparison.question.check_reference(against.reference.num)
     return _measured(subject, comparison, folder, seed, filing)
 
 
@@ -206,8 +208,9 @@ def _measured(
         start = time.perf_counter()
         kept = extract(subject.batches, comparison.extractor, place)
         seconds = time.perf_counter() - start
-        numbers = _numbers(kept, comparison, seed) | bits_of(trained, question, seed)
-        report.record(result, numbers, **report.said(kept, subject, comparison, seconds))
+        numbers, choices = _numbers(kept, comparison, seed)
+        numbers |= bits_of(trained, question, seed)
+        report.record(result, numbers, choices, **report.said(kept, subject, comparison, seconds))
         report.save_pictures(kept, subject, comparison, result, dict(filing.about))
         if not filing.keep:
             shutil.rmtree(place)
@@ -215,14 +218,21 @@ def _measured(
     return Evaluated(report.stored(result), result, text)
 
 
-def _numbers(kept: Kept, comparison: Comparison, seed: int) -> dict[str, Estimate]:
-    """The numbers of all metrics; of a name that two metrics have, with the words of the second."""
+def _numbers(
+    kept: Kept, comparison: Comparison, seed: int
+) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """The numbers of all metrics, and by the same names the words that have asked for each.
+
+    Of a name that two metrics have, the second's has its words.
+    """
     numbers: dict[str, Estimate] = {}
+    choices: dict[str, str] = {}
     for choice, metric in comparison.question.metrics.items():
         found = metric.measure(kept.examples, comparison.reference, comparison.test, seed)
         for name, estimate in found.items():
-            numbers[f"{name} of {choice}" if name in numbers else name] = estimate
-    return numbers
+            name = f"{name} of {choice}" if name in numbers else name
+            numbers[name], choices[name] = estimate, choice
+    return numbers, choices
 
 
 def _bits_alone(

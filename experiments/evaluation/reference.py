@@ -12,7 +12,6 @@ import contextlib
 import json
 import pathlib
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from experiments.errors import UserError, first_line
 from experiments.evaluation.features import Extractor
 from experiments.evaluation.sets import Moments, RunningMoments, blocks
+from experiments.runtime.array_files import UNREADABLE
 from experiments.runtime.atomic_files import file_at_once
 from experiments.workdir.results import as_json
 
@@ -180,15 +180,7 @@ def _opened(path: pathlib.Path) -> Iterator[Any]:
             yield file
     except UserError:
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as e:
+    except UNREADABLE as e:
         raise UserError(
             f"{_READ}: {path}: damaged, or not of plain arrays ({first_line(e)})"
         ) from e

@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.display.pictures import save_png
-from experiments.errors import UserError
 from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.content import warnings_of
 from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.feature_files import Kept
+from experiments.evaluation.metrics.metric import Metric
 from experiments.evaluation.nearest_picture import nearest_picture
 from experiments.evaluation.question import Question, are_images
 from experiments.evaluation.sets import Examples
 from experiments.evaluation.subject import Subject
-from experiments.paths import expand
+from experiments.paths import name_of_files
 from experiments.sampling.files import picture
 from experiments.workdir.results import JSON, Result
 
@@ -57,16 +57,22 @@ _DETAILS = {"p_value": "p-value of equal laws", "of_equal_sets": "of equal laws"
 """Figures of an estimate's details that its line has too."""
 
 
-def record(result: Result, numbers: Mapping[str, Estimate], **more: Any) -> None:
+def record(
+    result: Result,
+    numbers: Mapping[str, Estimate],
+    choices: Mapping[str, str] | None = None,
+    **more: Any,
+) -> None:
     """Write NAME.json.
 
     Args:
       result: its name and protocol.
       numbers: by name.
+      choices: by the same names the words that have asked for the metric that they are of.
       more: what else is to be said.
     """
     metrics = {name: estimate.as_json() for name, estimate in numbers.items()}
-    result.record({"metrics": metrics, **more})
+    result.record({"metrics": metrics, "choices": choices or {}, **more})
 
 
 def stored(result: Result) -> dict[str, Estimate]:
@@ -87,8 +93,9 @@ def summary(result: Result, question: Question, pictures: tuple[str, ...], *, be
       pictures: their suffixes.
       before: whether the result was there.
     """
+    choices = result.report.get("choices", {})
     rows = [
-        (name, number.text(), _what(name, number, question))
+        (name, number.text(), _what(name, number, question.metrics.get(choices.get(name, ""))))
         for name, number in stored(result).items()
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -98,11 +105,11 @@ def summary(result: Result, question: Question, pictures: tuple[str, ...], *, be
     return "\n".join([*note, *lines, *_notes(result.report), written])
 
 
-def _what(name: str, number: Estimate, question: Question) -> str:
-    """What a number is, and what of its details changes how it is read."""
+def _what(name: str, number: Estimate, metric: Metric | None) -> str:
+    """What a number of a metric is, and what of its details changes how it is read."""
     what = _WHAT.get(name.partition(" ")[0], "")
-    if not what and name in question.metrics:
-        what = (inspect.getdoc(type(question.metrics[name])) or "").partition("\n")[0]
+    if not what and metric is not None:
+        what = (inspect.getdoc(type(metric)) or "").partition("\n")[0]
     phrases = [what] if what else []
     phrases += ["RANK-DEFICIENT"] if number.details.get("rank_deficient") else []
     phrases += [
@@ -124,9 +131,7 @@ def named(folder: pathlib.Path, words: str, protocol: dict[str, Any], output: st
     """
     if output is None:
         return Result.named(folder, words, protocol)
-    path = expand(output)
-    if path.name in ("", ".."):
-        raise UserError(f"--output: got {output!r}, takes a name for files")
+    path = name_of_files(output, "--output")
     path = path.with_suffix("") if path.suffix in (JSON, PICTURE) else path
     return Result(path, protocol, flag="--output")
 

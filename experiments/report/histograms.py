@@ -2,7 +2,6 @@
 
 import math
 import pathlib
-import zipfile
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from experiments.report import svg
 from experiments.report.figure import Figure, Series, as_csv
 from experiments.report.rows import with_error
 from experiments.report.study import Cell, Study, common
+from experiments.runtime.array_files import UNREADABLE
 
 _MAX_BINS = 40
 _OUTSIDE = 0.002
@@ -63,7 +63,7 @@ def _read(file: pathlib.Path) -> np.ndarray:
     try:
         with np.load(arrays) as stored:
             values = np.asarray(stored["bits_per_dim"], np.float64)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except UNREADABLE:
         return np.empty(0)
     return values[np.isfinite(values)]
 

@@ -9,14 +9,15 @@ import dataclasses
 import io
 import json
 import pathlib
-import zipfile
 from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
 
+from experiments.display.pictures import principal
 from experiments.report.figure import as_csv, data_uri
 from experiments.report.study import Cell, Study
+from experiments.runtime.array_files import UNREADABLE
 
 _SIDE = 200
 """Pixels of a picture of points; one of images has up to twice as many."""
@@ -83,7 +84,7 @@ def _points(file: pathlib.Path) -> np.ndarray | None:
     try:
         with np.load(file) as stored:
             points = np.asarray(stored["points"], np.float64)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
     # Continuous images are drawn as images.
     return points if points.ndim == 2 and points.size else None
@@ -124,8 +125,7 @@ class _Plane:
         dim = clouds[0].shape[1]
         directions = np.eye(dim, 2)
         if dim > 2:
-            centred = clouds[0] - clouds[0].mean(axis=0)
-            directions = np.linalg.svd(centred, full_matrices=False)[2][:2].T
+            _, directions, _ = principal(clouds[0])
         everything = np.concatenate([c @ directions for c in clouds if c.shape[1] == dim])
         everything = everything[np.isfinite(everything).all(axis=1)]
         low, high = np.quantile(everything, [0.002, 0.998], axis=0)

@@ -69,11 +69,6 @@ class Cell:
         """The lines of the runs that failed."""
         return [f"seed {run.seed}: {run.error}" for run in self.runs if run.error]
 
-    @property
-    def num_done(self) -> int:
-        """Runs that have ended well."""
-        return sum(run.is_done and not run.error for run in self.runs)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:

@@ -1,7 +1,6 @@
 """Samples of a trained model, drawn and written to files: what commands do that need samples."""
 
 import dataclasses
-import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.builders.sampling import method_of
-from experiments.errors import UserError
-from experiments.paths import expand
+from experiments.paths import name_of_files
 from experiments.sampling import files
 from experiments.sampling.classifier_guide import ClassifierGuide
 from experiments.sampling.sampler import BatchedSampler
@@ -118,9 +116,7 @@ def _result(
     """
     if output is None:
         return Result.named(trained.workdir.path / "samples", words, protocol)
-    path: pathlib.Path = expand(output)
-    if path.name in ("", ".."):
-        raise UserError(f"--output: got {output!r}, takes a name for files")
+    path = name_of_files(output, "--output")
     if path.suffix in (JSON, *files.suffixes(frames=1)):
         path = path.with_suffix("")
     return Result(path, protocol, flag="--output")

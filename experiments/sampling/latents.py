@@ -6,6 +6,7 @@ import numpy as np
 from experiments.errors import UserError
 from experiments.paths import expand
 from experiments.runtime import seeds
+from experiments.runtime.array_files import UNREADABLE
 from samplers import noise
 
 
@@ -16,12 +17,18 @@ def read_latents(path: str, shape: tuple[int, ...]) -> np.ndarray:
       UserError: there are none, or not of examples of this shape.
     """
     try:
-        with np.load(expand(path)) as file:
+        opened = np.load(expand(path))
+        if isinstance(opened, np.ndarray):
+            raise UserError(f"--latents: {path}: is one array, takes an .npz with `latents`")
+        with opened as file:
             latents = np.asarray(file["latents"], np.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except UserError:
+        raise
+    except UNREADABLE as error:
         raise UserError(f"--latents: {path}: {error}; takes an .npz with `latents`") from error
-    if latents.shape[1:] != shape or not len(latents):
-        raise UserError(f"--latents: {path}: got shape {latents.shape}, takes [N, *{shape}]")
+    if latents.shape[1:] != shape or not latents.size:
+        takes = ", ".join(map(str, ("N", *shape)))
+        raise UserError(f"--latents: {path}: got shape {latents.shape}, takes ({takes})")
     if not np.isfinite(latents).all():
         raise UserError(f"--latents: {path}: got numbers that are not finite, takes normal ones")
     return latents

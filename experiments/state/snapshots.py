@@ -5,7 +5,6 @@ FOLDER/STEP.npz holds those of one step: float32 arrays called AVERAGE/PATH, as 
 """
 
 import pathlib
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.runtime.array_files import UNREADABLE
 from experiments.runtime.atomic_files import file_at_once
 from experiments.state import averages as averaging
 from experiments.state.averages import PowerLaw
@@ -159,5 +159,5 @@ def _read(path: pathlib.Path, get: Callable[[Any], T]) -> T:
     try:
         with np.load(path) as file:
             return get(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path}: is damaged ({' '.join(str(error).split())[:200]})") from error

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.runtime.array_files import UNREADABLE
 from experiments.runtime.atomic_files import file_at_once, write_atomically
 
 JSON = ".json"
@@ -97,10 +98,19 @@ def digest(tree: Any) -> str:
 
 
 def resumed(path: pathlib.Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The arrays that `make` returns; of an earlier run, where their file is there."""
+    """The arrays that `make` returns; of an earlier run, where their file is there.
+
+    Raises:
+      UserError: the file that is there is damaged.
+    """
     if path.is_file():
-        with np.load(path) as stored:
-            return dict(stored)
+        try:
+            with np.load(path) as stored:
+                return dict(stored)
+        except OSError:
+            raise
+        except UNREADABLE as error:
+            raise UserError(f"{path}: is damaged; remove it, and it is made again") from error
     made = make()
     with file_at_once(path) as file:
         np.savez(file, **made)

@@ -1,7 +1,6 @@
 """What features make for a data set is kept, and made again where the data are others."""
 
 import pathlib
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -42,5 +41,3 @@ def kept(
         return resumed(path, make)
     except OSError as error:
         raise UserError(f"{path}: cannot be read or written ({error.strerror})") from error
-    except zipfile.BadZipFile as error:
-        raise UserError(f"{path}: is damaged; remove it, and it is made again") from error

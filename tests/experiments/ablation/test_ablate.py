@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 
 from experiments.ablation.folder import AblationFolder
+from experiments.cli import main
+from experiments.evaluation import report
+from experiments.report import page
 from experiments.runtime.compile_notice import EVENT
+from experiments.sampling import files as files_of_samples
 from tests.experiments.ablation.tiny import ASKED, ablate
 from tests.experiments.conftest import TOY
 
@@ -117,6 +121,8 @@ def test_finished_cells_are_left_alone(done, capsys):
         (["--cell=0123"], "--cell: unknown cell '0123'"),
         (["--sbatch=time=1"], "--sbatch: takes --slurm"),
         (["--cell=0123", "--jobs=2"], "--cell: got 0123, takes no --jobs"),
+        (["--devices=1", "--slurm=array.sh"], "--slurm: all 3 cells have been run"),
+        ([*ASKED, "--spec=none.toml"], "--spec: none.toml: No such file or directory"),
     ],
 )
 def test_another_question_is_refused_and_nothing_is_lost(done, arguments, line, capsys):
@@ -169,21 +175,50 @@ def test_what_every_sde_learns_alike_is_told(tmp_path, capsys):
 def test_sampling_of_a_trained_model_trains_nothing(trained, tmp_path, capsys):
     shutil.copytree(trained, tmp_path / "model")
     model = ["--devices=1", f"--model={tmp_path / 'model'}", "--num=16"]
-    over = ["--over=sampling.solver=adams,euler_maruyama"]
+    over = ["--over=sampling.solver=adams,euler_maruyama,probability_flow"]
     before = files(tmp_path / "model" / "checkpoints")
     assert ablate(tmp_path / "run", *model, *over) == 0
     assert files(tmp_path / "model" / "checkpoints") == before
     rows = AblationFolder(tmp_path / "run").table()["rows"]
-    assert [set(row["metrics"]) for row in rows] == [{"error", "nfe"}, {"nfe"}]
+    assert [set(row["metrics"]) for row in rows] == [{"error", "nfe"}, {"nfe"}, {"error", "nfe"}]
+    # At rtol = 1e-5 the flow is as near to the fine solution, at 1e-6; four steps are not.
+    coarse, flow = (rows[k]["metrics"]["error"]["mean"] for k in (0, 2))
+    assert flow < 1e-4 < 1e-3 < coarse
     assert not (tmp_path / "run" / "models").exists()
-    assert len(list((tmp_path / "run" / "fine").iterdir())) == 1
+    # Of a grid's first states, which allow for the data, and of the flow's.
+    assert len(list((tmp_path / "run" / "fine").iterdir())) == 2
     assert "—" in capsys.readouterr().out
     # Trained on, it is measured anew.
     (tmp_path / "model" / "checkpoints" / "6").rename(tmp_path / "model" / "checkpoints" / "9")
     assert ablate(tmp_path / "run", *model, *over, "--plan") == 0
-    assert "2 cells, 2 to run" in capsys.readouterr().out
+    assert "3 cells, 3 to run" in capsys.readouterr().out
     assert ablate(tmp_path / "other", *model, "--over=sde.name=vp,ve") == 2
     assert "sde.name: takes --config=NAME, which trains" in capsys.readouterr().err
+
+
+def test_metrics_of_features_are_those_of_evaluate(trained, tmp_path, monkeypatch, capsys):
+    """They are measured there, of samples that begin with those of the picture."""
+    for module in (files_of_samples, report):
+        monkeypatch.setattr(module, "picture", lambda *_: np.zeros((1, 1, 3), np.uint8))
+    monkeypatch.setattr(page, "write_report", lambda path: path / "report.html")
+    shutil.copytree(trained, tmp_path / "model", ignore=shutil.ignore_patterns("evaluation"))
+    model, metrics = tmp_path / "model", "--metrics=fd:sizes=0,bootstrap=0"
+    asked = ["--devices=1", f"--model={model}", "--num=101", f"{metrics},nfe"]
+    assert ablate(tmp_path / "run", *asked, "--over=sampling.num_steps=4") == 0
+    folder = AblationFolder(tmp_path / "run")
+    (cell,) = folder.cells
+    result = folder.result(cell)
+    with np.load(folder.file(result["samples"])) as samples:
+        assert samples["points"].shape == (100, 2)  # those of the picture
+    found = json.loads(folder.file(result["evaluation"]).read_text(encoding="utf-8"))
+    assert list(result["metrics"]) == ["nfe", "fd"]
+    assert result["metrics"]["fd"] == found["metrics"]["fd"]
+    assert found["protocol"]["samples"]["num"] == 101
+    assert result["seconds"]["evaluate"] > 0
+    assert len(list((tmp_path / "run" / "features").glob("train-pixels-*"))) == 1
+    capsys.readouterr()
+    assert main(["evaluate", f"--workdir={model}", "--devices=1", "--num=101", metrics]) == 0
+    assert capsys.readouterr().out.startswith("measured before, by the same protocol")
 
 
 KILLED = """

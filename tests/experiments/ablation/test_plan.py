@@ -11,6 +11,7 @@ from experiments.ablation import plan
 from experiments.ablation.folder import AblationFolder
 from experiments.training.cost import Cost
 from tests.experiments.ablation.tiny import ASKED, ablate
+from tests.experiments.conftest import refused
 
 
 def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys, monkeypatch):
@@ -46,6 +47,18 @@ def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_of_steps_that_nobody_knows_and_of_a_bound(tmp_path, capsys, monkeypatch):
+    """A solver with steps of its own is taken to make so many; a bound has its times."""
+    monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))
+    monkeypatch.setattr(plan, "cost_of", lambda call, value: Cost(first=6, each=5))
+    asked = [flag for flag in ASKED if not flag.startswith(("--over", "--one"))]
+    over = ["--over=sampling.solver=probability_flow", "--config.likelihood.estimator=elbo"]
+    assert ablate(tmp_path / "run", *asked, *over, "--config.likelihood.num_times=8", "--plan") == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "probability_flow" in line]
+    drawn = f"{2 * plan.ASSUMED * 5 / 60:.1f} min"
+    assert row.split()[2:] == ["18.0", "s", *drawn.split(), *f"{8 * 5:.1f} s".split()]
+
+
 def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monkeypatch):
     """The array's script, read by bash, with a program that says what it is given."""
     monkeypatch.setattr(sys, "executable", "echo")
@@ -67,4 +80,22 @@ def test_handed_out_cells_are_commands_that_a_shell_runs(tmp_path, capsys, monke
     assert [word[-1] for word in words] == [f"--cell={digest}" for digest in digests]
     told = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, check=True)
     assert told.stdout.endswith(f"--cell={digests[0]}\n")
-    assert ablate(run, "--sbatch=array=1", f"--slurm={script}") == 2
+    # Of the file that says what was asked, with its two axes zipped.
+    told = ["--devices=1", f"--spec={run / 'ablation.toml'}", "--print_commands"]
+    zipped = "--zip=training.learning_rate,sampling.num_steps"
+    assert ablate(tmp_path / "zipped", *told, zipped) == 0
+    names = [cell.name for cell in AblationFolder(tmp_path / "zipped").cells]
+    assert names == [
+        "training.learning_rate=0.002,sampling.num_steps=3",
+        "training.learning_rate=0.004,sampling.num_steps=12",
+    ]
+    capsys.readouterr()
+    for option, line in (
+        ("array=1", "--sbatch: got array, which the array of cells says"),
+        ("a b=1", "--sbatch: got 'a b=1', takes KEY=VALUE of sbatch"),
+        ("=1", "--sbatch: got '=1', takes KEY=VALUE of sbatch"),
+    ):
+        line_of_error = refused(
+            ["ablate", f"--workdir={run}", f"--sbatch={option}", f"--slurm={script}"], capsys
+        )
+        assert line in line_of_error

@@ -26,6 +26,10 @@ def test_a_range_is_equally_spaced_in_its_scale():
     assert range_of("5..50:log:3", "").spaced(is_int=True) == ["5", "16", "50"]
     assert range_of("1..2:lin:5", "").spaced(is_int=True) == ["1", "2"]
     assert range_of("fitted:1..2", "") is None
+    # At a fraction of the way, as random draws and studies ask.
+    assert range_of("1e-4..1e-2:log", "").at(0.5, is_int=False) == "0.001"
+    assert range_of("2..10:lin", "").at(0.25, is_int=False) == "4.0"
+    assert range_of("2..10:lin", "").at(0.3, is_int=True) == "4"
 
 
 def values(question: Question) -> list[tuple[str, ...]]:
@@ -168,6 +172,12 @@ def test_a_bad_file(text, line, tmp_path):
     assert str(error.value).startswith(f"--spec: {file}: ")
 
 
+def test_a_file_that_is_not_there(tmp_path):
+    for file, why in ((tmp_path / "none.toml", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(UserError, match=f"^--spec: {file}: {why}"):
+            spec.read(file)
+
+
 @pytest.mark.parametrize(
     ("over", "more", "line"),
     [
@@ -176,6 +186,18 @@ def test_a_bad_file(text, line, tmp_path):
         (["seed=1,2"], {}, "takes --seed=N"),
         (["training.num_steps=4,5"], {}, "--config.training.num_steps: takes no --over"),
         (["sde.name=vp"], {"zip": (("sde.name", "seed"),)}, "--zip: got seed, takes fields"),
+        (["a=1,2"], {"zip": (("a",),)}, "--zip=a: takes two fields or more"),
+        (["a=1", "b=1"], {"zip": (("a", "b"), ("b", "a"))}, "--zip: got b twice, takes each field"),
+        (["a"], {}, "--over: got 'a', takes FIELD=VALUE,VALUE,…"),
+        (["=1,2"], {}, "--over: got '=1,2', takes FIELD=VALUE,VALUE,…"),
+        (["a=1..2:lin,5"], {"random": 2}, "--over=a: takes one range alone, not zipped"),
+        (
+            ["a=1..2:lin", "b=1,2"],
+            {"random": 2, "zip": (("a", "b"),)},
+            "--over=a: takes one range alone, not zipped",
+        ),
+        (["a=1..2:lin:1"], {}, "--over=a: got '1..2:lin:1', takes 2 numbers or more"),
+        (["a=1,2"], {"random": 1, "one_at_a_time": True}, "--one_at_a_time: takes no --random"),
         (["a=1,2", "b=1,2,3"], {"zip": (("a", "b"),)}, "got 2 of a and 3 of b"),
         (["a=1..2:lin"], {}, "takes a number of values"),
         (["a=0..2:log:3"], {}, "takes numbers above 0"),
@@ -213,6 +235,12 @@ def test_a_bad_question(over, more, line):
 )
 def test_an_override_as_a_field(argument, found):
     assert field_of_flag(argument) == found
+
+
+@pytest.mark.parametrize("argument", ["data.flip", "--noconfig.data.flip=1", "--conf.seed=1"])
+def test_what_is_no_override(argument):
+    with pytest.raises(UserError, match=r"^unknown argument .*; takes --config\.SECTION\.FIELD"):
+        field_of_flag(argument)
 
 
 @pytest.mark.parametrize("metrics", ["bpd,bpd", "fid", "prdc:q=3", "bpd:limit=1"])

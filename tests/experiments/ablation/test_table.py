@@ -13,6 +13,7 @@ from scipy import stats
 from experiments.ablation.folder import AblationFolder
 from experiments.ablation.table import table_of
 from experiments.ablation.table_files import NONE, as_csv, as_latex, as_markdown, write_tables
+from experiments.errors import UserError
 
 EXAMPLE = pathlib.Path(__file__).parent / "example"
 
@@ -33,6 +34,30 @@ def folder_of(path: pathlib.Path, numbers: dict[str, list[float | None]]) -> Abl
             (path / result).write_text(json.dumps(report), encoding="utf-8")
     (path / "cells.json").write_text(json.dumps(cells), encoding="utf-8")
     return AblationFolder(path)
+
+
+@pytest.mark.parametrize("name", ["cells.json", "results/a0.json", "table.json"])
+def test_files_that_are_damaged_or_gone(name, tmp_path):
+    """Those that an ablation has always; a cell that has no result has not been run."""
+    folder = folder_of(tmp_path, {"a": [1.0], "b": [2.0]})
+    write_tables(folder)
+
+    def read():
+        return folder.cells, folder.results, folder.table()
+
+    read()
+    (tmp_path / name).write_text('[{"x": ', encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^{tmp_path / name}: not valid JSON \("):
+        read()
+    (tmp_path / name).unlink()
+    if name == "cells.json":
+        with pytest.raises(UserError, match=r"holds no ablation \(no cells.json\)"):
+            read()
+    else:
+        cells, results, table = read()
+        assert len(cells) == 2
+        assert len(results) == 2 - name.startswith("results")
+        assert (table == {}) is (name == "table.json")
 
 
 def test_numbers_are_those_of_the_paired_t_test(tmp_path):

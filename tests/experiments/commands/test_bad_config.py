@@ -64,6 +64,9 @@ from tests.experiments.conftest import DIGITS, TOY, refused
         ("--config.model.dtype=float17", ["model.name", "float17"]),
         ("--config.model.num_classes=3", ["model.num_classes", "got 3", "takes 0"]),
         ("--learning-rate=3", ["--learning-rate"]),
+        ("--noconfig.training.num_steps", ["training.num_steps: got '--no", "num_steps=VALUE"]),
+        ("--noconfig.data.flip=3", ["data.flip: got '--noconfig.data.flip=3', takes --config."]),
+        ("--fsdp=0", ["--fsdp: got 0, takes an integer ≥ 1"]),
     ],
 )
 def test_config(override, words, tmp_path, capsys):
@@ -101,6 +104,9 @@ def test_attention_at_heights_that_never_occur(tmp_path, capsys):
 def test_config_file(tmp_path, capsys):
     arguments = ["train", f"--workdir={tmp_path / 'run'}"]
     assert "'toy2d'" in refused([*arguments, "--config=toy2"], capsys)
+    (tmp_path / "notes.txt").write_text("x = 1\n", encoding="utf-8")
+    line = refused([*arguments, f"--config={tmp_path}/notes.txt"], capsys)
+    assert "notes.txt, takes a Python file (.py) with get_config()" in line
     (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n", encoding="utf-8")
     assert "ZeroDivisionError" in refused([*arguments, f"--config={tmp_path}/broken.py"], capsys)
     (tmp_path / "other.py").write_text("def get_config():\n    return 3\n", encoding="utf-8")
@@ -129,3 +135,6 @@ def test_config_from_a_file_is_checked_like_flags():
     config = ConfigDict({**default_config().to_dict(), "seed": "one"})
     with pytest.raises(UserError, match="seed: got 'one', takes an integer"):
         resolve(config)
+    # A whole number stands for any.
+    config = ConfigDict({**default_config().to_dict(), "training": {"learning_rate": 1}})
+    assert repr(resolve(config).training.learning_rate) == "1.0"

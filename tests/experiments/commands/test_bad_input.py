@@ -1,6 +1,7 @@
 """Bad input: one line with the field, what it got and what it takes; exit code 2; no change."""
 
 import dataclasses
+import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -78,12 +79,23 @@ def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
         (["sample", "--workdir=x", "--num=0"], ["--num", "got 0", "an integer ≥ 1"]),
         (["likelihood", "--workdir=x", "--rtol=small"], ["--rtol", "'small'"]),
         (["likelihood", "--workdir=x", "--steps=1", "--rtol=1"], ["--rtol", "--steps"]),
+        (["diff", "toy2d", "digits", "emoji"], ["unknown argument 'emoji'; takes A and B"]),
+        (["runs", "x", "y"], ["unknown argument 'y'; takes DIR"]),
+        (["report", "x", "--config.seed=1"], ["unknown argument '--config.seed=1'; takes DIR"]),
         (["train", "--workdir=x", "--config=y", "--raw", "--fsdp=no"], ["--fsdp", "'no'"]),
     ],
 )
 def test_arguments_that_are_not_as_declared(arguments, words, capsys):
     line = refused(arguments, capsys)
     assert all(word in line for word in words), line
+
+
+def test_a_version_that_is_not_installed(monkeypatch, capsys):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert "--version: not installed; takes `pip install .`" in refused(["--version"], capsys)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,42 @@ def test_deep_is_of_twice_the_blocks_under_any_sde():
         assert experiment(f"cifar10:{sde},deep").model == deep
 
 
+def test_small_is_a_trial_on_a_cpu():
+    """With EDM's preconditioning and training, whose parts go together; the data as they were."""
+    small, whole = experiment("cifar10:subvp,small"), experiment("cifar10:subvp")
+    assert (small.sde, small.data) == (whole.sde, whole.data)
+    found = {
+        **dataclasses.asdict(small.model),
+        **dataclasses.asdict(small.training),
+        **{f"drawn_{name}": x for name, x in dataclasses.asdict(small.sampling).items()},
+        "measured_batch_size": small.likelihood.batch_size,
+    }
+    expected = {
+        "parameterization": "edm",
+        "conditioning": "log_noise",
+        "weighting": "edm",
+        "times": "log_normal",
+        "schedule": "cosine",
+        "learning_rate": 1e-3,
+        "warmup": 50,
+        "nf": 32,
+        "ch_mult": (1, 2, 2),
+        "num_res_blocks": 1,
+        "attn_resolutions": (8,),
+        "num_steps": 300,
+        "batch_size": 32,
+        "ema_decay": 0.99,
+        "log_every": 10,
+        "save_every": 100,
+        "sample_every": 0,
+        "drawn_batch_size": 16,
+        "drawn_num": 16,
+        "measured_batch_size": 16,
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert round(num_parameters("cifar10:vp,small", 32) / 1e6, 1) == 1.3
+
+
 @pytest.mark.parametrize(
     ("config", "same"),
     [
@@ -68,6 +104,10 @@ def test_what_follows_from_the_sde_is_as_published():
     assert (ve.data.centered, ve.model.center_input) == (False, True)
     assert (vp.data.centered, vp.model.center_input) == (True, False)
     assert (ve.model.embedding, vp.model.embedding) == ("fourier", "positional")
+    assert (vp.training.num_steps, experiment("cifar10:deep").training.num_steps) == (
+        1_300_000,
+        950_000,
+    )
     sigma_max = {name: experiment(name).sde.sigma_max for name in ("celeba", "church", "ffhq:1024")}
     assert sigma_max == {"celeba": 90, "church": 380, "ffhq:1024": 1348}
 
@@ -78,6 +118,7 @@ def test_what_follows_from_the_sde_is_as_published():
         ("cifar10:vq", ["'vq'", "'vp'"]),
         ("cifar10:vp,ve", ["vp and ve", "one sde"]),
         ("celebahq:vp,1024", ["vp and 1024", "256"]),
+        ("cifar10:small,deep", ["deep and small", "one of the two"]),
     ],
 )
 def test_unknown_words(config, words):

@@ -39,7 +39,8 @@ def prepare(
     Args:
       name: NAME[/CONFIG]/VERSION.
       splits: {split: [(pixel array, label), ...]}.
-      labels: whether there are any, of seven classes; or the names of the classes.
+      labels: whether there are any, of seven classes; or the names of the classes; or "numbers",
+        which say of none how many there are.
     """
     import tensorflow_datasets as tfds
     from array_record.python.array_record_module import ArrayRecordWriter
@@ -49,8 +50,10 @@ def prepare(
     folder.mkdir(parents=True)
     name = name.split("/")[0]
     image = tfds.features.Image(shape=shape, **feature)
-    classes = {"num_classes": 7} if labels is True else {"names": labels}
+    classes = {"names": labels} if isinstance(labels, list) else {"num_classes": 7}
     label = {"label": tfds.features.ClassLabel(**classes)} if labels else {}
+    if labels == "numbers":
+        label = {"label": tfds.features.Scalar(np.int64)}
     features = tfds.features.FeaturesDict({"image": image, **label})
     features.save_config(folder)
     serializer = ExampleSerializer(features.get_serialized_info())

@@ -44,6 +44,12 @@ def test_classes_have_the_names_of_their_source(kind, tmp_path, monkeypatch):
         np.testing.assert_array_equal(loaded.labels, labels[loaded.values[:, 0, 0, 0]])
 
 
+def test_names_may_be_bytes(tmp_path):
+    names = np.char.encode(np.array(["ant", "bée", "cat"]), "utf-8")
+    source = save(tmp_path, images=IMAGES, labels=np.arange(6) % 3, label_names=names)
+    assert data.load(source, "train").class_names == ("ant", "bée", "cat")
+
+
 def test_labels_that_some_lack_have_no_names(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     draw(tmp_path / "set" / "ant" / "1.png")
@@ -62,6 +68,7 @@ def test_labels_that_some_lack_have_no_names(tmp_path, monkeypatch):
         ({"label_names": NAMES[[0, 1, 0]]}, "has the name 'ant' 2×; takes one name a class"),
         ({"label_names": np.array(["a", " ", "b"])}, "has the name ' ' 1×; takes one name a class"),
         ({"label_names": np.arange(3)}, r"is int64 of shape \(3,\); takes strings, one a class"),
+        ({"label_names": np.array([b"\xff", b"a", b"b"])}, "has bytes that are no UTF-8; takes"),
         ({"label_names": np.array("ant")}, r"is <U3 of shape \(\); takes strings, one a class"),
         ({"label_names": NAMES[:, None]}, r"is <U3 of shape \(4, 1\); takes strings"),
     ],

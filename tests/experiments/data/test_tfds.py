@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import data
+from experiments.data import tfds
 from tests.experiments.data.sources import examples, numbered, prepare, refused
 
 
@@ -60,6 +61,18 @@ def test_tfds_colour_set_stays_colour_and_unlabelled_images_have_no_labels(tfds_
     train = data.load("tfds:tiny", "train")
     np.testing.assert_array_equal(train.values, numbered(2, 4, 4, 3))
     assert train.labels is None
+
+
+def test_tfds_numbers_without_a_count_of_classes_are_counted(tfds_dir, monkeypatch):
+    """In parts, of all the images of a split."""
+    monkeypatch.setattr(tfds, "MANY", 4)
+    numbers = [(image, [0, 4, 2][k % 3]) for k, (image, _) in enumerate(examples(10, 4, 4, 3))]
+    sets = {"train": numbers, "test": numbers[:2]}
+    prepare(tfds_dir, "tiny/1.0.0", sets, labels="numbers")
+    for split, (num, classes) in {"train": (10, 5), "test": (2, 5)}.items():
+        opened = data.open_split("tfds:tiny", split)
+        assert (opened.num_classes, opened.class_names) == (classes, ())
+        assert opened.load().labels.tolist() == [[0, 4, 2][k % 3] for k in range(num)]
 
 
 @pytest.mark.parametrize(

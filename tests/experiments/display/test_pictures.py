@@ -1,10 +1,14 @@
 """What pictures show: continuous images as images, points of any dimension by a plot that suits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from experiments.data import ContinuousCodec, Split
-from experiments.display.pictures import _principal, image_grid, plot
+from experiments.data.split import Reader
+from experiments.display.pictures import image_grid, plot, principal
+from experiments.errors import UserError
 from experiments.sampling.files import picture
 
 BLUE = (0x1F, 0x77, 0xB4)  # matplotlib's C0
@@ -33,6 +37,35 @@ def test_continuous_images_are_images():
     np.testing.assert_array_equal(ContinuousCodec().brightness(np.ones(3)), 0)
 
 
+def test_images_of_a_class_have_a_row():
+    """Four of each class or more, as many of one as of another; else they stand as they come."""
+    labels = np.array([1, 0, 1, 1, 0, 0, 1, 0, 1])
+    values = np.arange(9, dtype=np.float32).reshape(9, 1, 1, 1)
+    data = continuous(values[[0, 8] * 5])  # whose first are black and white
+    grey = ContinuousCodec().brightness(values)
+    rows = np.concatenate([np.flatnonzero(labels == c)[:4] for c in (0, 1)])
+    drawn = picture(values, data, labels)
+    np.testing.assert_array_equal(drawn, image_grid(grey[rows], columns=4))
+    np.testing.assert_array_equal(picture(values, data, labels * 0), image_grid(grey))
+    np.testing.assert_array_equal(picture(values, data, np.arange(9)), image_grid(grey))
+
+
+class Gone(Reader):
+    """Of a file that was removed."""
+
+    def __len__(self):
+        return 6
+
+    def read(self, rows, places=None):
+        raise UserError("data.source: no file")
+
+
+def test_samples_of_data_that_are_not_here_are_drawn_alone():
+    values = np.random.default_rng(2).normal(size=(6, 2)).astype(np.float32)
+    data = dataclasses.replace(continuous(values), reader=Gone())
+    np.testing.assert_array_equal(picture(values, data), plot(values))
+
+
 def test_numbers_are_a_histogram():
     """Of samples in the left eighth of the data's range, nothing blue lies to the right."""
     data = np.linspace(0, 1, 500, dtype=np.float32)[:, None]
@@ -47,7 +80,7 @@ def test_points_of_many_dimensions_lie_along_their_two_largest_directions():
     """Of independent coordinates those are the two with most variance."""
     scales = np.array([0.1, 3.0, 0.2, 2.0, 0.0])
     points = scales * np.random.default_rng(0).normal(size=(4000, 5)) + 7
-    mean, directions, shares = _principal(points)
+    mean, directions, shares = principal(points)
     # Standard errors of a mean, 3/√4000, and of a direction and a share, about 1/√4000.
     np.testing.assert_allclose(mean, 7, atol=4 * 3 / 4000**0.5)
     np.testing.assert_allclose(np.abs(directions.T[:, [1, 3]]), np.eye(2), atol=4 / 4000**0.5)

@@ -15,8 +15,11 @@ from experiments.data import Split, load
 from experiments.errors import UserError
 from experiments.evaluation import evaluate as verb
 from experiments.evaluation.against import Against
+from experiments.evaluation.estimate import Estimate
 from experiments.evaluation.evaluate import Filing, evaluate, evaluate_files
+from experiments.evaluation.labels import Labels
 from experiments.evaluation.make_reference import make_reference
+from experiments.evaluation.metrics import Metric
 from experiments.evaluation.nearest_picture import nearest_picture
 from experiments.runtime import devices
 from experiments.sampling.sampler import BatchedSampler
@@ -29,6 +32,19 @@ from tests.experiments.evaluation.conftest import FD
 def features_of(toy) -> np.ndarray:
     (file,) = toy.workdir.path.glob("evaluation/features/samples-*/features.npy")
     return np.load(file)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mean(Metric):
+    """The mean of a coordinate.
+
+    One's own metric, whose line is beside its number.
+    """
+
+    of: int = 0
+
+    def compute(self, generated, reference, test, seed):
+        return {"mean": Estimate(float(generated.features[:, self.of].mean()))}
 
 
 def test_a_run_that_is_killed_goes_on_with_the_same_bits(toy, tmp_path, drawn, monkeypatch):
@@ -74,7 +90,10 @@ def test_what_was_drawn_or_measured_is_found_again(toy, drawn, no_pictures):
     again = evaluate(toy, metrics=FD, num=40).summary.splitlines()
     assert again[0].startswith("measured before")
     assert again[1:] == first.splitlines()
-    evaluate(toy, metrics="fd:sizes=0,bootstrap=2", num=40)  # of the same samples
+    own = f"{__name__}:Mean"
+    for _ in range(2):  # of the same samples
+        told = evaluate(toy, metrics=f"fd:sizes=0,bootstrap=2, {own}:of=1", num=40).summary
+        assert re.search(r"^mean  .*  The mean of a coordinate\.$", told, re.MULTILINE)
     assert drawn == [0, 16, 32]
     evaluate(toy, metrics=FD, num=40, seed=1)
     assert drawn == [0, 16, 32] * 2
@@ -126,11 +145,21 @@ def test_statistics_need_no_data(toy, tmp_path, no_pictures, monkeypatch):
         raise UserError("data.source: no file")
 
     monkeypatch.setattr(TrainedModel, "opened", nowhere)
-    published = str(tmp_path / "published.npz")
-    found = evaluate(toy, num=16, reference=published, metrics=FD)
+    published = tmp_path / "published.npz"
+    found = evaluate(toy, num=16, reference=str(published), metrics=FD)
     assert np.isfinite(found.numbers["fd"].value)
     with pytest.raises(UserError, match="no file"):
         evaluate(toy, num=16, metrics=FD)
+    # Nor do files of samples.
+    np.savez(tmp_path / "drawn.npz", points=features_of(toy))
+    drawn, against = f"npz:{tmp_path / 'drawn.npz'}", Against.of_source(None, None, published)
+    assert evaluate_files(drawn, against, metrics=FD, folder=tmp_path).numbers == found.numbers
+    model = dataclasses.replace(toy.experiment.model, conditional=True)
+    classes = dataclasses.replace(toy, experiment=dataclasses.replace(toy.experiment, model=model))
+    with pytest.raises(UserError, match="--classes: takes a data set as the reference, not its"):
+        evaluate(classes, reference=published, metrics=FD, classes=[1])
+    with pytest.raises(UserError, match="--make_reference: takes a data set"):
+        make_reference(against, tmp_path / "new.npz", None, tmp_path)
 
 
 def test_bits_are_those_of_the_likelihood(toy, drawn):
@@ -186,6 +215,18 @@ def test_classes_of_a_guide_that_are_not_the_datas_are_its_own(toy, monkeypatch)
             expected = moons.labels[rows]
         np.testing.assert_array_equal(labels, expected)
         assert comparison.classes is None
+
+
+def test_vectors_are_those_of_the_data(toy):
+    """As often as the data have them, in the units of the model; read some at a time."""
+    split = load("toy:regression", "train")
+    model = dataclasses.replace(toy.experiment.model, conditional=True)
+    experiment = dataclasses.replace(toy.experiment, model=model)
+    source = SimpleNamespace(experiment=experiment, train=split)
+    comparison = SimpleNamespace(against=SimpleNamespace(reference=split))
+    cond = Labels(source, of_one_kind=True).conditions(comparison, 700, None)
+    rows = np.random.RandomState(0).permutation(split.num)[:700]
+    np.testing.assert_array_equal(cond.vector, split.conditions.vector[rows])
 
 
 def test_the_nearest_training_images_stand_beside_a_copy_first():

@@ -11,6 +11,7 @@ from experiments.data import load
 from experiments.evaluation.against import Against
 from experiments.evaluation.content import warnings_of
 from experiments.evaluation.evaluate import evaluate_files
+from experiments.evaluation.nearest_picture import nearest_picture
 from tests.experiments.evaluation.conftest import FD
 
 
@@ -26,6 +27,7 @@ def test_files_that_do_not_go_together(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("points.npz", points=np.zeros((4, 3), np.float32))
     np.savez("grey.npz", images=np.zeros((4, 8, 8, 1), np.uint8))
+    np.savez("one.npz", images=np.zeros((1, 8, 8, 1), np.uint8))
     cases = {
         "--samples=npz:points.npz --data=toy:moons": "has shape (3,), takes (2,), as toy:moons",
         "--samples=npz:grey.npz --data=digits": "has 256 grey levels, takes 17 grey levels",
@@ -34,11 +36,17 @@ def test_files_that_do_not_go_together(tmp_path, capsys, monkeypatch):
         "--samples=npz:grey.npz --data=digits --num=9": "--num: got 9, takes at most 4",
         "--samples=npz:grey.npz --data=npz:grey.npz --metrics=bpd": "bpd is a model's",
         "--num=4": "--workdir: not given",
+        "--samples=npz:grey.npz --data=digits --split=valid": "got 'valid', takes train, test, all",
+        "--data=npz:one.npz --make_reference=new.npz": "npz:one.npz has 1 example, takes 2 or more",
+        "--samples=npz:grey.npz --data=npz:one.npz --metrics=fd": (
+            "--metrics: fd: got 1 reference examples, takes 2 or more"
+        ),
     }
     for flags, words in cases.items():
         assert main(["evaluate", *flags.split()]) == 2
         assert words in capsys.readouterr().err
-    assert sorted(path.name for path in pathlib.Path().iterdir()) == ["grey.npz", "points.npz"]
+    left = sorted(path.name for path in pathlib.Path().iterdir())
+    assert left == ["grey.npz", "one.npz", "points.npz"]
 
 
 def test_labels_of_files_are_classes_of_the_data_by_name(tmp_path, monkeypatch, no_pictures):
@@ -62,6 +70,27 @@ def test_labels_of_files_are_classes_of_the_data_by_name(tmp_path, monkeypatch, 
     assert evaluate_files("folder:drawn", flat, metrics=FD).result.protocol["features"] == {
         "name": "pixels"
     }
+
+
+def test_the_nearest_training_images_are_drawn_beside_the_samples(tmp_path, no_pictures):
+    values = np.random.default_rng(0).integers(0, 256, (12, 4, 4, 1)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=values, test_images=values[:4])
+    samples = values[[3, 8]] ^ np.array([1, 0], np.uint8)[:, None, None, None]
+    np.savez(tmp_path / "drawn.npz", images=samples)
+    against = Against.of_source(f"npz:{tmp_path / 'data.npz'}", "train", None)
+    found = evaluate_files(
+        f"npz:{tmp_path / 'drawn.npz'}",
+        against,
+        metrics="nearest",
+        features="pixels",
+        folder=tmp_path / "files",
+    )
+    (file,) = (tmp_path / "files").glob("*.nearest.png")
+    assert found.summary.endswith(f".json, {str(file).replace('.nearest', '')}, {file}")
+    drawn = np.asarray(Image.open(file))
+    flat = [images.reshape(len(images), -1) / 255 for images in (samples, values)]
+    beside = nearest_picture(samples, flat[0], against.train, flat[1], slice(None))
+    np.testing.assert_array_equal(drawn, beside)
 
 
 def test_a_classifier_is_right_of_the_test_set_as_well(tmp_path, no_pictures):

@@ -5,6 +5,7 @@ import pytest
 from experiments.errors import UserError
 from experiments.evaluation.evaluate import evaluate
 from tests.experiments.conftest import refused
+from tests.experiments.evaluation.conftest import FD
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,10 @@ from tests.experiments.conftest import refused
         (["--split=test", "--reference=x.npz"], ["--split", "--reference"]),
         (["--samples=npz:x.npz", "--make_reference=y"], ["--make_reference", "no --samples"]),
         (["--classes=1"], ["--classes", "takes a model of classes"]),
+        (["--samples=toy:moons"], ["--samples: got 'toy:moons', takes npz:FILE or folder:DIR"]),
+        (["--samples=npz:none.npz"], ["--samples: no file 'none.npz'; takes npz:FILE"]),
+        (["--make_reference=/proc/no/x.npz"], ["--make_reference: /proc/no/x.npz: ", "folder"]),
+        ([f"--metrics={FD}", "--output=.."], ["--output: got '..', takes a name for files"]),
     ],
 )
 def test_flags_that_are_refused(trained, flags, words, capsys):

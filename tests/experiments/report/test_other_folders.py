@@ -1,13 +1,18 @@
 """Reports of other folders: ablations of one model, large or on the way, and workdirs."""
 
+import base64
+import io
 import json
 import re
 import shutil
 import statistics
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.cli import main
+from experiments.report import pictures, study
 from tests.experiments.report import example
 from tests.experiments.report.parsed import Page, report
 
@@ -93,6 +98,8 @@ def test_a_workdir(tmp_path, capsys):
         text = json.dumps({"bits_per_dim": 2.75, "protocol": {}})
         (workdir / kind / "other.json").write_text(text, encoding="utf-8")
         (workdir / kind / "other.npz").write_bytes(b"PK\x03\x04")
+        for name, content in (("cut", '{"protocol"'), ("list", "[3]")):
+            (workdir / kind / f"{name}.json").write_text(content, encoding="utf-8")
     assert main(["report", str(workdir)]) == 0
     assert capsys.readouterr().out == f"{workdir / 'report.html'}\n"
     page = Page((workdir / "report.html").read_text(encoding="utf-8"))
@@ -105,6 +112,43 @@ def test_a_workdir(tmp_path, capsys):
     assert [a["width"] for t, a in page.elements if t == "img"][:2] == ["64", "200"]
     # One run has no band, and all results share its curve.
     assert page.data("curve0.csv").splitlines()[0] == "step,000-0 mean"
+
+
+def test_a_workdir_of_another_time(tmp_path, capsys):
+    """Its config has other fields, its run no finite loss, its points one value of bits/dim."""
+    example.write(tmp_path / "a", {"sde.name": ["vp"]}, seeds=2)
+    workdir = tmp_path / "a" / "models" / "000-0"
+    (workdir / "config.json").write_text('{"old": 3}', encoding="utf-8")
+    (workdir / "metrics.jsonl").write_text('{"step": 5, "loss": null}\n', encoding="utf-8")
+    np.savez(workdir / "likelihood" / "test.npz", bits_per_dim=np.full(20, 2.5))
+    (workdir / "samples" / "step1000.npz").write_bytes(b"")
+    page = report(workdir)
+    assert page.inside["dd"] == [str(workdir), "2 results"]
+    assert page.data("curve0.csv").splitlines() == ["step"]
+    rows = page.table("bits.csv")
+    (full,) = [row for row in rows if float(row["test share"]) > 0]
+    assert float(full["test share"]) == 1
+    assert float(full["from"]) <= 2.5 <= float(full["to"])
+    assert (float(rows[0]["from"]), float(rows[-1]["to"])) == (2, 3)
+
+
+def test_points_of_many_dimensions_are_seen_where_they_vary_most(tmp_path):
+    """Three times as wide as high; a single one is in the middle."""
+    example.write(tmp_path / "a", {"sde.name": ["vp"]}, seeds=2)
+    samples = tmp_path / "a" / "models" / "000-0" / "samples" / "step1000.npz"
+    samples.with_suffix(".png").unlink()
+    angles = np.linspace(0, 2 * np.pi, 60)[:, None]
+    circle = np.concatenate([0 * angles, np.sin(angles), 0 * angles, 3 * np.cos(angles)], axis=1)
+    for points, extent in ((circle, (3, 1)), (circle[:1], (0, 0))):
+        np.savez(samples, points=points)
+        (shown,) = pictures.samples(study.read(samples.parents[1]))
+        content = base64.b64decode(shown.uri.partition(",")[2])
+        drawn = Image.open(io.BytesIO(content)).convert("RGBA")
+        dots = np.argwhere(np.asarray(drawn)[..., 3])
+        height, width = np.ptp(dots, axis=0) - 1  # a dot has two pixels
+        # From edge to edge are 1.1 of the largest range.
+        assert (width, height) == pytest.approx(np.array(extent) / 3.3 * drawn.width, abs=2)
+        assert dots.mean(axis=0) == pytest.approx(drawn.width / 2, abs=2)
 
 
 @pytest.mark.parametrize("content", [{}, {"notes.txt": "x"}])

@@ -1,5 +1,6 @@
 """A conditional model through the commands: its classes, its guidance, its likelihood."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,6 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.cli import main
+from experiments.config_schema.flags import load_experiment
+from experiments.data import load
+from experiments.errors import UserError
+from experiments.sampling.conditions import parse_classes, parse_vector
 from tests.experiments.conftest import train
 from tests.experiments.sampling.test_sampling_flags import draw
 
@@ -94,6 +99,22 @@ def test_bad_conditions_are_one_line(conditional, capsys, flags, words):
     line = line_of(capsys, "sample", f"--workdir={conditional}", *flags)
     assert all(word in line for word in words), line
     assert "\n" not in line
+
+
+def test_classes_by_name_and_vectors_by_numbers():
+    """Of a model whose classes have names, and of one of vectors."""
+    split = load("toy:mixture", "train")
+    named = dataclasses.replace(split, class_names=tuple("abcdefgh"))
+    experiment = load_experiment("toy2d", ["--config.model.conditional=True"])
+    assert parse_classes("c,0", experiment, named) == [2, 0]
+    assert parse_classes("all", experiment, named) is None
+    with pytest.raises(UserError, match=r"^--classes: unknown class 'al'; did you mean 'all'"):
+        parse_classes("al", experiment, named)
+    vectors = load("toy:regression", "train")
+    assert parse_vector("0.5", experiment, vectors) == [0.5]
+    for text, takes in (("a", "numbers with commas"), ("1,2", "1 finite"), ("inf", "1 finite")):
+        with pytest.raises(UserError, match=f"^--cond: got .*{text}.*, takes {takes}"):
+            parse_vector(text, experiment, vectors)
 
 
 def test_an_unconditional_model_takes_no_condition(trained, capsys):

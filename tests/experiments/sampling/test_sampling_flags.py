@@ -7,6 +7,9 @@ import pytest
 from PIL import Image
 
 from experiments.cli import main
+from experiments.errors import UserError
+from experiments.sampling.latents import read_latents
+from tests.experiments.conftest import refused
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_what_a_picture_says_of_itself(workdir, tmp_path):
         assert animation.n_frames == 4
 
 
-def test_latents(workdir, tmp_path):
+def test_latents(workdir, tmp_path, capsys):
     """Samples from given latents: those of the seed give the seed's samples."""
     latents = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
     np.savez(tmp_path / "z.npz", latents=latents)
@@ -85,6 +88,9 @@ def test_latents(workdir, tmp_path):
     np.testing.assert_array_equal(draw(workdir, tmp_path, *same, name="again")["points"], first)
     np.savez(tmp_path / "z.npz", latents=-latents)
     assert np.abs(draw(workdir, tmp_path, *same, name="other")["points"] - first).max() > 0.1
+    capsys.readouterr()
+    line = refused(["sample", f"--workdir={workdir}", same[0], "--num=6"], capsys)
+    assert "--num: takes no --latents, which say how many" in line
 
 
 def test_interpolation(workdir, tmp_path, capsys):
@@ -179,6 +185,41 @@ def test_refused(trained, tmp_path, arguments, words, capsys):
     assert code == 2
     message = capsys.readouterr().err
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"latents": np.zeros((2, 3))}, "got shape (2, 3), takes (N, 2)"),
+        ({"latents": np.zeros((0, 2))}, "got shape (0, 2), takes (N, 2)"),
+        ({"latents": np.array(["a"])}, "takes an .npz with `latents`"),
+        ({"noise": np.zeros((2, 2))}, "takes an .npz with `latents`"),
+        (np.zeros((2, 2)), "is one array, takes an .npz with `latents`"),
+        (b"PK\3\4 cut off", "takes an .npz with `latents`"),
+        (b"", "takes an .npz with `latents`"),
+    ],
+)
+def test_latents_that_are_none(tmp_path, content, words):
+    path = tmp_path / "z.npz"
+    with path.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        elif isinstance(content, dict):
+            np.savez(file, **content)
+        else:
+            np.save(file, content)
+    with pytest.raises(UserError) as error:
+        read_latents(str(path), (2,))
+    assert str(error.value).startswith(f"--latents: {path}: ")
+    assert str(error.value).endswith(words)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut off", b"1 0.5 0.1"])
+def test_a_grid_of_a_damaged_file_is_refused(trained, tmp_path, content, capsys):
+    (tmp_path / "times.npy").write_bytes(content)
+    grid = f"--grid={tmp_path / 'times.npy'}"
+    line = refused(["sample", f"--workdir={trained}", "--solver=ddim", grid], capsys)
+    assert f"sampling.grid: {tmp_path / 'times.npy'}: " in line
 
 
 def test_a_grid_that_rises_is_refused(trained, tmp_path, capsys):

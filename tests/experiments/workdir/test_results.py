@@ -13,7 +13,7 @@ from experiments.errors import UserError
 from experiments.likelihood import report as likelihood_report
 from experiments.sampling import files
 from experiments.sampling.sampler import BatchedSampler
-from experiments.workdir.results import Result, digest
+from experiments.workdir.results import Result, digest, resumed
 
 
 @pytest.fixture
@@ -132,8 +132,9 @@ def test_a_name_by_hand(workdir, draws, tmp_path, capsys):
     assert "--output" in capsys.readouterr().err
     assert main([*command, "--output=/proc/x"]) == 2
     assert "/proc: cannot be written" in capsys.readouterr().err
-    assert main([*command, "--output=."]) == 2
-    assert "--output: got '.', takes a name" in capsys.readouterr().err
+    for name in (".", "..", "", "/", f"{tmp_path}/"):
+        assert main([*command, f"--output={name}"]) == 2
+        assert f"--output: got {name!r}, takes a name for files" in capsys.readouterr().err
     assert draws == [0, 0]
 
 
@@ -165,6 +166,15 @@ def test_a_fitted_grid_has_a_name_of_its_own(workdir, monkeypatch, capsys):
         assert main([*fit, f"--name={name}"]) == 2
         assert f"--name: got {name!r}, takes letters" in capsys.readouterr().err
     assert not (workdir / "grids").exists()
+    assert main([*fit, "--name=x", "--solver=ancestral"]) == 2
+    assert "--solver: got 'ancestral', takes one that draws no noise" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        diverged = fitted._replace(after=np.array(np.inf))
+        patched.setattr("samplers.fit_grid", lambda *_, **__: diverged)
+        patched.setattr("experiments.sampling.grid_fitting.reason", lambda *_: "why")
+        assert main([*fit, "--name=x"]) == 2
+    assert "fit_grid: the error is not finite: why" in capsys.readouterr().err
+    assert list((workdir / "grids").iterdir()) == []
     assert main([*fit, "--name=mine"]) == 0
     first = capsys.readouterr().out
     assert main([*fit, "--name=mine"]) == 0
@@ -187,6 +197,15 @@ def test_what_was_measured_is_not_measured_again(workdir, monkeypatch, capsys):
     told, rest = capsys.readouterr().out.split("\n", 1)
     assert told.startswith("measured before")
     assert rest == first
+
+
+def test_an_earlier_run_s_damaged_file_is_named(tmp_path):
+    np.savez(tmp_path / "part.npz", x=np.arange(3))
+    assert resumed(tmp_path / "part.npz", dict)["x"].tolist() == [0, 1, 2]
+    for content in (b"", b"PK\3\4 cut off", (tmp_path / "part.npz").read_bytes()[:-30]):
+        (tmp_path / "part.npz").write_bytes(content)
+        with pytest.raises(UserError, match=r"part\.npz: is damaged; remove it, and it is made"):
+            resumed(tmp_path / "part.npz", dict)
 
 
 def test_arrays_are_kept_whatever_becomes_of_the_picture(workdir, draws, monkeypatch):

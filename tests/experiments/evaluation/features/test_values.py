@@ -74,6 +74,8 @@ def test_principal_components_are_along_the_axis_and_kept(tmp_path):
     file.write_bytes(b"PK\3\4 cut")
     with pytest.raises(UserError, match="is damaged"):
         features.open(POINTS, tmp_path, seed=0)
+    with pytest.raises(UserError, match=r"npz: cannot be read or written \(Not a directory"):
+        features.open(POINTS, file / "below", seed=0)
 
 
 def test_a_function_of_ones_own(tmp_path):
@@ -102,6 +104,9 @@ def test_a_class_of_ones_own(tmp_path):
         (own("mean_rows") + ":power=a", IMAGES, "power: got 'a', takes a finite number"),
         (own("Shifted") + ":by=-1", IMAGES, "Shifted: by: got -1, takes a number ≥ 0"),
         (own("IMAGES"), IMAGES, "takes a function"),
+        ("builtins:abs", POINTS, "builtins:abs: got what has no source, takes one of a Python"),
+        ("math:hypot", POINTS, "--features: math:hypot: TypeError: "),
+        ("math:hypot:x=1", POINTS, "--features: math:hypot: unknown field 'x'"),
         (own("flat"), IMAGES, r"flat: returned shape \(12,\), takes \(2, D\) of 2 examples"),
         (own("growing"), IMAGES, "growing: returned 40 numbers an example, takes 2"),
         ("pixels", POINTS, r"samples: got examples of shape \(3, 2, 1\), takes \(2,\)"),

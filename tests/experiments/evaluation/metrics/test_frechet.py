@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, stats
 
 from experiments.errors import UserError
-from experiments.evaluation.metrics.frechet import FrechetDistance, Target
+from experiments.evaluation.metrics.frechet import FrechetDistance, Target, distances_by_class
 from experiments.evaluation.metrics.metric import asked
 from experiments.evaluation.sets import Examples, Moments
 
@@ -98,6 +98,32 @@ def test_by_class():
     two = [Moments.of(e.features[e.labels == 2]) for e in (ours, theirs)]
     np.testing.assert_allclose(by_class[2], Target.of(two[1]).distance(two[0]), rtol=1e-12)
     np.testing.assert_allclose(found.value, np.mean(list(by_class.values())), rtol=1e-12)
+
+
+def test_classes_that_are_left_out():
+    """Of the first the one set has two of class 0 and the other two of class 1."""
+    one, other = (
+        Examples(features=np.zeros((3, DIM), np.float32), labels=np.array(labels))
+        for labels in ([0, 0, 1], [0, 1, 1])
+    )
+    found = FrechetDistance(sizes=0).measure(one, other)
+    assert set(found) == {"fd"}
+    why = "left out: no class has two examples in both sets"
+    assert found["fd"].details["fd_by_class"] == why
+    wide = Examples(features=np.zeros((4, 4000), np.float32), labels=np.array([0, 0, 1, 1]))
+    why = "left out: 2 classes of 4000 dimensions take too long"
+    assert distances_by_class(wide, wide) == why
+
+
+def test_a_small_reference_leaves_no_error_bars():
+    """Of the extrapolation neither, which is there all the same."""
+    found = FrechetDistance(bootstrap=0).measure(drawn(0, 100), Moments.of(drawn(1, 4).features))
+    assert found["fd"].details["rank_deficient"] is True
+    for name in ("fd", "fd_infinity"):
+        assert (found[name].standard_error, found[name].low, found[name].high) == (None,) * 3
+    sizes, distances = (found["fd_infinity"].details[k] for k in ("sizes", "distances"))
+    line = stats.linregress(1 / np.array(sizes), distances)
+    assert found["fd_infinity"].value == pytest.approx(line.intercept, rel=1e-12)
 
 
 @pytest.mark.parametrize("num", [4, 5])
