@@ -1,4 +1,4 @@
-"""Examples none of which has a finite density: one line, which says whether it is their own fault."""
+"""Examples none of which has a finite density: one line, which says whether they are finite."""
 
 import numpy as np
 import pytest
