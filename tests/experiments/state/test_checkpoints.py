@@ -97,3 +97,13 @@ def test_a_full_disk_loses_what_it_has_no_room_for_alone(tmp_path, capsys):
         checkpoints.save(4, noise(10_000))
         checkpoints.wait()
         assert checkpoints.steps == [1, 4]
+
+
+def test_a_checkpoint_that_says_nothing_of_its_structure(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "checkpoints")
+    (tmp_path / "checkpoints" / "1" / "state" / "_METADATA").write_bytes(b"")
+    with (
+        Checkpoints(tmp_path / "checkpoints") as checkpoints,
+        pytest.raises(UserError, match=r"checkpoints/1: the checkpoint cannot be read"),
+    ):
+        checkpoints.restore(abstract(4))
