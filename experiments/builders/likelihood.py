@@ -42,10 +42,8 @@ def build_integrator(config: LikelihoodConfig, *, finer: bool = False) -> Integr
             # With the history that benchmarks/likelihood.py measures equal steps with.
             return Adams(history=3, steps=Equal(num=num, grading=config.grading))
         return RungeKutta(tableau=config.solver, steps=Equal(num=num))
-    rtol, atol = config.rtol, config.atol
-    if finer:
-        rtol, atol = max(rtol / 10, _MIN_RTOL / 10), max(atol / 10, _MIN_RTOL / 10)
-    steps = ByTolerance(rtol=rtol, atol=atol)
+    share = 10 if finer else 1
+    steps = ByTolerance(rtol=config.rtol / share, atol=config.atol / share)
     if config.solver == "adams":
         return Adams(steps=steps)
     return RungeKutta(tableau=config.solver, steps=steps)

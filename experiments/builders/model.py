@@ -135,16 +135,12 @@ def conditioned(experiment: Experiment, data: Split) -> Experiment:
         raise UserError(f"model.{name}: got {given[name]}, {data.source} has {what} {has}")
     fields: dict[str, Any] = {name: given[name] or has}
     if name in declared(type(model)):
-        filled = dataclasses.replace(model, **fields)
-    elif name in declared(lookup(networks, model.name, "model.name")):
-        filled = dataclasses.replace(model, args=model.args | fields)
-    else:
-        kind = "vectors" if data.cond_dim else "labels"
-        raise UserError(
-            f"model.conditional: got True with {kind} from {data.source}, takes False: "
-            f"{model.name} has no field {name}"
-        )
-    return dataclasses.replace(experiment, model=filled)
+        return dataclasses.replace(experiment, model=dataclasses.replace(model, **fields))
+    kind = "vectors" if data.cond_dim else "labels"
+    raise UserError(
+        f"model.conditional: got True with {kind} from {data.source}, takes False: "
+        f"{model.name} has no field {name}"
+    )
 
 
 def condition_size(config: ModelConfig, name: str) -> int:

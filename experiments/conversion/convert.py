@@ -110,9 +110,11 @@ def _data_spec(path: str, experiment: Experiment, imported: Imported) -> tuple[D
             f"examples have shape {here.shape}, not {spec.shape}"
         )
     if experiment.model.conditional and _conditions(here) != _conditions(spec):
+        has, takes = _words(here), _words(spec)
+        differs = f"{has}, not {takes}" if has != takes else f"{has} in other units"
         return spec, (
             f"\nit can sample; likelihood and training take other data than {source}, which has "
-            f"{_words(here)}, not {_words(spec)}"
+            f"{differs}"
         )
     if spec.digest and spec.digest != here.digest:
         return spec, f"\nit can sample; likelihood and training take {spec}, not what is there now"
@@ -127,7 +129,7 @@ def _conditions(spec: DataSpec) -> tuple[Any, ...]:
 def _words(spec: DataSpec) -> str:
     """What a split has for a model to be conditioned on."""
     if spec.cond_mean:
-        return f"vectors of {len(spec.cond_mean)} numbers of its own units"
+        return f"vectors of {len(spec.cond_mean)} numbers"
     return f"{spec.num_classes or 'no'} classes"
 
 

@@ -147,8 +147,8 @@ def _warn_of_not_finite(result: Likelihood, dataset: Split) -> None:
     given = sum(not np.isfinite(dataset.values[row]).all() for row in bad)
     if len(bad) and len(bad) == len(result.draws):
         takes = "takes more likelihood.num_steps, or a larger likelihood.rtol"
-        if given:
-            takes = f"the examples are not in {given} of them"
+        if given == len(bad):
+            takes = "nor is any of the examples"
         raise UserError(f"likelihood: none of {len(bad)} log-densities is finite; {takes}")
     if len(bad):
         shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")

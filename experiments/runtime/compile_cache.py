@@ -5,8 +5,11 @@ anew at every launch: so entries that are newer than the last check are decompre
 that end early are removed.
 """
 
+import contextlib
+import importlib
 import pathlib
 import zlib
+from typing import Any
 
 _CHECKED = ".checked"
 
@@ -51,13 +54,17 @@ def _whole(entry: pathlib.Path) -> bool:
 
 
 def _whole_zstd(data: bytes) -> bool:
-    try:
-        import zstandard
-    except ImportError:  # written by another installation: JAX does not read it here either
+    """By the module that JAX takes: Python's own from 3.14 on, else that of the package."""
+    for name in ("compression.zstd", "zstandard"):
+        with contextlib.suppress(ImportError):
+            zstd: Any = importlib.import_module(name)
+            break
+    else:  # written by another installation: JAX does not read it here either
         return True
-    stream = zstandard.ZstdDecompressor().decompressobj()
+    decompressor = zstd.ZstdDecompressor()
+    stream = decompressor.decompressobj() if name == "zstandard" else decompressor
     try:
         stream.decompress(data)
-    except zstandard.ZstdError:
+    except zstd.ZstdError:
         return False
     return stream.eof

@@ -32,7 +32,7 @@ class TrainingLog:
             self._writer = MetricsWriter(workdir.metrics, step, trackers)
         # disable=None: no bar where there is no terminal.
         hidden = None if processes.is_first() else True
-        form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"
+        form = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
         self._bar = tqdm(total=config.num_steps, initial=step, disable=hidden, bar_format=form)
 
     def line(self, step: int, metrics: dict[str, Any]) -> None:

@@ -48,3 +48,12 @@ def test_the_null_stands_for_what_is_not_kept(name, field):
     assert (np.abs(run(learned, given.null) - null).max(axis=tuple(range(1, x.ndim))) > 1e-3).all()
     dropped_twice = given.drop(jnp.array([True, False, True])).drop(jnp.array([False, True, True]))
     np.testing.assert_array_equal(dropped_twice.keep, [False, False, True])
+
+
+def test_what_is_no_condition_is_named():
+    """Neither kind, or a network that is asked for both."""
+    with pytest.raises(ValueError, match=r"^condition: got nothing, takes a label or a vector$"):
+        _ = Condition().null
+    net = MLP(hidden=(8,), embedding_dim=8, num_classes=3, cond_dim=2)
+    with pytest.raises(ValueError, match=r"^cond_dim: got 2, takes 0 beside 3 classes"):
+        abstract_params(net, (2,))

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from samplers import AnnealedLangevin, AnyRungeKutta, Predictor, Solver, grids, solvers
+from samplers import (
+    AnnealedLangevin,
+    AnyRungeKutta,
+    Plan,
+    Predictor,
+    Solver,
+    Update,
+    grids,
+    solvers,
+)
 from samplers.solvers.linear import LinearSolver
 from sde_lib import SDE, sdes
 from tests.samplers.reference import MOVING, Line, driven
@@ -88,6 +97,26 @@ def test_corrections_are_carried_along(name):
     solver = solvers[name]()
     if not solver.draws and not solver.renoises and solver.convergence_order > 1:
         assert abs(alone) < (0.025 if solver.convergence_order == 2 else 0.01)
+
+
+class Own(Solver):
+    """DDIM by the two methods that a solver must have."""
+
+    def plan(self, sde, steps):
+        return Plan.one_per_step(steps.start, (sde.alpha(steps.end), sde.sigma(steps.end)))
+
+    def update(self, draw, prediction, x, coefficients, state):
+        alpha, sigma = coefficients
+        moved = alpha * prediction.data + sigma * prediction.noise
+        return Update(moved, moved, state)
+
+
+def test_corrections_of_a_solver_that_says_nothing_of_them():
+    """It goes on from where they have moved its steps' ends, as the registered one does."""
+    sde, _, grid = case("ddim")
+    grid = np.append(grid, grid[-1])
+    own = driven(sde, Own(), AnnealedLangevin(num_steps=2), LINE)(grid, SNR)
+    assert_allclose(own, program("ddim")(grid, SNR), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", list(sdes))

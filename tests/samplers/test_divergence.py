@@ -112,6 +112,8 @@ def test_as_many_orthogonal_probes_as_dimensions_are_exact():
     assert_allclose(estimates.mean(1), TERMS.sum(axis=1), atol=float32_tolerance(terms))
     with pytest.raises(ValueError, match="got 7 orthogonal ones, takes 6"):
         Hutchinson.draw(jax.random.key(2), X.shape, num_probes=7, kind="orthogonal")
+    with pytest.raises(ValueError, match=r"^num_probes: got 0, takes an integer ≥ 1$"):
+        Hutchinson.draw(jax.random.key(2), X.shape, num_probes=0)
 
 
 @pytest.mark.parametrize("kind", list(probe_kinds))

@@ -9,7 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from samplers import (
+    IPNDM,
     Ancestral,
+    Churn,
     EulerMaruyama,
     GridSampler,
     Langevin,
@@ -237,6 +239,8 @@ def test_the_path_is_of_what_the_data_are_taken_to_be():
 def test_nothing_to_do_is_refused():
     with pytest.raises(ValueError, match=r"^sample: got neither a solver nor a corrector, takes"):
         sample(KEY, SDE, mixture().model(SDE), (2, 2), solver=NoPredictor(), grid=GRID)
+    x = jnp.ones((2, 2))
+    assert NoPredictor().update(lambda: x, marked(1.0, x, 1.0), x, None, None) == (x, x, None)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +261,10 @@ def test_nothing_to_do_is_refused():
         (
             lambda: {"solver": Ancestral(variance="prior")},
             r"^variance: unknown value 'prior'; did you mean 'posterior'\? Known: forward, post",
+        ),
+        (
+            lambda: {"solver": Churn(solver=IPNDM())},
+            r"^solver: got IPNDM, takes a method without memory of earlier steps",
         ),
         (
             lambda: {"solver": NoPredictor(), "corrector": Langevin(norm="max")},

@@ -10,16 +10,18 @@ from samplers import (
     DDIM,
     AdaptiveSDESampler,
     ByTolerance,
+    EulerMaruyama,
     Exact,
     FlowSampler,
     GridSampler,
+    Langevin,
     ProbabilityFlow,
     RungeKutta,
     grids,
     noise,
     sample,
 )
-from sde_lib import VP, Prediction
+from sde_lib import VP, Prediction, sdes
 from tests.cases import mixture
 
 SDE, KEY, T_MIN, STD = VP(), jax.random.key(0), 1e-2, 0.8
@@ -120,3 +122,20 @@ def test_the_flow_brings_densities():
     # Both by steps that leave 1e-4 or less of each coordinate.
     assert_allclose(samples.log_prob, known.log_prob, atol=5e-3)
     assert np.all(samples.log_prob_error == 0)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        ({"solver": EulerMaruyama()}, ("solver", 1.0)),
+        ({"solver": DDIM(), "corrector": Langevin(discretization="published")}, ("corrector", 1.0)),
+        ({"solver": DDIM(), "corrector": Langevin()}, None),
+        (FLOW, None),
+    ],
+)
+def test_coefficients_that_are_not_finite_are_found(sampler, expected):
+    """β of the rectified flow is infinite at t = 1, and so is what is made of β Δt."""
+    sde = sdes["flow"]()
+    if isinstance(sampler, dict):
+        sampler = GridSampler(**sampler, grid=grids["uniform"](sde, 3, T_MIN))
+    assert sampler.not_finite(sde) == expected

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sde_lib import SDE, VE, VP, Pytree, SubVP, static
+from sde_lib import SDE, VE, VP, LearnedLogSNR, Pytree, SubVP, static
 from tests.cases import SDES, every_sde, float32_tolerance
 from tests.user_sde import StraightPath
 
@@ -113,6 +113,11 @@ INVALID = [
     (VE(sigma_min=2.0, sigma_max=1.0), r"^sigma_max: got 1.0, takes a number > sigma_min = 2.0$"),
     (StraightPath(noise_std=float("nan")), r"^noise_std: got nan, takes a finite number$"),
     (StraightPath(noise_std=float("inf")), r"^noise_std: got inf, takes a finite number$"),
+    (
+        LearnedLogSNR(log_snr_max=-10.0),
+        r"^log_snr_min: got -10.0, takes a number < log_snr_max = -10.0$",
+    ),
+    (LearnedLogSNR(increments=()), r"^increments: got none, takes one or more$"),
     (Rising(), r"^Rising: log α²/σ² must decrease with t, it does not$"),
 ]
 

@@ -157,9 +157,9 @@ class Names:
             case [side, level, "resample"]:
                 name = f"resnet_{side}" if self.skip else f"{side}samplers.0"
                 return f"{self._level(side, level)}.{name}", "resample"
-            case [side, level, kind]:
+            case _:
+                side, level, kind = top
                 return self._level(side, level), kind
-        raise AssertionError(top)
 
     def _level(self, side: str, level: str) -> str:
         return f"{side}_blocks.{int(level) if side == 'down' else self.levels - 1 - int(level)}"

@@ -271,5 +271,5 @@ def _heights(config: UNetConfig, attn: tuple[int, ...], path: pathlib.Path) -> t
     for outer in {channels[0], channels[-1]}:
         one_of(f"{path}: norm_num_groups", config.norm_num_groups, (None, min(outer // 4, 32)))
     if attn and config.height is None:
-        raise UserError(f"{path}: sample_size: got null, takes the images' size beside {attn}")
+        raise UserError(f"{path}: sample_size: got null, takes the images' size: it attends")
     return tuple((config.height or 0) // 2**level for level in attn)

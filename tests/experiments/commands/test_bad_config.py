@@ -83,6 +83,14 @@ def test_config(override, words, tmp_path, capsys):
         (["--config.model.parameterization=ddpm_noise"], ["model.parameterization", "'ve'"]),
         (["--config.sde.sigma_min=0"], ["sde.sigma_min", "> 0"]),
         (
+            [
+                "--config.sde.name=vp",
+                "--config.training.t_min=0",
+                "--config.model.conditioning=log_sigma",
+            ],
+            ["model.conditioning: got 'log_sigma'", "from 0 to 1; takes log_noise or time"],
+        ),
+        (
             ["--config.sampling.solver=none", "--config.sampling.corrector=none"],
             ["sampling.solver", "none"],
         ),

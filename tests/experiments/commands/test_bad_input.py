@@ -55,6 +55,12 @@ def test_a_flow_takes_no_grid(flag, trained, capsys):
     assert flag.split("=")[0] in line
 
 
+def test_a_grid_is_fitted_to_a_solver_on_one(trained, capsys):
+    fit = ["fit_grid", f"--workdir={trained}", "--name=x", "--steps=3", "--devices=1"]
+    line = refused([*fit, "--solver=probability_flow"], capsys)
+    assert "--solver: got 'probability_flow', takes a solver on a grid" in line
+
+
 def test_output_is_never_overwritten(trained, tmp_path, capsys):
     output = tmp_path / "drawn"
     (tmp_path / "drawn.npz").write_text("precious", encoding="utf-8")

@@ -173,7 +173,12 @@ def test_a_workdir_of_an_identity_takes_vectors_as_they_are(tmp_path, capsys):
     values = json.loads(config.read_text(encoding="utf-8")) | {"class_embed_type": "identity"}
     config.write_text(json.dumps(values), encoding="utf-8")
     command = ["import", "--from=diffusers", str(tmp_path / "identity")]
-    assert main([*command, f"--workdir={tmp_path / 'run'}"]) == 0
+    rng = np.random.default_rng(0)
+    images, source = rng.integers(0, 256, (12, 8, 8, 3), "uint8"), tmp_path / "set.npz"
+    np.savez(source, images=images, z=rng.normal(3.0, 2.0, (12, 32)))
+    given = [f"--config.data.source=npz:{source}", "--config.data.cond=z"]
+    assert main([*command, *given, f"--workdir={tmp_path / 'run'}"]) == 0
+    assert "which has vectors of 32 numbers in other units" in capsys.readouterr().out
     trained = opened(tmp_path / "run")
     assert trained.train.cond_dim == trained.experiment.model.cond_dim == 32
     vectors = np.arange(64, dtype=np.float32).reshape(2, 32)

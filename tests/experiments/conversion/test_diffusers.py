@@ -105,6 +105,15 @@ def test_what_is_known_of_the_sde_and_the_data(imported):
     assert {fields["data.image_size"] for fields in known.values()} == {8}
 
 
+def test_without_a_scheduler_the_sde_has_its_own_numbers(tmp_path):
+    folder = copy("ncsnpp", tmp_path)
+    shutil.rmtree(folder / "scheduler")
+    fields = read(folder, ASKED).fields
+    assert {"sde.sigma_min", "sde.sigma_max"}.isdisjoint(fields)
+    assert (fields["sde.name"], fields["model.conditioning"]) == ("ve", "log_sigma")
+    assert fields["model.parameterization"] == "scaled_score"
+
+
 def copy(name, folder):
     """A golden model's folder, to be spoilt."""
     shutil.copytree(GOLDEN / name, folder / name)
@@ -171,6 +180,12 @@ SCHEDULER = "ddpm/scheduler_config.json"
         (NCSNPP, {"attention_head_dim": 8}, "attention_head_dim: got 8, takes null"),
         (NCSNPP, {"mid_block_scale_factor": 1}, "mid_block_scale_factor: got 1, takes √2"),
         (NCSNPP, {"block_out_channels": [8, 12]}, r"got \[8, 12\], takes multiples of the first"),
+        (NCSNPP, {"time_embedding_type": "positional"}, "flip_sin_to_cos: got true, takes false"),
+        (
+            NCSNPP,
+            {"time_embedding_type": "positional", "flip_sin_to_cos": False},
+            "freq_shift: got 0, takes 1",
+        ),
         (NCSNPP, {"norm_num_groups": 8}, "norm_num_groups: got 8, takes null or [24]"),
         (
             NCSNPP,
@@ -184,6 +199,16 @@ SCHEDULER = "ddpm/scheduler_config.json"
                 "up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"],
             },
             "block_out_channels: got 16 at a level that attends, takes 128 or more",
+        ),
+        (
+            NCSNPP,
+            {
+                "block_out_channels": [64, 128],
+                "down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"],
+                "up_block_types": ["AttnSkipUpBlock2D", "SkipUpBlock2D"],
+                "sample_size": None,
+            },
+            "sample_size: got null, takes the images' size: it attends",
         ),
         (SCHEDULER, {"beta_schedule": "squaredcos_cap_v2"}, 'got "squared.*, takes "linear"'),
         (SCHEDULER, {"beta_schedule": None}, "takes a scheduler of β_i, or no such file"),

@@ -100,6 +100,16 @@ def test_what_no_unet_of_theirs_is_leaves_nothing(name, fields, message, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_no_unet_of_square_images(trained, tmp_path, capsys):
+    export_to = ["export", f"--workdir={trained}", "--to=diffusers", f"--output={tmp_path / 'out'}"]
+    line = refused(export_to, capsys)
+    assert "model.name: got 'mlp', takes 'adm' or 'ncsnpp'" in line
+    params, experiment = experiment_of("ddpm")
+    with pytest.raises(UserError, match=r"^--to: got 'diffusers', .* not of \(8, 4, 3\)$"):
+        export.write(tmp_path / "out", params, experiment, (8, 4, 3))
+    assert not list(tmp_path.iterdir())
+
+
 def test_attention_by_heights_is_attention_by_levels(tmp_path):
     """An ADM as it is trained here, with kinds of blocks that no golden one has."""
     params, experiment = experiment_of("ddpm")

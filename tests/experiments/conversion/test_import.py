@@ -141,6 +141,7 @@ def test_a_run_remembers_its_data_and_one_without_memory_opens_them(trained, tmp
     assert DataSpec.of(train) == facts
     points = train.read(np.arange(5)).values
     np.testing.assert_array_equal(opened(trained).train.read(np.arange(5)).values, points)
+    np.testing.assert_array_equal(opened(trained).train.load().values, train.values)
     (tmp_path / "old" / "data.json").write_text('{"levels": 3}', encoding="utf-8")
     with pytest.raises(UserError, match=r"data\.json: holds no facts"):
         opened(tmp_path / "old")
@@ -272,27 +273,3 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
         save(file, content)
         line = refused([*command, f"--workdir={tmp_path / 'run'}"], capsys)
         assert "is no checkpoint of score_sde_pytorch" in line
-
-
-def test_damaged_safetensors_are_refused(trained, tmp_path, capsys):
-    file, workdir = tmp_path / "toy.safetensors", tmp_path / "run"
-    assert main(["export", f"--workdir={trained}", f"--output={file}"]) == 0
-    capsys.readouterr()
-    whole, command = file.read_bytes(), ["import", "--from=safetensors", str(file)]
-    command.append(f"--workdir={workdir}")
-    (copy := tmp_path / "whole.safetensors").write_bytes(whole)
-    for content in (b"", whole[:100], whole[:-5], b"\x80\x02" + whole):
-        file.write_bytes(content)
-        assert "is damaged" in refused(command, capsys)
-    safetensors.numpy.save_file({"a": np.ones(3, np.float32)}, file)
-    assert "takes 1: a file of `scoresde export`" in refused(command, capsys)
-    with safetensors.safe_open(copy, framework="numpy") as opened:
-        metadata = opened.metadata()
-    tensors = safetensors.numpy.load_file(copy)
-    tensors["dense_0/kernel"][0, 0] = np.nan
-    safetensors.numpy.save_file(tensors, file, metadata)
-    assert "not finite, first dense_0/kernel" in refused(command, capsys)
-    file.write_bytes(whole)
-    line = refused([*command, "--config.model.hidden=(16,17)"], capsys)
-    assert "the config's network takes" in line
-    assert not workdir.exists()

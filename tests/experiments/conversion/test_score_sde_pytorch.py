@@ -210,6 +210,8 @@ def test_what_does_not_fit_is_named():
     told = message(TINY, extra)
     assert "all_modules.99.weight of shape (3,)" in told
     assert "of any ddpm or ncsnpp" in told
+    odd = checkpoint(listed(TINY | {"nf": 7}))  # whose embedding no network has
+    assert "of any ddpm or ncsnpp" in message(TINY, odd)
     fewer = {"decay": 0.9, "shadow_params": content["ema"]["shadow_params"][1:]}
     assert "ema: holds" in message(TINY, content | {"ema": fewer})
     name = "module.all_modules.1.bias"

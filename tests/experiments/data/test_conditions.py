@@ -98,6 +98,9 @@ def test_a_model_measures_other_data_in_its_own_units(tmp_path):
     np.testing.assert_allclose(
         given.vectors, model.train.standardised(np.arange(8.0)[:, None] + 3), atol=1e-6
     )
+    wide = write_vectors(tmp_path / "theirs", "points", np.ones((8, 2)))
+    with pytest.raises(UserError, match=r"^--data: .* has vectors of 2 numbers, takes 1, the mod"):
+        model.examples(wide, None)
 
 
 def test_a_vector_far_from_zero_keeps_its_digits(tmp_path):

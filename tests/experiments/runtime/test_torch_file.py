@@ -113,3 +113,24 @@ def test_a_file_that_is_cut_is_damaged(part, tmp_path):
 def test_there_is_no_file(tmp_path):
     with pytest.raises(UserError, match=r"a\.pth: no such file"):
         load(tmp_path / "a.pth")
+    with pytest.raises(IsADirectoryError):
+        load(tmp_path)
+
+
+class View(pickle.Pickler):
+    """Writes None as a storage that is a view of another."""
+
+    def persistent_id(self, obj):
+        return ("storage", 4, "0", "cpu", 4, ("0", 0, 4)) if obj is None else None
+
+
+def test_a_pickle_of_something_else(tmp_path):
+    file, content = tmp_path / "a.pth", io.BytesIO()
+    View(content, protocol=2).dump([None])
+    for written, why in (
+        (zipped(content.getvalue()), "storages that are views"),
+        (pickle.dumps([1, 2]), "does not begin as one of PyTorch"),
+    ):
+        file.write_bytes(written)
+        with pytest.raises(UserError, match=why):
+            load(file)

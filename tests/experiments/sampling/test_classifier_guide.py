@@ -164,6 +164,7 @@ def test_bad_guides_are_one_line(trained, classifier, capsys, flags, words):
         (["--config.training.objective=denoising"], ["which returns logits", "states: adm, dit"]),
         (["--config.model.conditional=False"], ["model.conditional: got False, takes True"]),
         (["--config.training.sample_every=5"], ["training.sample_every: got 5, takes 0"]),
+        (["--config.training.evaluate_every=3"], ["training.evaluate_every: got 3, takes 0"]),
         (["--config.training.times=log_normal"], ["training.times: got 'log_normal'", "uniform"]),
         (["--config.data.source=toy:checkerboard"], ["model.conditional", "neither labels"]),
         (["--config.data.source=toy:regression"], ["vectors from toy:regression", "cond_dim"]),

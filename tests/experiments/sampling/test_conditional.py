@@ -11,6 +11,7 @@ from experiments.cli import main
 from experiments.config_schema.flags import load_experiment
 from experiments.data import load
 from experiments.errors import UserError
+from experiments.likelihood import measure
 from experiments.sampling.conditions import parse_classes, parse_vector
 from tests.experiments.conftest import train
 from tests.experiments.sampling.test_sampling_flags import draw
@@ -63,10 +64,13 @@ def test_guidance_is_between_the_null_and_beyond_the_condition(conditional, tmp_
     np.testing.assert_allclose(drawn[2, 3], extrapolated, atol=4 * 3 * 6e-8 / 0.0066)
 
 
-def test_likelihood_is_of_the_examples_own_classes(conditional, tmp_path):
+def test_likelihood_is_of_the_examples_own_classes(conditional, tmp_path, monkeypatch, capsys):
     """Each example's density under its label is the one that --classify finds for that class."""
     how = ["likelihood", f"--workdir={conditional}", "--limit=20", "--devices=1", "--steps=6"]
-    assert main([*how, "--divergence=exact"]) == 0
+    with monkeypatch.context() as patched:  # it says how long it takes where it takes long
+        patched.setattr(measure, "_MANY_DIMENSIONS", 2)
+        assert main([*how, "--divergence=exact"]) == 0
+    assert "'exact' takes 2 products an evaluation, about 0.0 hours" in capsys.readouterr().err
     assert main([*how, "--divergence=exact", "--classify"]) == 0
     (own,) = (np.load(p) for p in conditional.glob("likelihood/test-*.npz"))
     (all_,) = (np.load(p) for p in conditional.glob("likelihood/classify-*.npz"))
@@ -190,6 +194,15 @@ def test_other_data_to_classify_are_of_the_models_classes(conditional, tmp_path,
     np.savez(tmp_path / "set.npz", points=points, labels=np.array([0, 1, 2, 11]))
     line = line_of(capsys, *how[:-1], f"--data=npz:{tmp_path / 'set.npz'}")
     assert "has 12 classes, takes at most 8" in line
+    np.savez(tmp_path / "set.npz", points=points)  # of which nobody knows what is right
+    data = f"--data=npz:{tmp_path / 'set.npz'}"
+    assert main([*how, data]) == 0
+    assert capsys.readouterr().out.startswith("4 examples classified\n")
+    line = line_of(capsys, *how[:2], data)
+    assert line.endswith("set.npz has no labels, which the model takes")
+    np.savez(tmp_path / "set.npz", points=points + 1e30)
+    line = line_of(capsys, *how[:-1], data).splitlines()[-1]
+    assert "--classify: none of 4 examples has finite log-densities" in line
 
 
 def test_interpolated_rows_have_one_class_each(conditional, tmp_path):

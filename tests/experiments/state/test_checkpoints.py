@@ -1,5 +1,6 @@
 """Checkpoints, read in parts."""
 
+import resource
 import shutil
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.errors import UserError
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.train_state import TrainState
 from experiments.state.trees import flatten
@@ -62,3 +64,46 @@ def test_a_checkpoint_whose_structure_nobody_wrote_down(folder, tmp_path):
         found = checkpoints.restore(abstract(4))
     for path, leaf in flatten(found).items():
         np.testing.assert_array_equal(leaf, flatten(state(4))[path])
+
+
+def test_an_empty_folder_holds_none(tmp_path):
+    with (
+        Checkpoints(tmp_path, writer=True) as checkpoints,
+        pytest.raises(UserError, match="holds no checkpoint, takes one; run train first"),
+    ):
+        checkpoints.restore(abstract(4))
+
+
+def noise(width):
+    """A state that no compression makes smaller."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape), jnp.float32), state(width))
+
+
+def test_a_full_disk_loses_what_it_has_no_room_for_alone(tmp_path, capsys):
+    """Which is said with the next one; a limit on file sizes stands for the disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Checkpoints(tmp_path / "checkpoints", writer=True) as checkpoints:
+        checkpoints.save(1, noise(4))
+        checkpoints.wait()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        try:
+            checkpoints.save(2, noise(10_000))
+            with pytest.raises(UserError, match=r"step 3 could not be .* step 1 is whole"):
+                checkpoints.save(3, noise(10_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "checkpoint of step 2 could not be written" in capsys.readouterr().err
+        checkpoints.save(4, noise(10_000))
+        checkpoints.wait()
+        assert checkpoints.steps == [1, 4]
+
+
+def test_a_checkpoint_that_says_nothing_of_its_structure(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "checkpoints")
+    (tmp_path / "checkpoints" / "1" / "state" / "_METADATA").write_bytes(b"")
+    with (
+        Checkpoints(tmp_path / "checkpoints") as checkpoints,
+        pytest.raises(UserError, match=r"checkpoints/1: the checkpoint cannot be read"),
+    ):
+        checkpoints.restore(abstract(4))

@@ -32,6 +32,10 @@ def test_a_changed_field_is_refused_or_accepted_by_name(trained, tmp_path, capsy
     assert "--accept=training.batch_size" in capsys.readouterr().err
     assert train(tmp_path / "run", *CHANGED, "--accept=training.batch_siz") == 2
     assert "'training.batch_size'" in capsys.readouterr().err
+    # A rate that falls to its end: with another end it falls differently.
+    falls = ["--config.training.schedule=cosine", "--accept=training.schedule"]
+    assert train(tmp_path / "run", CHANGED[0], *falls) == 2
+    assert "training.num_steps = 6, not 8; takes" in capsys.readouterr().err
     assert train(tmp_path / "run", *CHANGED, "--accept=training.batch_size") == 0
     assert resolve(Workdir(tmp_path / "run").load()).training.batch_size == 8
 

@@ -164,3 +164,11 @@ def test_times_that_single_examples_decide_are_refused():
     ):
         objective(sdes["vp"](), Linear(), times="log_normal", sample_every=0).check()
     objective(sdes["vp"](), Linear(), sample_every=0).check()
+
+
+def test_vectors_are_no_classes():
+    network = Linear()
+    config = with_model(experiment(objective="classifier", sample_every=0), network)
+    vectors = Split.of(np.zeros((2, 1)), vectors=np.eye(2), cond_mean=(0, 0), cond_std=(1, 1))
+    with pytest.raises(UserError, match=r"^data\.source: .* has vectors, .* takes labels$"):
+        Classification(config, sdes["vp"](), network, vectors).check()

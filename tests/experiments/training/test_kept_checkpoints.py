@@ -73,3 +73,16 @@ def test_averages_by_name_and_of_any_width(averaged, capsys):
     command = ["sample", f"--workdir={averaged}", "--average=half_lif:0.2"]
     assert main(command) == 2
     assert "'half_life:0.2'" in capsys.readouterr().err
+
+
+def test_an_average_of_any_width_needs_a_snapshot_before_its_checkpoint(averaged, tmp_path, capsys):
+    """Older ones were removed, and then the newest checkpoint."""
+    shutil.copytree(averaged, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")
+    *older, _ = sorted((tmp_path / "run" / "averages").glob("*.npz"))
+    for file in older:
+        file.unlink()
+    command = ["sample", f"--workdir={tmp_path / 'run'}", "--average=power:0.11", "--devices=1"]
+    assert main(command) == 2
+    line = capsys.readouterr().err
+    assert "--average: got power:0.11, takes one of ('0.999', 'half_life:0.2', 'power:0.1')" in line

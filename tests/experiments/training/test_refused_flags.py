@@ -18,10 +18,22 @@ from tests.experiments.conftest import TOY
         (["--config.training.optimizer=adm"], ["training.optimizer", "'adam'"]),
         (["--config.data.crop=left"], ["data.crop", "'left'"]),
         (["--config.data.crop=random"], ["data.crop", "'random'", "toy:moons"]),
+        (
+            ["--config.data.crop=random", "--config.data.stream=False"],
+            ["data.crop: got 'random' with data.stream False, takes 'center'"],
+        ),
         (["--coordinator=localhost:1"], ["--num_processes", "not given"]),
         (
             ["--coordinator=localhost:1", "--num_processes=2", "--process_id=1", "--wait=0.1"],
             ["localhost:1", "did not answer"],
+        ),
+        (
+            ["--coordinator=localhost:1", "--num_processes=2", "--process_id=2"],
+            ["--process_id: got 2, takes 0 to 1"],
+        ),
+        (
+            ["--coordinator=here", "--num_processes=2", "--process_id=1"],
+            ["--coordinator: got 'here', takes HOST:PORT"],
         ),
         (["--init_from=nowhere"], ["training.init_from", "nowhere", "no experiment"]),
     ],

@@ -1,6 +1,7 @@
 """Runs that are stopped, killed, damaged or fed bad data, and that go on all the same."""
 
 import fcntl
+import importlib.util
 import itertools
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import sys
 import zlib
 
 import numpy as np
+import portalocker
 
 from experiments.cli import main
 from experiments.data import Split
@@ -149,11 +151,34 @@ def test_too_many_skipped_updates_stop_the_run(tmp_path, capsys):
     assert "training.learning_rate" in error
 
 
+# A thousand zeros as zstd has them, which Python reads from 3.14 on, or by a package.
+ZSTD = bytes.fromhex("28b52ffd60e8024d00001000000100e32b8005")
+KNOWS_ZSTD = sys.version_info >= (3, 14) or importlib.util.find_spec("zstandard") is not None
+
+
 def test_cut_entries_of_the_compilation_cache_are_removed(tmp_path):
     whole = zlib.compress(bytes(1000))
     (tmp_path / "a-cache").write_bytes(whole)
     (tmp_path / "b-cache").write_bytes(whole[:-3])
     (tmp_path / "c-cache").write_bytes(b"")
-    assert sorted(compile_cache.repair(tmp_path)) == ["b-cache", "c-cache"]
+    (tmp_path / "d-cache").write_bytes(b"no stream")
+    (tmp_path / "e-cache").write_bytes(ZSTD)
+    (tmp_path / "f-cache").write_bytes(ZSTD[:-3])
+    broken = ["b-cache", "c-cache", "d-cache", *["f-cache"] * KNOWS_ZSTD]
+    assert sorted(compile_cache.repair(tmp_path)) == broken
     assert compile_cache.repair(tmp_path) == []
     assert (tmp_path / "a-cache").exists()
+    assert (tmp_path / "e-cache").exists()
+    (tmp_path / "g-cache").mkdir()  # what cannot be read stays
+    assert compile_cache.repair(tmp_path) == []
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch, capsys):
+    def none(*_):
+        raise portalocker.LockException("No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", none)
+    assert train(tmp_path / "run") == 2
+    line = capsys.readouterr().err
+    assert ".lock: cannot be locked (No locks available)" in line
+    assert line.count("\n") == 1

@@ -63,6 +63,9 @@ def test_only_one_kind_has_a_derivative_forwards(float64):
     np.testing.assert_allclose(tangent, direct(dx, w), rtol=1e-11, atol=1e-11)
     with pytest.raises(TypeError, match="custom_vjp"):
         jax.jvp(lambda x: winograd.winograd_vjp(x, w), (x,), (dx,))
+    # Which the other has not; it is called without a derivative all the same.
+    value = jax.jit(winograd.winograd_vjp)(x, w)
+    np.testing.assert_allclose(value, direct(x, w), rtol=1e-11, atol=1e-11)
 
 
 def test_rounding_is_a_few_times_that_of_the_direct_sum():
