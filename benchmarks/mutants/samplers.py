@@ -170,8 +170,8 @@ MUTANTS: list[Mutant] = [
     Mutant(
         "a fitted grid that is the uniform one",
         "samplers/fitted_grid.py",
-        "FittedGrid(sde.noise_to_signal(problem.grid(a)), ",
-        "FittedGrid(sde.noise_to_signal(problem.grid(0 * a)), ",
+        "problem.grid(jnp.asarray(a))",
+        "problem.grid(0 * jnp.asarray(a))",
         (f"{_FITTED}::test_what_is_kept_errs_less_on_other_latents",),
     ),
     Mutant(
