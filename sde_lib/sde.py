@@ -155,8 +155,9 @@ class SDE(Pytree, abc.ABC):
         return jnp.clip(t - jnp.where(jnp.isfinite(step), step, 0.0), 0.0, 1.0)
 
     @of_times
+    @jax.jit
     def time_of_noise_to_signal(self, noise_to_signal: AnyTimes) -> Times:
-        """The t in [0, 1] at which σ/α = noise_to_signal."""
+        """The t in [0, 1] at which σ/α = noise_to_signal, found by one program."""
         return self.time_of_log_snr(-2 * jnp.log(noise_to_signal))
 
     def drift_coefficient(self, t: AnyTimes) -> Times:

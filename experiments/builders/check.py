@@ -184,7 +184,10 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
         share, c = _lost_and_given(parameterization, conditionings[conditioning], process, t, std)
     if not (share < 1).all():
         others = {other: build_parameterization(other, std) for other in parameterizations}
-        shares = {other: rounding(others[other], process, t, std) for other in others}
+        shares = {
+            other: _lost_and_given(others[other], conditionings[conditioning], process, t, std)[0]
+            for other in others
+        }
         takes = ", ".join(other for other in others if (shares[other] < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "

@@ -10,7 +10,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from experiments.config_schema.lookup import construct, lookup
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
@@ -201,13 +200,7 @@ def check_attention(net: nn.Module, shape: tuple[int, ...]) -> None:
 
 def t_min_of(given: float | None, noise_to_signal: float, process: SDE) -> float:
     """The time that was given, else the time at which σ/α has this value."""
-    return float(_time_of(process, noise_to_signal)) if given is None else given
-
-
-@jax.jit
-def _time_of(process: SDE, noise_to_signal: Array | float) -> Array:
-    """One program for all numbers of an SDE."""
-    return process.time_of_noise_to_signal(jnp.asarray(noise_to_signal, dtype=float))
+    return float(process.time_of_noise_to_signal(noise_to_signal)) if given is None else given
 
 
 def training_t_min(experiment: Experiment, process: SDE) -> float:

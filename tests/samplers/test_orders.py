@@ -64,7 +64,7 @@ def test_restart_errs_by_its_own_steps():
     denoised = alpha**2 * data.variance**2 / (alpha**2 * data.variance + sigma**2)
 
     def error(num_steps, own):
-        grid = grids["log_snr"](sde, num_steps, t_min, T_MAX)
+        grid = jax.jit(grids["log_snr"], static_argnums=1)(sde, num_steps, t_min, T_MAX)
         return driven(sde, Restart(num_steps=own), None, data)(grid, 0.0)[1] / denoised - 1
 
     assert Restart().convergence_order == 0

@@ -25,7 +25,7 @@ from sde_lib import VP, Prediction, sdes
 from tests.cases import mixture
 
 SDE, KEY, T_MIN, STD = VP(), jax.random.key(0), 1e-2, 0.8
-GRID = grids["log_snr"](SDE, 6, T_MIN)
+GRID = jax.jit(grids["log_snr"], static_argnums=1)(SDE, 6, T_MIN)
 FLOW = FlowSampler(
     integrator=RungeKutta(steps=ByTolerance(rtol=1e-4, atol=1e-4)), t_min=T_MIN, data_std=STD
 )

@@ -16,7 +16,9 @@ from tests.cases import gaussian
 NUM, CODEC, WIDTH = 2048, PixelCodec(4), 0.5  # four grey levels in [-1, 1]
 SDE, ORACLE = VP(), gaussian()
 # Where the density is not low, so that the place in the bin does not matter too much.
-VALUES = CODEC.decode(np.asarray(ORACLE.sample(jax.random.key(0), (NUM, 2))))
+VALUES = CODEC.decode(
+    np.asarray(jax.jit(ORACLE.sample, static_argnums=1)(jax.random.key(0), (NUM, 2)))
+)
 PIXELS = Split.of(VALUES, levels=4)
 
 

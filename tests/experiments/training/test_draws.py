@@ -68,7 +68,7 @@ def test_dequantization_fills_the_bins_in_training():
     values = jnp.asarray(np.random.default_rng(0).integers(0, 16, (1000, 1)), jnp.uint8)
     for asked in (True, False):
         config = experiment(data={"dequantization": asked})
-        drawn = denoising(config, levels=16).draw(jax.random.key(1), Batch(values))
+        drawn = jax.jit(denoising(config, levels=16).draw)(jax.random.key(1), Batch(values))
         place = np.asarray((drawn.data + 1) * 8 - values).ravel()
         if asked:
             assert stats.kstest(place, "uniform").pvalue > 1e-4
