@@ -34,17 +34,6 @@ def test_folder_with_an_image_outside_of_sub_folders_has_no_labels(tmp_path):
     assert data.load(f"folder:{tmp_path}", "train").labels is None
 
 
-def test_folder_with_train_and_test_is_split_by_them(tmp_path):
-    for k, name in enumerate(["train/cat/a.png", "train/dog/b.png", "test/dog/c.png"]):
-        draw(tmp_path / name, fill=k)
-    train, test = (data.load(f"folder:{tmp_path}", split) for split in ("train", "test"))
-    assert train.values[:, 0, 0, 0].tolist() == [0, 1]
-    assert train.labels.tolist() == [0, 1]
-    assert test.values[:, 0, 0, 0].tolist() == [2]
-    assert test.labels.tolist() == [1]
-    assert train.num_classes == test.num_classes == 2
-
-
 def test_folder_follows_links(tmp_path):
     for name in "ab":
         draw(tmp_path / "elsewhere" / f"{name}.png")
