@@ -80,7 +80,11 @@ class AblationFolder:
         Raises:
           UserError: the folder holds no ablation, or its list of cells is damaged.
         """
-        return tuple(CellRecord(**cell) for cell in self._read("cells.json"))
+        try:
+            return tuple(CellRecord(**cell) for cell in self._read("cells.json"))
+        except TypeError as error:
+            file = self.path / "cells.json"
+            raise UserError(f"{file}: takes a list of cells as ablate writes it") from error
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
@@ -91,6 +95,16 @@ class AblationFolder:
         """
         there = [cell for cell in self.cells if self.file(cell.result).is_file()]
         return {cell.digest: self.result(cell) for cell in there}
+
+    def check(self) -> None:
+        """Stop where what it says of a cell is damaged, so that no work goes before it is told.
+
+        Raises:
+          UserError: as of `results`.
+        """
+        for cell in self.cells:
+            if self.file(cell.result).is_file():
+                self.result(cell)
 
     def result(self, cell: CellRecord) -> dict[str, Any]:
         """What results/HASH.json of a cell holds.

@@ -102,6 +102,7 @@ def _has_run(ablation: "Ablation", options: argparse.Namespace) -> bool:
     from experiments.ablation.run_cell import StoppedError
     from experiments.display.pictures import provenance
 
+    ablation.folder.check()
     if options.jobs and options.jobs > 1:
         flags = [f"--devices={options.devices}"] if options.devices else []
         flags += ["--retry"] * options.retry

@@ -47,3 +47,21 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     assert "holds something else than an ablation" in capsys.readouterr().err
     assert ablate(tmp_path) == 2
     assert "holds no ablation" in capsys.readouterr().err
+
+
+def test_damaged_files_are_told_before_any_work(tmp_path, capsys):
+    assert ablate(tmp_path, *ASKED, "--print_commands") == 0
+    cells = tmp_path / "cells.json"
+    result = tmp_path / AblationFolder(tmp_path).cells[0].result
+    result.parent.mkdir(exist_ok=True)
+    whole = cells.read_text(encoding="utf-8")
+    for file, text, line in (
+        (cells, "[{", "not valid JSON"),
+        (cells, '[{"x": 1}]', "takes a list of cells"),
+        (result, "{", "not valid JSON"),
+    ):
+        cells.write_text(whole, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
+        assert ablate(tmp_path) == 2
+        assert f"{file}: {line}" in capsys.readouterr().err
+        assert not (tmp_path / "models").exists()
