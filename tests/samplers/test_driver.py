@@ -20,6 +20,7 @@ from samplers import (
     correctors,
     grids,
     noise,
+    progress,
     sample,
     solvers,
 )
@@ -220,6 +221,22 @@ def test_progress_bar(monkeypatch):
     assert [(bar.total, bar.n, bar.closed) for bar in bars] == [(7, 7, True)]
     # The bar is another program, so its float32 may be fused in another way.
     assert_allclose(loud, silent, atol=1e-5)
+
+
+def test_there_is_no_bar_where_jax_names_no_cpu(monkeypatch):
+    """JAX calls the host through a CPU device, and stops the program that does where there is none,
+    as with JAX_PLATFORMS=cuda.
+    """
+
+    def calls_host():
+        return "callback" in str(jax.make_jaxpr(lambda number: progress.report(number, 7))(0))
+
+    def no_cpu(**_):
+        raise RuntimeError("Unknown backend cpu")
+
+    assert calls_host()
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    assert not calls_host()
 
 
 def test_the_path_is_of_what_the_data_are_taken_to_be():
