@@ -169,7 +169,7 @@ class _Run:
     def to_end(self, state: TrainState) -> Ended:
         """Update until `num_steps`, logging, sampling and saving on the way."""
         config, step = self.config, int(state.step)
-        train_step = self._step()
+        begun, train_step = step, self._step()
         with contextlib.ExitStack() as stack:
             pipeline = self._pipeline(step)
             stack.callback(pipeline.close)
@@ -185,6 +185,8 @@ class _Run:
                 if last or step % config.log_every == 0:
                     log.line(step, fetch(metrics))
                     _check_finite(config, int(fetch(state.sums.longest)), step)
+                elif step - count == begun:
+                    log.throughput.restart(step)  # until now it was compiling
                 if config.evaluate_every and step % config.evaluate_every == 0:
                     self._evaluate(state, step, log)
                 if config.sample_every and step % config.sample_every == 0:

@@ -16,14 +16,23 @@ import portalocker
 from experiments.cli import main
 from experiments.data import Split
 from experiments.runtime import compile_cache
+from experiments.training.input_pipeline import Throughput
 from tests.experiments.conftest import metrics_of, state_of, train
 from tests.experiments.training.stopped import same, stop_before
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
     """SIGTERM, in the middle between two lines of metrics, whose sums are part of the state; then
-    Ctrl-C.
+    Ctrl-C. Its throughput is counted from the end of the first call, which compiles, on.
     """
+    counted_from: list[int] = []
+    restart = Throughput.restart
+
+    def restarted(self, step):
+        counted_from.append(step)
+        restart(self, step)
+
+    monkeypatch.setattr(Throughput, "restart", restarted)
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     for call, number, step in ((3, signal.SIGTERM, 3), (2, signal.SIGINT, 5)):
         with monkeypatch.context() as patched:
@@ -36,6 +45,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(trained, tmp_path, monkeypa
         assert signal.set_wakeup_fd(-1) == -1
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2, 4]
     assert train(tmp_path / "run") == 0
+    # Of three runs, the last two of which begin a step before a line.
+    assert counted_from == [0, 1, 2, 3, 4, 5, 6]
     same(tmp_path / "run", trained)
 
 
