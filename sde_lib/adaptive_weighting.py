@@ -47,7 +47,8 @@ def init(bins: int) -> BinnedLoss:
 
 def weights(state: BinnedLoss, u: PerExample) -> PerExample:
     """The weights w [B] of eq. 1 at u [B], by which to multiply the losses of the next batch."""
-    seen = state.counts > 0
+    # Below tiny some processors round to 0 and some do not.
+    seen = state.counts >= jnp.finfo(state.counts.dtype).tiny
     mean = jnp.sum(jnp.where(seen, state.means, 0.0)) / jnp.maximum(jnp.sum(seen), 1)
     # A bin whose loss is 0 has nothing to learn.
     floor = jnp.maximum(mean / MAX_WEIGHT, jnp.finfo(state.means.dtype).tiny)
