@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float, Int, Key
 from samplers import brownian, noise
 from samplers.coordinates.angle import Angle
 from samplers.integrators.step_control import error_size, where
-from samplers.sampler import Sampler, Samples
+from samplers.sampler import Sampler, Samples, check_no_path
 from sde_lib import SDE, Model, expand, number, static
 
 _SAFETY, _SHRINK, _GROW = 0.8, 0.2, 3.0
@@ -94,8 +94,7 @@ class AdaptiveSDESampler(Sampler):
     ) -> Samples:
         """Samples of `shape` [B, ...]: `Sampler.draw`, as one compiled program."""
         del progress
-        if keep:
-            raise ValueError(f"keep: got {keep}, takes 0 where examples choose their own steps")
+        check_no_path(keep)
         keys = noise.example_keys(key, jnp.arange(shape[0]) if indices is None else indices)
         if latents is None:
             latents = noise.normal(noise.stream(keys, "latent"), 0, shape[1:])

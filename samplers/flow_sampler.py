@@ -11,7 +11,7 @@ from samplers import noise
 from samplers.divergence import Divergence
 from samplers.integrators.integrator import Integrator
 from samplers.probability_flow import ProbabilityFlow
-from samplers.sampler import Sampler, Samples
+from samplers.sampler import Sampler, Samples, check_no_path
 from sde_lib import SDE, Model, static
 
 
@@ -54,8 +54,7 @@ class FlowSampler(Sampler):
     ) -> Samples:
         """Samples of `shape` [B, ...]: `Sampler.draw`."""
         del progress
-        if keep:
-            raise ValueError(f"keep: got {keep}, takes 0 where examples choose their own steps")
+        check_no_path(keep)
         indices = jnp.arange(shape[0]) if indices is None else indices
         if latents is None:
             latents = noise.latents(key, indices, shape[1:])

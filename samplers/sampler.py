@@ -34,6 +34,16 @@ class Samples(NamedTuple):
     path: Float[Array, "batch kept *shape"] | None = None
 
 
+def check_no_path(keep: int) -> None:
+    """Stop a path that is asked of a sampler whose examples choose their own steps.
+
+    Raises:
+      ValueError: `keep` is not 0.
+    """
+    if keep:
+        raise ValueError(f"keep: got {keep}, takes 0 where examples choose their own steps")
+
+
 class Sampler(Pytree, abc.ABC):
     """Draws samples of a model under an SDE. It is built once and draws any number of batches."""
 

@@ -156,14 +156,17 @@ def _check_fields(process: SDE, names: tuple[str, ...]) -> None:
 
 
 @partial(jax.jit, static_argnames=("conditioning", "std"))
-def _lost_and_given(
+def _rounding_and_conditioning(
     parameterization: Parameterization,
     conditioning: Callable[[SDE, Array], Array],
     process: SDE,
     t: Array,
     std: float,
 ) -> tuple[Array, Array]:
-    """At times t [T]: the share of rounding, and what the network is given."""
+    """At times t [T]: the share that is rounding, and what the network is given for the time.
+
+    One program for both, so that a check compiles one for each SDE.
+    """
     return rounding(parameterization, process, t, std), conditioning(process, t)
 
 
@@ -176,19 +179,17 @@ def check_parameterization(experiment: Experiment, process: SDE) -> None:
     """
     name, conditioning = experiment.model.parameterization, experiment.model.conditioning
     std = experiment.data.std
-    parameterization = build_parameterization(name, std)
     ends = training_t_min(experiment, process), sampling_t_min(experiment.sampling, process), 1.0
     t, where = jnp.array(ends), f"at a time from {min(ends):.3g} to 1"
 
-    with blaming(f"model.parameterization: {name}"):
-        share, c = _lost_and_given(parameterization, conditionings[conditioning], process, t, std)
+    def measured(name: str) -> tuple[Array, Array]:
+        parameterization, given = build_parameterization(name, std), conditionings[conditioning]
+        with blaming(f"model.parameterization: {name}"):
+            return _rounding_and_conditioning(parameterization, given, process, t, std)
+
+    share, c = measured(name)
     if not (share < 1).all():
-        others = {other: build_parameterization(other, std) for other in parameterizations}
-        shares = {
-            other: _lost_and_given(others[other], conditionings[conditioning], process, t, std)[0]
-            for other in others
-        }
-        takes = ", ".join(other for other in others if (shares[other] < 1).all())
+        takes = ", ".join(other for other in parameterizations if (measured(other)[0] < 1).all())
         raise UserError(
             f"model.parameterization: got {name!r}, whose data or noise sde.name "
             f"{experiment.sde.name!r} makes infinite {where}; takes {takes}"
