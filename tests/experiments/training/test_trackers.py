@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ class Runs(Recorder):
 @pytest.fixture
 def packages(monkeypatch):
     """The three packages, as recorders by name."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, None))
     found = {"wandb": Recorder(), "trackio": Recorder(), "mlflow": Runs()}
     client = types.ModuleType("mlflow")
     client.MlflowClient = lambda uri: (
