@@ -128,6 +128,8 @@ def box_filter(pixels: np.ndarray, side: int) -> np.ndarray:
       float64 [side, side, C], rounded once.
     """
     height = len(pixels)
+    if side == height:
+        return pixels.astype(np.float64)
     sums = _sums_over_lengths(pixels.astype(np.int64), side)
     sums = _sums_over_lengths(sums.swapaxes(0, 1), side).swapaxes(0, 1)
     return sums / height**2
