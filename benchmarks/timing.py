@@ -28,8 +28,8 @@ def seconds(call: Callable[[], Any]) -> float:
 def in_turns(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """What each call returned in each round; which goes first alternates."""
     results: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds):
-        for name in list(calls)[:: -1 if turn % 2 else 1]:
+    for number in range(rounds):
+        for name in list(calls)[:: -1 if number % 2 else 1]:
             results[name].append(calls[name]())
     return results
 

@@ -155,16 +155,16 @@ def test_rounding_tells_where_a_prediction_is_lost():
     """Of the state r ≈ σ, in data x/α over s: 2⁻²⁴ σ/(α s); in noise x/σ: 2⁻²⁴ r/σ."""
 
     @partial(jax.jit, static_argnums=0)
-    def lost(names, sde, t):
+    def share(names, sde, t):
         return {name: rounding(make(name, 0.5), sde, t, 0.5) for name in names}
 
     vp, t = sdes["vp"](), np.array([1e-5, 1.0], np.float32)
     n = np.asarray(vp.noise_to_signal(t), np.float64)
     r = np.hypot(1, n / 0.5)  # over α s
-    under_vp = lost(("noise", "data"), vp, t)
+    under_vp = share(("noise", "data"), vp, t)
     np.testing.assert_allclose(under_vp["noise"], 2**-24 * r, rtol=1e-3)
     np.testing.assert_allclose(under_vp["data"], 2**-24 * r * 0.5 / n, rtol=1e-3)
-    under_flow = lost(tuple(parameterizations), sdes["flow"](), np.array([0, 1e-3, 1], np.float32))
+    under_flow = share(tuple(parameterizations), sdes["flow"](), np.array([0, 1e-3, 1], np.float32))
     for name, found in jax.device_get(under_flow).items():
         assert (found[1:] < 1e-3).all() == (name in ("data", "v", "velocity", "edm")), name
     assert under_flow["data"][0] == np.inf

@@ -226,8 +226,8 @@ def test_grey_with_alpha_takes_the_colours_of_its_background(tmp_path):
         split = data.open_split(source, "all", background=name)
         assert whole.shape == split.shape == (256, 256, channels)
         np.testing.assert_array_equal(split.read(np.arange(2)).values, whole.values)
-        under = (128,) if channels == 1 else BACKGROUND
-        np.testing.assert_array_equal(whole.values[0, 0], np.tile(under, (256, 1)))  # alpha is 0
+        over = (128,) if channels == 1 else BACKGROUND
+        np.testing.assert_array_equal(whole.values[0, 0], np.tile(over, (256, 1)))  # alpha is 0
         np.testing.assert_array_equal(whole.values[0, -1, :, 0], np.arange(256))  # alpha is 255
 
 

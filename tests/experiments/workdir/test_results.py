@@ -78,7 +78,7 @@ def test_what_differs_in_what_is_drawn_differs_in_the_name(workdir, draws, tmp_p
     np.save(tmp_path / "times.npy", np.array([1.0, 0.4, 0.1, 0.01]))
     np.save(tmp_path / "others.npy", np.array([1.0, 0.4, 0.2, 0.01]))
     np.savez(tmp_path / "z.npz", latents=np.zeros((20, 2), np.float32))
-    chosen = {
+    flags = {
         "adams-4steps-seed0": [],
         "adams-4steps-seed1": ["--seed=1"],
         "adams-4steps-log_snr-seed0": ["--grid=log_snr"],
@@ -96,14 +96,14 @@ def test_what_differs_in_what_is_drawn_differs_in_the_name(workdir, draws, tmp_p
         "adams-4steps-seed0  ": [f"--latents={tmp_path / 'z.npz'}"],
         "adams-4steps-seed0   ": ["--config.sampling.t_min=0.01"],
     }
-    for arguments in chosen.values():
+    for arguments in flags.values():
         solver = [] if any("--solver" in a for a in arguments) else ["--solver=adams"]
         command = ["sample", f"--workdir={workdir}", "--devices=1", *solver, *arguments]
         assert main(command) == 0, capsys.readouterr().err
-    assert len(draws) == len(chosen)
+    assert len(draws) == len(flags)
     names = sorted(path.stem for path in (workdir / "samples").glob("*.npz"))
     assert sorted(name[: -len("-12345678")] for name in names) == sorted(
-        f"step6-{name.strip()}".replace("snr-0.1", "snr=0.1") for name in chosen
+        f"step6-{name.strip()}".replace("snr-0.1", "snr=0.1") for name in flags
     )
     report = json.loads((workdir / "samples" / f"{names[0]}.json").read_text(encoding="utf-8"))
     assert report["protocol"]["step"] == 6

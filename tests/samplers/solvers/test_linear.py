@@ -87,8 +87,8 @@ def test_where():
     steps = Steps.of_grid(jnp.array([0.9, 0.5, 0.1]))
     ddim = Row.ddim(VP(), steps, 2)
     hold = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), Row.hold(2))
-    chosen = Row.where(jnp.array([True, False]), ddim, hold)
-    for got, ours, theirs in zip(chosen, ddim, hold, strict=True):
+    rows = Row.where(jnp.array([True, False]), ddim, hold)
+    for got, ours, theirs in zip(rows, ddim, hold, strict=True):
         assert_array_equal(got[0], ours[0])
         assert_array_equal(got[1], theirs[1])
 
