@@ -19,27 +19,53 @@ def init_params(key: Array, network: nn.Module, shape: tuple[int, ...]) -> Any:
     run operation by operation, so that each is compiled once for all layers of a size: as one
     program, the hundreds of draws of a deep U-Net take longer to compile than to make.
     """
-    given = (key, *_example(network, shape))
-    traced = jax.jit(network.init).trace(*given)
-    program = ClosedJaxpr(_needed(traced.jaxpr.jaxpr), traced.jaxpr.consts)
-    values = jaxpr_as_fun(program)(*jax.tree.leaves(given))
-    return jax.tree.unflatten(jax.tree.structure(traced.out_info), values)["params"]
+    program, made = _traced(network, shape, _abstract(key))
+    values = jaxpr_as_fun(program)(key, *jax.tree.leaves(_example(network, shape)))
+    return jax.tree.unflatten(jax.tree.structure(made), values)["params"]
 
 
 def abstract_params(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """The shapes and types of what `init_params` returns; nothing is computed."""
-    tree = _abstract(network, shape, jax.dtypes.canonicalize_dtype(float))
-    return jax.tree.map(lambda leaf: leaf, tree)
+    _, made = _traced(network, shape, _abstract(jax.random.key(0)))
+    return jax.tree.map(_abstract, made["params"])
+
+
+def _traced(
+    network: nn.Module, shape: tuple[int, ...], key: jax.ShapeDtypeStruct
+) -> tuple[ClosedJaxpr, Any]:
+    """The program that makes the parameters, and the shapes of the collections that it returns.
+
+    Traced once: a command asks several times, and a deep network takes a second each.
+
+    Args:
+      network, shape: as of `init_params`.
+      key: the shape and type of its key.
+    """
+    try:
+        hash(network)
+    except TypeError:  # it has a list, say
+        return _trace(network, shape, key)
+    return _trace_once(network, shape, key, jax.dtypes.canonicalize_dtype(float))
 
 
 @functools.lru_cache(maxsize=32)
-def _abstract(network: nn.Module, shape: tuple[int, ...], _: Any) -> Any:
-    """Traced once: a command asks several times, and a deep network takes a second each.
+def _trace_once(
+    network: nn.Module, shape: tuple[int, ...], key: jax.ShapeDtypeStruct, _: Any
+) -> tuple[ClosedJaxpr, Any]:
+    """As `_trace`, for a type of floats, which is another under `jax.enable_x64`."""
+    return _trace(network, shape, key)
 
-    Args:
-      _: the type of a float, which is another under `jax.enable_x64`.
-    """
-    return jax.eval_shape(network.init, jax.random.key(0), *_example(network, shape))["params"]
+
+def _trace(
+    network: nn.Module, shape: tuple[int, ...], key: jax.ShapeDtypeStruct
+) -> tuple[ClosedJaxpr, Any]:
+    traced = jax.jit(network.init).trace(key, *_example(network, shape))
+    program = ClosedJaxpr(_needed(traced.jaxpr.jaxpr), traced.jaxpr.consts)
+    return program, traced.out_info
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
 
 
 def _example(network: nn.Module, shape: tuple[int, ...]) -> tuple[Array, Array, Condition | None]:
