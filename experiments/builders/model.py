@@ -4,7 +4,9 @@ The sections `sde` and `model` hold the fields of the class that they name
 (`config_schema.named_sections`).
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +17,7 @@ from experiments.config_schema.lookup import construct, lookup
 from experiments.config_schema.sde_defaults import TRAINING_NOISE_TO_SIGNAL
 from experiments.config_schema.sections import Experiment, ModelConfig, SDEConfig
 from experiments.data import Split
-from experiments.errors import UserError, as_user_error, blaming
+from experiments.errors import UserError, as_user_error, blaming, first_line
 from models import Classifier, Parameterization, ScoreModel, networks, outputs, parameterizations
 from sde_lib import SDE, Condition, declared, sdes
 
@@ -31,6 +33,23 @@ def build_sde(config: SDEConfig) -> SDE:
     with blaming(f"sde.name: {config.name}"), as_user_error("sde."):
         built.validate()
     return built
+
+
+@contextlib.contextmanager
+def blaming_network(experiment: Experiment, examples: str) -> Iterator[None]:
+    """What a network's layers raise when a shape or a label does not suit them, as a UserError.
+
+    Args:
+      experiment: has the network's name.
+      examples: their shape, and where they are from.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
+            f"{examples} ({first_line(error) or type(error).__name__})"
+        ) from error
 
 
 def build_network(

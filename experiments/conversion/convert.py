@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.builders.check import check
-from experiments.builders.model import build_network, check_attention, condition_size, conditioned
+from experiments.builders.model import (
+    blaming_network,
+    build_network,
+    check_attention,
+    condition_size,
+    conditioned,
+)
 from experiments.config_schema.flags import load_config, load_experiment
 from experiments.config_schema.lookup import lookup
 from experiments.config_schema.resolve import default_config, filled
@@ -163,15 +169,8 @@ def _expected(experiment: Experiment, shape: tuple[int, ...]) -> dict[str, tuple
       UserError: the network cannot take such examples.
     """
     network = build_network(experiment.model)
-    try:
+    with blaming_network(experiment, str(shape)):
         params = abstract_params(network, shape)
-    # Whatever a network's layers raise when a shape does not suit them.
-    except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(
-            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
-            f"{shape} ({line})"
-        ) from error
     return _shapes(params)
 
 

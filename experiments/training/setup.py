@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from experiments.builders.check import check
 from experiments.builders.model import (
+    blaming_network,
     build_network,
     build_sde,
     check_attention,
@@ -165,16 +166,9 @@ def _check_fit(objective: Objective) -> None:
         batch = Batch(values, example_condition(experiment.model, 2))
         return objective.losses(params, objective.draw(key, batch), key)
 
-    try:
+    with blaming_network(experiment, f"{data.shape} from {experiment.data.source}"):
         params = beside(experiment, abstract_params(objective.network, data.shape))
         jax.eval_shape(trace, params, seeds.key_of(0))
-    # Whatever a network's layers raise when a shape, a type or a label does not suit them.
-    except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(
-            f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "
-            f"{data.shape} from {experiment.data.source} ({line})"
-        ) from error
 
 
 def _params_of_another(
