@@ -37,6 +37,20 @@ def name_of_files(path: str, flag: str) -> pathlib.Path:
     return named
 
 
+def make_folder(folder: pathlib.Path, flag: str) -> None:
+    """Make a folder, and those above it, where it is missing.
+
+    Raises:
+      UserError: it cannot be made, as below a file; names the flag that it is of.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{flag}: {folder} cannot be made ({error.strerror}), takes a folder that can be"
+        ) from error
+
+
 def command(*words: object) -> str:
     """A `scoresde` command that a shell reads as these words."""
     return shlex.join(["scoresde", *map(str, words)])

@@ -141,6 +141,17 @@ class Ablation:
         write_atomically(path, text)
         return f"{len(left)} cells: sbatch {path}\nthen: {self._again()}"
 
+    def chosen(self, digest: str | None) -> Sequence[Cell]:
+        """The cell of this digest; None for all.
+
+        Raises:
+          UserError: there is no such cell.
+        """
+        by_digest = {cell.record.digest: cell for cell in self.cells}
+        if digest is not None and digest not in by_digest:
+            raise UserError(f"--cell: {unknown_name('cell', digest, list(by_digest))}")
+        return self.cells if digest is None else [by_digest[digest]]
+
     def run(
         self, about: dict[str, str], *, cell: str | None, retry: bool, debug: bool = False
     ) -> None:
@@ -156,12 +167,7 @@ class Ablation:
           StoppedError: a signal has asked a training to end.
           UserError: there is no such cell.
         """
-        cells = self.cells
-        if cell is not None:
-            by_digest = {c.record.digest: c for c in cells}
-            if cell not in by_digest:
-                raise UserError(f"--cell: {unknown_name('cell', cell, list(by_digest))}")
-            cells = [by_digest[cell]]
+        cells = self.chosen(cell)
         runner, todo = self._runner(about, debug), Todo(self.folder, retry, time.time())
         if self.study is not None:
             self.study.run(lambda asked: run_all(asked, runner, todo))

@@ -16,6 +16,7 @@ from experiments.ablation.folder import AblationFolder
 from experiments.ablation.locks import waiting
 from experiments.ablation.question import Question, differing
 from experiments.errors import UserError
+from experiments.paths import make_folder
 from experiments.runtime.atomic_files import write_atomically
 from experiments.runtime.versions import versions
 
@@ -91,7 +92,7 @@ def begin(folder: AblationFolder, question: Question, cells: Sequence[Cell], com
     Raises:
       OSError: it cannot be written.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.path, "--workdir")
     about = {
         "command": command,
         "versions": versions(),

@@ -14,6 +14,7 @@ from experiments.commands.arguments import (
     positive,
 )
 from experiments.errors import UserError
+from experiments.paths import expand
 
 if TYPE_CHECKING:
     from experiments.ablation.ablate import Ablation
@@ -61,6 +62,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
     if options.sbatch and not options.slurm:
         raise UserError("--sbatch: takes --slurm=FILE as well")
+    if options.slurm and expand(options.slurm).is_dir():
+        raise UserError(f"--slurm: got {options.slurm}, a folder; takes a name for a file")
     if options.cell and options.jobs:
         raise UserError(f"--cell: got {options.cell}, takes no --jobs, which runs all cells")
     question = _question(options, overrides)
@@ -76,6 +79,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     if options.plan:
         print(ablation.plan())
         return
+    ablation.chosen(options.cell)
     if question is not None:
         ablation.begin(sys.argv)
     if options.print_commands:
@@ -149,7 +153,6 @@ def _question(options: argparse.Namespace, overrides: list[str]) -> "Question | 
     from experiments.ablation.folder import AblationFolder
     from experiments.ablation.question import CONFIG, Axis, Question, as_overrides, with_axes
     from experiments.config_schema.choice import split_choices
-    from experiments.paths import expand
 
     given = {
         field.name: getattr(options, field.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.commands.arguments import add_parameters, add_workdir, new_command
 from experiments.errors import UserError
-from experiments.paths import command, expand
+from experiments.paths import command, expand, make_folder
 
 
 def add_to(commands: Any) -> None:
@@ -33,7 +33,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
 
     if overrides:
         raise UserError(
-            f"unknown argument {overrides[0]!r}; takes --workdir, --output, --to, --average"
+            f"unknown argument {overrides[0]!r}; takes --workdir, --output, --to, --raw, --ema, "
+            "--average"
         )
     output = expand(options.output)
     if options.to == "safetensors" and output.suffix != ".safetensors":
@@ -43,7 +44,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     devices.start()
     mesh = devices.make_mesh(1)
     trained = TrainedModel.open(options.workdir, [], mesh, raw=options.raw, average=options.average)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent, "--output")
     back = [f"--from={options.to}", str(output), "--workdir=DIR"]
     if options.to == "diffusers":
         export.write(output, trained.model.params, trained.experiment, trained.train.shape)

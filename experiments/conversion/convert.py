@@ -25,7 +25,7 @@ from experiments.conversion.imported import Imported
 from experiments.data import absolute
 from experiments.data.experiment_split import split_of
 from experiments.errors import UserError
-from experiments.paths import command, expand
+from experiments.paths import command, expand, make_folder
 from experiments.runtime.atomic_files import folder_at_once
 from experiments.state.checkpoints import Checkpoints
 from experiments.state.finite import check_parameters
@@ -198,7 +198,9 @@ def _write(workdir: Workdir, experiment: Experiment, spec: DataSpec, imported: I
     averages = imported.params if imported.averages is None else imported.averages
     params = jax.tree.map(jnp.float32, imported.params)
     state = state_from(experiment, params, averages, imported.step)
-    with folder_at_once(workdir.path.resolve()) as folder:
+    path = workdir.path.resolve()
+    make_folder(path.parent, "--workdir")
+    with folder_at_once(path) as folder:
         made = Workdir(folder)
         made.record(experiment)
         made.record_data_spec(spec)

@@ -77,7 +77,7 @@ def read(path: pathlib.Path) -> Imported:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         config, step = json.loads(metadata["config"]), int(metadata["step"])
         facts = metadata["data"]
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: is damaged, or no safetensors file ({error})") from error

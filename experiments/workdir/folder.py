@@ -29,7 +29,7 @@ from experiments.config_schema.resolve import resolve, to_config
 from experiments.config_schema.sections import Experiment
 from experiments.data import absolute, is_here
 from experiments.errors import UserError
-from experiments.paths import expand, no_experiment
+from experiments.paths import expand, make_folder, no_experiment
 from experiments.runtime.atomic_files import write_atomically
 from experiments.workdir.data_spec import DataSpec
 from experiments.workdir.run_lock import HeldError, hold
@@ -105,7 +105,7 @@ class Workdir:
           OSError: it cannot be written.
         """
         self.check(experiment, accept)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path, "--workdir")
         with self._locked():
             if not self._config.is_file():
                 self.record(experiment)

@@ -30,6 +30,14 @@ def test_a_plan_of_a_model_that_is_there_reads_no_data(trained, tmp_path, capsys
     assert "about 20.0 s" in capsys.readouterr().out
 
 
+def test_flags_that_are_refused_make_no_folder(tmp_path, capsys):
+    for flag in ("--cell=0123", f"--slurm={tmp_path}"):
+        assert ablate(tmp_path / "run", *ASKED, flag) == 2
+        assert flag.split("=")[0] in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_a_plan_adds_up_what_was_measured(tmp_path, capsys, monkeypatch):
     """6 updates of 3 s; 2 batches of 4 or 13 evaluations, and 16 densities, at 5 s for a batch."""
     monkeypatch.setattr(plan, "step_cost", lambda *given: Cost(first=9, each=3))

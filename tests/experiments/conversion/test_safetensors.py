@@ -44,6 +44,19 @@ def test_damaged_safetensors_are_refused(exported, tmp_path, capsys):
     assert not workdir.exists()
 
 
+def test_a_folder_is_no_safetensors_file(tmp_path, capsys):
+    command = ["import", "--from=safetensors", str(tmp_path), f"--workdir={tmp_path / 'run'}"]
+    assert f"{tmp_path}: is damaged, or no safetensors file" in refused(command, capsys)
+
+
+def test_a_workdir_below_a_file(exported, tmp_path, capsys):
+    (tmp_path / "notes.txt").touch()
+    workdir = tmp_path / "notes.txt" / "run"
+    command = ["import", "--from=safetensors", str(exported), f"--workdir={workdir}"]
+    line = refused(command, capsys)
+    assert f"--workdir: {tmp_path / 'notes.txt'} cannot be made (File exists)" in line
+
+
 def test_a_network_that_takes_no_such_examples(exported, tmp_path, capsys):
     command = ["import", "--from=safetensors", str(exported), f"--workdir={tmp_path / 'run'}"]
     line = refused([*command, "--config.model.name=ncsnpp"], capsys)
