@@ -50,9 +50,18 @@ def new_command(
         allow_abbrev=False,
         formatter_class=_Help,
     )
+    # The type of every argument that names none.
+    parser.register("type", None, _given)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
     return parser
+
+
+def _given(text: str) -> str:
+    """An argument that says something: "" is what a shell makes of a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("got '', takes a value")
+    return text
 
 
 def add_workdir(
@@ -102,7 +111,9 @@ def add_model(parser: argparse.ArgumentParser, *, required: bool = True) -> None
 
 
 def positive(text: str) -> int:
-    """An integer ≥ 1, for `type`."""
+    """An integer ≥ 1, for `type`; JAX counts in 32 bits."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"got {text}, takes an integer ≥ 1")
+    if int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"got {text}, takes an integer from 1 to 2^31 - 1")
     return int(text)

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from experiments.commands.arguments import new_command
+from experiments.errors import UserError
 
 
 def add_to(commands: Any) -> None:
@@ -14,4 +15,6 @@ def add_to(commands: Any) -> None:
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     from experiments.sampling.solver_table import table
 
+    if overrides:
+        raise UserError(f"unknown argument {overrides[0]!r}; takes none")
     print(table())

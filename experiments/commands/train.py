@@ -1,6 +1,7 @@
 """The command `train`."""
 
 import argparse
+import math
 from typing import Any
 
 from experiments.commands.arguments import add_config, add_devices, add_workdir, new_command
@@ -28,7 +29,18 @@ def add_to(commands: Any) -> None:
     add("--coordinator", metavar="HOST:PORT", help="address of process 0")
     add("--num_processes", type=int, metavar="N", help="number of processes")
     add("--process_id", type=int, metavar="N", help="which of them this is, from 0")
-    add("--wait", type=float, default=120.0, metavar="SECONDS", help="time for them to meet")
+    add("--wait", type=_seconds, default=120.0, metavar="SECONDS", help="time for them to meet")
+
+
+def _seconds(text: str) -> float:
+    """A time to wait, for `type`."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds < 2**31:
+        raise argparse.ArgumentTypeError(f"got {text}, takes seconds from 1 to 2^31 - 1")
+    return seconds
 
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> None:

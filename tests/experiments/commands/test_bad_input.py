@@ -89,6 +89,15 @@ def test_only_the_commands_own_section_can_be_overridden(trained, capsys):
         (["runs", "x", "y"], ["unknown argument 'y'; takes DIR"]),
         (["report", "x", "--config.seed=1"], ["unknown argument '--config.seed=1'; takes DIR"]),
         (["train", "--workdir=x", "--config=y", "--raw", "--fsdp=no"], ["--fsdp", "'no'"]),
+        (["sample", "--workdir=x", "--num=2147483648"], ["--num", "from 1 to 2^31 - 1"]),
+        (["train", "--config=toy2d", "--workdir="], ["--workdir: got '', takes a value"]),
+        (["train", "--config=toy2d", "--workdir=x", "--init_from", ""], ["--init_from: got ''"]),
+        (["evaluate", "--workdir=x", "--make_reference="], ["--make_reference: got ''"]),
+        (["ablate", "--workdir=x", "--over=sde.name=vp", "--over="], ["--over: got ''"]),
+        (["report", ""], ["DIR: got '', takes a value"]),
+        (["train", "--config=toy2d", "--workdir=x", "--wait=nan"], ["--wait: got nan, takes"]),
+        (["train", "--config=toy2d", "--workdir=x", "--wait=-1"], ["--wait: got -1, takes"]),
+        (["solvers", "adams"], ["unknown argument 'adams'; takes none"]),
     ],
 )
 def test_arguments_that_are_not_as_declared(arguments, words, capsys):
@@ -134,7 +143,17 @@ def test_too_many_devices(trained, capsys):
 
 def test_a_folder_that_cannot_be_written(capsys):
     line = refused(["train", *TOY, "--workdir=/proc/nothing/here"], capsys)
-    assert "/proc/nothing" in line
+    assert "--workdir: /proc/nothing/here cannot be made" in line
+
+
+def test_a_folder_below_a_file(trained, tmp_path, capsys):
+    file = tmp_path / "notes.txt"
+    file.write_text("precious", encoding="utf-8")
+    line = refused(["train", *TOY, f"--workdir={file}/run"], capsys)
+    assert f"--workdir: {file}/run cannot be made (Not a directory)" in line
+    export = ["export", f"--workdir={trained}", f"--output={file}/model.safetensors"]
+    assert f"--output: {file} cannot be made (File exists)" in refused(export, capsys)
+    assert file.read_text(encoding="utf-8") == "precious"
 
 
 def with_params(monkeypatch, change):
