@@ -103,6 +103,8 @@ class Declared(NamedTuple):
         choices = self.range.choices
         if value is None and type(None) in _options(self.kind):
             return
+        if isinstance(value, str) and not value and type(None) in _options(self.kind):
+            raise ValueError(f"{name}: got '', takes text, or None")
         if choices is not None and value not in choices:
             if all(isinstance(choice, str) for choice in choices):
                 raise ValueError(f"{name}: {unknown_name('value', str(value), list(choices))}")

@@ -84,6 +84,8 @@ class Registry:
             module = importlib.import_module(name)
         # Whatever its lines do when they run.
         except (Exception, SystemExit) as error:
+            if name in self._entries:
+                raise ValueError(f"{what}: takes {name}, or {name}:field=value") from error
             cause = (str(error).splitlines() or [""])[0]
             raise ValueError(
                 f"{what} cannot be imported: {type(error).__name__}: {cause}"

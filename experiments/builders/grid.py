@@ -132,7 +132,8 @@ def _read(file: pathlib.Path) -> Array:
     try:
         times = np.asarray(np.load(file), np.float64)
     except UNREADABLE as error:
-        raise UserError(f"sampling.grid: {file}: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"sampling.grid: {file}: {reason}; takes a .npy of times") from error
     return _falling(times, file)
 
 

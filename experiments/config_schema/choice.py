@@ -67,12 +67,21 @@ def _with_fields(items: list[str]) -> tuple[str, ...]:
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """Split a choice into its name and its fields, whose values are Python literals or words."""
+    """Split a choice into its name and its fields, whose values are Python literals or words.
+
+    Raises:
+      UserError: a field twice.
+    """
     name, separator, fields = text.rpartition(":")
     if not separator or "=" not in fields:
         return text, {}
-    pairs = (field.partition("=") for field in fields.split(","))
-    return name, {key.strip(): literal(value.strip()) for key, _, value in pairs}
+    found: dict[str, Any] = {}
+    for field in fields.split(","):
+        key, _, value = field.partition("=")
+        if key.strip() in found:
+            raise UserError(f"{text}: got {key.strip()} twice, takes each field once")
+        found[key.strip()] = literal(value.strip())
+    return name, found
 
 
 def with_fields(text: str, **fields: Any) -> str:

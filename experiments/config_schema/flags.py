@@ -2,6 +2,7 @@
 
 import importlib.resources
 import importlib.util
+import inspect
 import pathlib
 import re
 
@@ -57,7 +58,13 @@ def load_config(path: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        if argument and not inspect.signature(module.get_config).parameters:
+            raise UserError(
+                f"--config: got {path!r}, takes {name!r}, which has no words to choose by"
+            )
         config = module.get_config(argument) if argument else module.get_config()
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"--config: {file}: {type(error).__name__}: {error}") from error
     if not isinstance(config, ConfigDict):

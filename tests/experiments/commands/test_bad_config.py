@@ -67,6 +67,10 @@ from tests.experiments.conftest import DIGITS, TOY, refused
         ("--noconfig.training.num_steps", ["training.num_steps: got '--no", "num_steps=VALUE"]),
         ("--noconfig.data.flip=3", ["data.flip: got '--noconfig.data.flip=3', takes --config."]),
         ("--fsdp=0", ["--fsdp: got 0, takes an integer ≥ 1"]),
+        ("--config.sampling.grid=", ["sampling.grid: got '', takes text, or None"]),
+        ("--config.training.evaluate_metrics=", ["training.evaluate_metrics: got ''"]),
+        ("--config.sampling.solver=unipc:order=2,order=3", ["unipc:order=2,order=3: got order"]),
+        ("--config.sampling.solver=unipc:2", ["'unipc:2': takes unipc, or unipc:field=value"]),
     ],
 )
 def test_config(override, words, tmp_path, capsys):
@@ -112,6 +116,8 @@ def test_attention_at_heights_that_never_occur(tmp_path, capsys):
 def test_config_file(tmp_path, capsys):
     arguments = ["train", f"--workdir={tmp_path / 'run'}"]
     assert "'toy2d'" in refused([*arguments, "--config=toy2"], capsys)
+    line = refused([*arguments, "--config=toy2d:deep"], capsys)
+    assert "--config: got 'toy2d:deep', takes 'toy2d'" in line
     (tmp_path / "notes.txt").write_text("x = 1\n", encoding="utf-8")
     line = refused([*arguments, f"--config={tmp_path}/notes.txt"], capsys)
     assert "notes.txt, takes a Python file (.py) with get_config()" in line
