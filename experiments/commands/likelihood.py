@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.commands.arguments import add_model, new_command, positive
 from experiments.commands.opening import open_trained
+from experiments.errors import UserError
 
 
 def add_to(commands: Any) -> None:
@@ -48,8 +49,17 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.batch_size": options.batch,
     }
     trained = open_trained(options, overrides, by_field, "likelihood", divergence=True)
+    _check_used(options, trained.experiment.likelihood.estimator)
     dataset = trained.examples(options.data, options.split, conditions=not options.classify)
     if options.classify:
         print(classify(trained, dataset, seed=options.seed, limit=options.limit))
     else:
         print(measure(trained, dataset, seed=options.seed, limit=options.limit)[0])
+
+
+def _check_used(options: argparse.Namespace, estimator: str) -> None:
+    """Raises UserError for a flag of the ODE beside the bound, which solves none."""
+    if estimator == "elbo":
+        for name in ("solver", "steps", "rtol", "check_solver"):
+            if getattr(options, name):
+                raise UserError(f"--{name}: takes --estimator=ode; 'elbo' solves no ODE")

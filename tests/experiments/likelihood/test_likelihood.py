@@ -174,6 +174,8 @@ def test_other_examples(workdir, tmp_path, capsys):
         (["--split=val"], ["likelihood.split", "val", "test"]),
         (["--probes=0"], ["--probes", "got 0"]),
         (["--estimator=elbo", "--dequantization=truncated_normal"], ["dequantization", "uniform"]),
+        (["--estimator=elbo", "--rtol=1e-3"], ["--rtol: takes --estimator=ode"]),
+        (["--estimator=elbo", "--check_solver"], ["--check_solver: takes --estimator=ode"]),
         (["--config.training.num_steps=3"], ["--config.likelihood.*"]),
     ],
 )
