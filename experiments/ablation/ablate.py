@@ -141,7 +141,7 @@ class Ablation:
         write_atomically(path, text)
         return f"{len(left)} cells: sbatch {path}\nthen: {self._again()}"
 
-    def chosen(self, digest: str | None) -> Sequence[Cell]:
+    def asked_for(self, digest: str | None) -> Sequence[Cell]:
         """The cell of this digest; None for all.
 
         Raises:
@@ -167,7 +167,7 @@ class Ablation:
           StoppedError: a signal has asked a training to end.
           UserError: there is no such cell.
         """
-        cells = self.chosen(cell)
+        cells = self.asked_for(cell)
         runner, todo = self._runner(about, debug), Todo(self.folder, retry, time.time())
         if self.study is not None:
             self.study.run(lambda asked: run_all(asked, runner, todo))

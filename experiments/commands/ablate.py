@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
     if options.plan:
         print(ablation.plan())
         return
-    ablation.chosen(options.cell)
+    ablation.asked_for(options.cell)
     if question is not None:
         ablation.begin(sys.argv)
     if options.print_commands:

@@ -1,11 +1,14 @@
 """The command `likelihood`."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.commands.arguments import add_model, new_command, positive
 from experiments.commands.opening import open_trained
 from experiments.errors import UserError
+
+if TYPE_CHECKING:
+    from experiments.config_schema.sections import LikelihoodConfig
 
 
 def add_to(commands: Any) -> None:
@@ -49,7 +52,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         "likelihood.batch_size": options.batch,
     }
     trained = open_trained(options, overrides, by_field, "likelihood", divergence=True)
-    _check_used(options, trained.experiment.likelihood.estimator)
+    _check_used(options, trained.experiment.likelihood)
     dataset = trained.examples(options.data, options.split, conditions=not options.classify)
     if options.classify:
         print(classify(trained, dataset, seed=options.seed, limit=options.limit))
@@ -57,9 +60,11 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> None:
         print(measure(trained, dataset, seed=options.seed, limit=options.limit)[0])
 
 
-def _check_used(options: argparse.Namespace, estimator: str) -> None:
-    """Raises UserError for a flag of the ODE beside the bound, which solves none."""
-    if estimator == "elbo":
+def _check_used(options: argparse.Namespace, likelihood: "LikelihoodConfig") -> None:
+    """Raises UserError for a flag that what is computed has no use for."""
+    if likelihood.estimator == "elbo":
         for name in ("solver", "steps", "rtol", "check_solver"):
             if getattr(options, name):
                 raise UserError(f"--{name}: takes --estimator=ode; 'elbo' solves no ODE")
+    elif likelihood.divergence == "exact" and options.probes:
+        raise UserError("--probes: takes --divergence=hutchinson; 'exact' draws none")

@@ -176,6 +176,7 @@ def test_other_examples(workdir, tmp_path, capsys):
         (["--estimator=elbo", "--dequantization=truncated_normal"], ["dequantization", "uniform"]),
         (["--estimator=elbo", "--rtol=1e-3"], ["--rtol: takes --estimator=ode"]),
         (["--estimator=elbo", "--check_solver"], ["--check_solver: takes --estimator=ode"]),
+        (["--divergence=exact", "--probes=4"], ["--probes: takes --divergence=hutchinson"]),
         (["--config.training.num_steps=3"], ["--config.likelihood.*"]),
     ],
 )
