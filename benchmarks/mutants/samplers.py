@@ -9,10 +9,18 @@ _ENDS = "tests/samplers/control/test_constraint_ends.py"
 _DRIVER = "tests/samplers/test_driver.py"
 _FITTED = "tests/samplers/test_fitted_grid.py"
 _FLAGS = "tests/experiments/sampling/test_sampling_flags.py"
+_PROGRESS = "tests/samplers/test_progress.py"
 _GRIDS = "tests/samplers/test_grids.py"
 _TRANSFORM = "tests/samplers/control/test_transform.py"
 
 MUTANTS: list[Mutant] = [
+    Mutant(
+        "a progress bar where JAX names no CPU",
+        "samplers/progress.py",
+        "if not _has_cpu():",
+        "if False:",
+        (f"{_PROGRESS}::test_there_is_no_bar_where_jax_names_no_cpu",),
+    ),
     Mutant(
         "adaptive steps without their correction",
         "samplers/adaptive_sde.py",

@@ -4,9 +4,17 @@ from benchmarks.mutants import Mutant
 
 _LEARNED = "tests/experiments/training/test_learned_sde.py::"
 _OBJECTIVE = "tests/experiments/training/test_objective.py::"
+_SURVIVING = "tests/experiments/training/test_surviving.py::"
 _STEP = "tests/experiments/training/test_step.py::"
 
 MUTANTS: list[Mutant] = [
+    Mutant(
+        "images a second count what compiles",
+        "experiments/training/train.py",
+        "elif step - count == begun:",
+        "elif False:",
+        (_SURVIVING + "test_a_signal_saves_and_the_same_command_goes_on",),
+    ),
     Mutant(
         "the same draws at every step",
         "experiments/training/step.py",
