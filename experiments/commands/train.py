@@ -38,8 +38,8 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 1 <= seconds < 2**31:
-        raise argparse.ArgumentTypeError(f"got {text}, takes seconds from 1 to 2^31 - 1")
+    if not 0 < seconds < 2**31:
+        raise argparse.ArgumentTypeError(f"got {text}, takes seconds above 0 and below 2^31")
     return seconds
 
 

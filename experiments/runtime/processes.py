@@ -4,6 +4,7 @@ Every process runs the same command; `jax.devices()` are then those of all.
 """
 
 import json
+import math
 import os
 import socket
 import sys
@@ -46,7 +47,7 @@ def connect(coordinator: str | None, num: int | None, index: int | None, wait: f
         if index:
             _wait_for(coordinator, wait)
     try:
-        jax.distributed.initialize(coordinator, num, index, initialization_timeout=int(wait))
+        jax.distributed.initialize(coordinator, num, index, initialization_timeout=math.ceil(wait))
     except (RuntimeError, ValueError) as error:
         where = coordinator or "none found by --distributed"
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
