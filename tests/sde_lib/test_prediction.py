@@ -4,15 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sde_lib import from_score, prediction
 from tests.cases import SDES, every_sde, float32_tolerance, gaussian
 
 FORMS = ("data", "noise", "score", "v", "velocity")
-numbers = st.floats(-3, 3)
 
 
 def convert(sde, form, t, predicted):
@@ -22,40 +19,28 @@ def convert(sde, form, t, predicted):
     return getattr(prediction, f"to_{form}")(sde, t, predicted)
 
 
-@pytest.fixture(scope="module")
-def round_trips():
-    """Jitted once an SDE: data, noise, t → the prediction recovered from each form."""
+@pytest.mark.usefixtures("float64")
+@every_sde
+def test_each_form_determines_the_others(sde):
+    """Back from every form; a time of its own for each example."""
+    rng = np.random.default_rng(0)
+    data, noise = rng.uniform(-3, 3, (2, 64, 1))
+    data[:3], noise[1:4] = 0, 0  # one of them, and both
+    t = np.array([1e-3, 0.98, *rng.uniform(1e-3, 0.98, 62)])
 
-    def program(sde):
-        def run(data, noise, t):
-            x = sde.perturb(data, t, noise)
-            exact = prediction.Prediction(data, noise)
-            return [
-                getattr(prediction, f"from_{form}")(sde, x, t, convert(sde, form, t, exact))
-                for form in FORMS
-            ]
+    @jax.jit
+    def there_and_back(data, noise, t):
+        x, exact = sde.perturb(data, t, noise), prediction.Prediction(data, noise)
+        return [
+            getattr(prediction, f"from_{form}")(sde, x, t, convert(sde, form, t, exact))
+            for form in FORMS
+        ]
 
-        return jax.jit(run)
-
-    return {name: program(sde) for name, sde in SDES.items()}
-
-
-@pytest.mark.parametrize("name", SDES)
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(
-    data=st.tuples(numbers, numbers),
-    noise=st.tuples(numbers, numbers),
-    t=st.tuples(st.floats(1e-3, 0.98), st.floats(1e-3, 0.98)),
-)
-def test_each_form_determines_the_others(round_trips, name, data, noise, t):
-    """Back from every form; a time of its own for each of two examples."""
-    with jax.enable_x64(True):
-        arrays = [np.array(value)[:, None] for value in (data, noise)]
-        for form, back in zip(FORMS, round_trips[name](*arrays, np.array(t)), strict=True):
-            # Noise from data, and data from noise, lose σ/α or α/σ ≤ 1e7 of sixteen digits (α is
-            # 7e-3 and σ 1e-4 at the worst, and the numbers are of order 1).
-            assert_allclose(back.data, arrays[0], atol=1e-8, err_msg=form)
-            assert_allclose(back.noise, arrays[1], atol=1e-8, err_msg=form)
+    for form, back in zip(FORMS, there_and_back(data, noise, t), strict=True):
+        # Noise from data, and data from noise, lose σ/α or α/σ ≤ 1e7 of sixteen digits (α is
+        # 7e-3 and σ 1e-4 at the worst, and the numbers are of order 1).
+        assert_allclose(back.data, data, atol=1e-8, err_msg=form)
+        assert_allclose(back.noise, noise, atol=1e-8, err_msg=form)
 
 
 @pytest.mark.usefixtures("float64")

@@ -46,7 +46,7 @@ def test_accepting_another_network_changes_nothing(trained, tmp_path, capsys):
     for hidden in ("(8,8)", "(16,)", "(16,16,16)"):
         other = [f"--config.model.hidden={hidden}", "--accept=model.hidden"]
         assert train(tmp_path / "run", *other) == 2
-        gc.collect()  # of what Orbax has left unread Python would warn here
+        gc.collect(1)  # of what Orbax has left unread Python would warn here
         line = capsys.readouterr().err
         assert "holds the parameters of another network" in line
         assert line.count("\n") == 1
