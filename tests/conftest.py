@@ -44,10 +44,14 @@ gc.set_threshold(50_000, 20, 20)
 # Compiled programs are kept between runs. JAX does not write them atomically, so each worker of
 # pytest-xdist has a folder of its own, and a broken entry only warns.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
-_CACHE = pathlib.Path(tempfile.gettempdir(), f"scoresde-tests-{getpass.getuser()}", _WORKER)
+_KEPT = pathlib.Path(tempfile.gettempdir(), f"scoresde-tests-{getpass.getuser()}")
+_CACHE = _KEPT / _WORKER
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_raise_persistent_cache_errors", False)
+# So is the bytecode of the modules, for the workers and for the processes that tests start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["PYTHONPYCACHEPREFIX"] = str(_KEPT / "bytecode")
 
 _GOLDEN = pathlib.Path(__file__).parent / "golden"
 _MAPS, _MAX_MAPS = pathlib.Path("/proc/self/maps"), 32_000
@@ -61,6 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     The pages of the documentation take longest, and come first: else one worker ends with them.
     """
     items.sort(key=lambda item: item.path.name != "test_docs.py")
+    gc.freeze()  # what is imported lives on, too
     seen = set(_SLOW)
     for item in items:
         test = item.nodeid.partition("[")[0]
