@@ -81,10 +81,9 @@ class AblationFolder:
           UserError: the folder holds no ablation, or its list of cells is damaged.
         """
         try:
-            return tuple(CellRecord(**cell) for cell in self._read("cells.json"))
+            return tuple(CellRecord(**cell) for cell in self._read("cells.json", list))
         except TypeError as error:
-            file = self.path / "cells.json"
-            raise UserError(f"{file}: takes a list of cells as ablate writes it") from error
+            raise self._not_ours("cells.json") from error
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
@@ -93,8 +92,7 @@ class AblationFolder:
         Raises:
           UserError: as of `cells`, or a result is damaged.
         """
-        there = [cell for cell in self.cells if self.file(cell.result).is_file()]
-        return {cell.digest: self.result(cell) for cell in there}
+        return {cell.digest: self.result(cell) for cell in self._ended()}
 
     def check(self) -> None:
         """Stop where what it says of a cell is damaged, so that no work goes before it is told.
@@ -102,9 +100,11 @@ class AblationFolder:
         Raises:
           UserError: as of `results`.
         """
-        for cell in self.cells:
-            if self.file(cell.result).is_file():
-                self.result(cell)
+        for cell in self._ended():
+            self.result(cell)
+
+    def _ended(self) -> list[CellRecord]:
+        return [cell for cell in self.cells if self.file(cell.result).is_file()]
 
     def result(self, cell: CellRecord) -> dict[str, Any]:
         """What results/HASH.json of a cell holds.
@@ -146,16 +146,22 @@ class AblationFolder:
         """The path of a file that a cell or a result names: relative to the folder, or absolute."""
         return self.path / name
 
-    def _read(self, name: str) -> Any:
-        """The JSON of a file.
+    def _read(self, name: str, kind: type = dict) -> Any:
+        """The JSON of a file, which is of this kind.
 
         Raises:
           UserError: it is not there, or damaged.
         """
         file = self.path / name
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            found = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"--workdir: {self.path} holds no ablation (no {name})") from error
         except ValueError as error:
             raise UserError(f"{file}: not valid JSON ({error})") from error
+        if not isinstance(found, kind):
+            raise self._not_ours(name)
+        return found
+
+    def _not_ours(self, name: str) -> UserError:
+        return UserError(f"{self.path / name}: is not as ablate writes it")

@@ -45,6 +45,7 @@ def blaming_network(experiment: Experiment, examples: str) -> Iterator[None]:
     """
     try:
         yield
+    # A layer, also one of a user's own, may raise anything.
     except Exception as error:
         raise UserError(
             f"model.name: got {experiment.model.name!r}, which cannot take examples of shape "

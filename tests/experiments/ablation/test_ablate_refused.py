@@ -57,8 +57,10 @@ def test_damaged_files_are_told_before_any_work(tmp_path, capsys):
     whole = cells.read_text(encoding="utf-8")
     for file, text, line in (
         (cells, "[{", "not valid JSON"),
-        (cells, '[{"x": 1}]', "takes a list of cells"),
+        (cells, '[{"x": 1}]', "is not as ablate writes it"),
+        (cells, "{}", "is not as ablate writes it"),
         (result, "{", "not valid JSON"),
+        (result, "[]", "is not as ablate writes it"),
     ):
         cells.write_text(whole, encoding="utf-8")
         file.write_text(text, encoding="utf-8")
